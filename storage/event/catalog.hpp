@@ -1,0 +1,56 @@
+// What sinks, tools and the API may know of a protocol's messages: a name, a decoded form. A protocol
+// registers one catalog per namespace in the executable's wiring; nobody below tools includes it.
+//
+// Catalogs are stateless: any thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/bytes.hpp"
+#include "engine/base/ids.hpp"
+#include "engine/base/json_writer.hpp"
+#include "engine/base/result.hpp"
+
+namespace ringgate::event {
+
+struct MessageInfo {
+  std::uint16_t id = 0;
+  std::string_view name;    // "location-report"
+  std::string_view source;  // "JT/T 808-2019 8.12"
+  bool from_device = true;
+};
+
+class MessageCatalog {
+ public:
+  virtual ~MessageCatalog() = default;
+  virtual std::string_view protocol() const = 0;  // "jt808"
+  virtual Namespace ns() const = 0;
+  virtual std::vector<MessageInfo> list() const = 0;
+  // How `message_id` is written for people and programs: "0x0200".
+  virtual std::string message_id_text(std::uint16_t id) const = 0;
+  // Writes the decoded body of `frame` (as stored: header to body, unescaped) as one JSON object.
+  // A body that does not decode is still an object: {"error": reason, "offset": n, ...what did}.
+  virtual void json(Bytes frame, JsonWriter& out) const = 0;
+  // Copies `frame` with secrets (authentication codes) blanked out; same size.
+  virtual std::vector<std::uint8_t> redact(Bytes frame) const = 0;
+};
+
+// The catalogs that an executable registered, by namespace.
+class CatalogSet {
+ public:
+  void add(const MessageCatalog& catalog) { catalogs_.push_back(&catalog); }
+  const MessageCatalog* find(Namespace ns) const {
+    for (const MessageCatalog* catalog : catalogs_) {
+      if (catalog->ns() == ns) return catalog;
+    }
+    return nullptr;
+  }
+
+ private:
+  std::vector<const MessageCatalog*> catalogs_;
+};
+
+}  // namespace ringgate::event
