@@ -34,9 +34,11 @@ TEST_CASE("hex goes both ways and refuses odd digits and strangers") {
 TEST_CASE("json escapes what must be, and replaces bytes that are no UTF-8") {
   std::string out;
   JsonWriter json(out);
-  json.begin_object().key("a\"").text(std::string_view("x\n\\\xff\xe4\xbd\xa0", 7)).key("n").begin_array();
-  json.integer(-1).number(1.5, 2).null().end_array().key("o").begin_object().end_object().end_object();
-  CHECK(out == "{\"a\\\"\":\"x\\u000a\\\\\xef\xbf\xbd\xe4\xbd\xa0\",\"n\":[-1,1.50,null],\"o\":{}}");
+  json.begin_object().key("a\"").text(std::string_view("x\n\\\xff\xe4\xbd\xa0", 7));
+  json.key("n").begin_array().integer(-1).number(1.5, 2).null().end_array();
+  json.key("o").begin_object().end_object().end_object();
+  CHECK(out ==
+        "{\"a\\\"\":\"x\\u000a\\\\\xef\xbf\xbd\xe4\xbd\xa0\",\"n\":[-1,1.50,null],\"o\":{}}");
 }
 
 TEST_CASE("a device key names its home, and its hash uses every byte") {
