@@ -47,7 +47,9 @@ class Hook {
   // After all completions, mail and timers of a turn, before the ring is entered: submit what the
   // turn gathered. In the order of registration.
   virtual void before_wait() {}
-  // Something to do that no completion will announce: the loop does not sleep while any hook says so.
+  // After every hook's before_wait: the last moment to fill SQEs.
+  virtual void before_enter() {}
+  // Asked after before_enter. Something to do that no completion will announce: the loop does not sleep while any hook says so.
   virtual bool has_work() const { return false; }
   // Drain begins: take no new work, finish what there is. drained() is polled every turn.
   virtual void start_drain() {}

@@ -1,0 +1,80 @@
+// Every bound of the engine in one place, with the reason for its number. Storage and protocols have
+// a header of the same name for theirs.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace ringgate::limits {
+
+// Shards of one process. Mail columns grow with the square; 64 covers the largest single-socket boxes.
+constexpr std::uint32_t shards_max = 64;
+
+// Completions handled between two entries of the ring. Large enough that an entry's fixed cost
+// vanishes (256 * ~0.5 us of work), small enough that a reply waits at most some 200 us for the rest.
+constexpr std::uint32_t completions_per_turn = 256;
+
+// Timers fired in one turn. 10^6 links with one idle timer each that all expire at once are spread
+// over turns instead of stalling one.
+constexpr std::uint32_t timers_per_turn = 256;
+
+// Mails taken from one column in one turn, for the same reason.
+constexpr std::uint32_t mails_per_turn = 128;
+
+// A loop that has nothing to do still looks at its clock this often: status lines and drains need it.
+constexpr std::int64_t idle_turn_ms = 250;
+
+// One column of a mailbox. Holds some 60 of the largest forwarded frames or 600 link moves, so that a
+// burst of reconnecting devices does not wait for the receiver's next turn. Touched lazily.
+constexpr std::uint32_t mail_column_bytes = 128 * 1024;
+// The largest mail: a forwarded jsonl line of 16 KiB and its header.
+constexpr std::uint32_t mail_bytes_max = 20 * 1024;
+
+// Receive buffers: 4 KiB with bundles (measured best for device frames), 16 KiB where one completion
+// fills only one buffer. 4 MiB a shard either way: 1,000 links can deliver 4 KiB in one turn, and the
+// hot part still fits a large L2.
+constexpr std::uint32_t recv_buffer_bytes_bundle = 4 * 1024;
+constexpr std::uint32_t recv_buffer_count_bundle = 1024;
+constexpr std::uint32_t recv_buffer_bytes_single = 16 * 1024;
+constexpr std::uint32_t recv_buffer_count_single = 256;
+
+// A link may have this many received bytes that are not durable yet; then we stop reading from it.
+// Covers 16 frames in flight of the largest JT/T 808 frame twice over.
+constexpr std::uint32_t link_credit_bytes = 64 * 1024;
+// The same under memory level 1.
+constexpr std::uint32_t link_credit_bytes_level1 = 16 * 1024;
+// Reply bytes that a link may have waiting; a peer that sends but never reads is paused there.
+constexpr std::uint32_t link_out_bytes_max = 64 * 1024;
+// Bytes that may wait for a frame's rest (or for credit) in a link's spill. A link that is over is
+// broken: no protocol has frames that long.
+constexpr std::uint32_t link_spill_bytes_max = 1024 * 1024;
+
+// Reply chunks. The small one holds the answers of 16 frames in flight (19 bytes each) and is what an
+// active link owns between commit and send; the large one is for more.
+constexpr std::uint32_t out_chunk_small_bytes = 512;
+constexpr std::uint32_t out_chunk_large_bytes = 4096;
+// Free chunks a shard keeps of each size; beyond that they go back to the allocator.
+constexpr std::uint32_t out_chunks_kept = 1024;
+
+// Session bytes inside a Link, copied when the link moves to another shard.
+constexpr std::size_t session_state_bytes = 88;
+
+// Links of one shard: slots are 32 bits, and 2^20 links cost 256 MiB of Link alone.
+constexpr std::uint32_t links_per_shard_max = 1U << 20;
+
+// Forwarded frames of one link whose home shard has not answered yet.
+constexpr std::uint32_t link_remote_frames_max = 1024;
+
+// A closing link waits this long for the peer's FIN after ours, so that unread input does not turn
+// into a reset that destroys our last replies on the way.
+constexpr std::int64_t linger_ms = 2'000;
+
+// After "too many open files" accepting rests this long: descriptors come back when links close.
+constexpr std::int64_t accept_pause_ms = 100;
+
+// Devices one shard remembers. 2^21 * 256 B = 512 MiB; a process has shards * this.
+constexpr std::uint32_t devices_per_shard_max = 1U << 21;
+// Frames a device is compared with to recognise a retransmission.
+constexpr std::uint32_t recent_frames = 16;
+
+}  // namespace ringgate::limits

@@ -1,0 +1,93 @@
+// The devices whose home is this shard: who they are, which link speaks for them, the opaque last
+// state that their protocol keeps, and the frames last heard of them. A device stays known after
+// its link has gone. Lives on one shard, used only there.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <type_traits>
+#include <vector>
+
+#include "engine/base/ids.hpp"
+#include "engine/base/limits.hpp"
+#include "engine/flow/budget.hpp"
+
+namespace ringgate::device {
+
+using DeviceSlot = std::uint32_t;
+constexpr DeviceSlot no_device = ~DeviceSlot{0};
+
+struct Device {
+  static constexpr std::size_t last_state_bytes = 64;
+
+  DeviceKey key;
+  LinkId link;                       // invalid: offline
+  std::uint64_t frames = 0;          // logged
+  std::uint64_t last_heard_us = 0;   // wall clock
+  std::uint32_t key_generation = 0;  // of its authentication code; older codes are revoked
+  std::uint16_t next_serial = 0;     // of frames that we send
+  std::uint8_t recent_at = 0;        // oldest of `recent`
+  std::uint8_t flags = 0;
+
+  // Written and read by the protocol; trivially copyable.
+  template <class State>
+  State& last_state() {
+    static_assert(std::is_trivially_copyable_v<State> && sizeof(State) <= last_state_bytes);
+    return *reinterpret_cast<State*>(last_state_storage);
+  }
+  alignas(8) std::uint8_t last_state_storage[last_state_bytes] = {};
+
+  // Notes a frame by its fingerprint; true if it was among the last limits::recent_frames. A frame
+  // that is heard again does not push others out.
+  bool heard_before(std::uint32_t fingerprint) {
+    std::uint32_t hits = 0;
+    for (const std::uint32_t other : recent) hits |= static_cast<std::uint32_t>(other == fingerprint);
+    if (hits != 0) return true;
+    recent[recent_at] = fingerprint;
+    recent_at = static_cast<std::uint8_t>((recent_at + 1) % limits::recent_frames);
+    return false;
+  }
+  std::array<std::uint32_t, limits::recent_frames> recent{};
+};
+static_assert(sizeof(Device) <= 256);
+
+class DeviceTable {
+ public:
+  // `budget` is charged for what the table allocates.
+  explicit DeviceTable(flow::Budget& budget);
+  ~DeviceTable();
+  DeviceTable(const DeviceTable&) = delete;
+  DeviceTable& operator=(const DeviceTable&) = delete;
+
+  // no_device if it is not known.
+  DeviceSlot find(const DeviceKey& key) const;
+  // Finds or adds; no_device when limits::devices_per_shard_max are known.
+  DeviceSlot find_or_add(const DeviceKey& key);
+  Device& at(DeviceSlot slot) { return chunks_[slot / devices_per_chunk][slot % devices_per_chunk]; }
+  std::uint32_t size() const { return size_; }
+
+  template <class Visit>
+  void for_each(Visit&& visit) {
+    for (DeviceSlot slot = 0; slot < size_; ++slot) visit(at(slot));
+  }
+
+ private:
+  static constexpr std::uint32_t devices_per_chunk = 256;
+  std::uint32_t probe(const DeviceKey& key, std::uint64_t hash_value) const;
+  void grow();
+
+  // Open addressing, linear probing, at most half full. An entry is the upper half of the hash and
+  // the slot + 1, so that a probe rarely touches a Device.
+  struct Entry {
+    std::uint32_t tag = 0;
+    std::uint32_t slot_plus_1 = 0;
+  };
+  flow::Budget& budget_;
+  std::vector<Entry> index_;
+  std::vector<std::unique_ptr<Device[]>> chunks_;
+  std::uint32_t size_ = 0;
+};
+
+}  // namespace ringgate::device

@@ -1,0 +1,121 @@
+// Links: accepting connections.
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "engine/net/links.hpp"
+
+namespace ringgate::net {
+
+namespace {
+
+PeerAddress peer_address(io::Sys& sys, int fd) {
+  PeerAddress peer;
+  sockaddr_storage address{};
+  if (sys.peer_address(fd, address) < 0) return peer;  // gone already; the first receive tells
+  peer.family = static_cast<std::uint8_t>(address.ss_family);
+  if (address.ss_family == AF_INET) {
+    sockaddr_in v4;
+    std::memcpy(&v4, &address, sizeof v4);
+    std::memcpy(peer.ip, &v4.sin_addr, 4);
+    peer.port = ntohs(v4.sin_port);
+  } else if (address.ss_family == AF_INET6) {
+    sockaddr_in6 v6;
+    std::memcpy(&v6, &address, sizeof v6);
+    std::memcpy(peer.ip, &v6.sin6_addr, 16);
+    peer.port = ntohs(v6.sin6_port);
+  }
+  return peer;
+}
+
+}  // namespace
+
+bool Links::may_accept() const {
+  return live_ < options_.links_max && !draining_ && !accept_paused_ &&
+         budget_.level() < flow::MemoryLevel::pause;
+}
+
+void Links::arm_accept(std::uint32_t listener) {
+  Listener& which = listeners_[listener];
+  io_uring_sqe* sqe = shard_.ring().next_sqe();
+  if (shard_.ring().has(io::Feature::multishot_accept)) {
+    io_uring_prep_multishot_accept(sqe, which.options.fd, nullptr, nullptr, SOCK_CLOEXEC);
+  } else {
+    io_uring_prep_accept(sqe, which.options.fd, nullptr, nullptr, SOCK_CLOEXEC);
+  }
+  sqe->user_data = io::user_data(io::Tag::accept, 0, listener);
+  which.armed = true;
+  which.cancelled = false;
+  ++accept_operations_;
+}
+
+void Links::stop_accepting() {
+  for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
+    Listener& listener = listeners_[i];
+    if (!listener.armed || listener.cancelled) continue;
+    io_uring_sqe* sqe = shard_.ring().next_sqe();
+    io_uring_prep_cancel64(sqe, io::user_data(io::Tag::accept, 0, i), 0);
+    sqe->user_data = io::user_data(io::Tag::accept_cancel, 0, i);
+    listener.cancelled = true;
+    ++accept_operations_;
+  }
+}
+
+void Links::on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t flags) {
+  if ((flags & IORING_CQE_F_MORE) == 0) {
+    listeners_[listener].armed = false;
+    --accept_operations_;
+  }
+  if (result >= 0) return open_link(result, listener);
+  switch (result) {
+    case -ECANCELED:  // stop_accepting
+      return;
+    case -EMFILE:   // descriptors of this process
+    case -ENFILE:   // descriptors of the system
+    case -ENOBUFS:  // socket memory
+    case -ENOMEM:
+      // Nothing comes back at once: rest, instead of failing in a circle.
+      ++counters_.accept_pauses;
+      accept_paused_ = true;
+      shard_.arm(accept_timer_, limits::accept_pause_ms * ns_per_ms);
+      stop_accepting();
+      return;
+    default:
+      // ECONNABORTED, EPROTO, network errors of that one connection (accept(2)): the next is another.
+      ++counters_.accept_errors;
+      return;
+  }
+}
+
+void Links::on_timer() { accept_paused_ = false; }
+
+void Links::open_link(int fd, std::uint32_t listener) {
+  Link* link = live_ < options_.links_max && !draining_ ? allocate() : nullptr;
+  if (link == nullptr) {
+    // Accepted before the cancel took effect. The peer sees a reset and comes again.
+    ++counters_.accept_errors;
+    io_uring_sqe* sqe = shard_.ring().next_sqe();
+    io_uring_prep_close(sqe, fd);
+    sqe->user_data = io::user_data(io::Tag::none, 0, 0);
+    if (!draining_) stop_accepting();
+    return;
+  }
+  ++counters_.accepted;
+  const ListenerOptions& options = listeners_[listener].options;
+  link->fd = fd;
+  link->listener = static_cast<std::uint16_t>(listener);
+  link->protocol = options.protocol;
+  link->peer = peer_address(shard_.sys(), fd);
+  link->last_position = 0;
+  link->last_receive_ns = shard_.now();
+  link->idle_timeout_ms = options.idle_timeout_ms;
+  link->state = LinkState::open;
+  protocol_of(*link).on_open(*link);
+  arm_timer(*link);
+  if (link->readable()) arm_receive(*link);
+  if (live_ >= options_.links_max) stop_accepting();
+}
+
+}  // namespace ringgate::net

@@ -1,0 +1,257 @@
+// All links of one shard: accepting, receiving on the provided buffer ring, credit and spills, held
+// replies, moving to other shards, closing. Everything here runs on the shard's thread.
+//
+// Way of a reply: reply_room() / reply_done() write it into the link's chunk; when the chunk of input is
+// handled, one entry (position, reply bytes so far) joins the shard's list of held replies; on_commit
+// releases entries up to the committed position, and each released link gets one send.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/limits.hpp"
+#include "engine/flow/budget.hpp"
+#include "engine/flow/watermark.hpp"
+#include "engine/net/counters.hpp"
+#include "engine/net/held_replies.hpp"
+#include "engine/net/link.hpp"
+#include "engine/net/order_queue.hpp"
+#include "engine/net/protocol.hpp"
+#include "engine/shard/mailbox.hpp"
+#include "engine/shard/shard.hpp"
+
+namespace ringgate::net {
+
+// What accepted links of one listener get. Socket options are set on the listening socket, which
+// accepted sockets inherit on Linux.
+struct ListenerOptions {
+  int fd = -1;                          // bound and listening; owned by Links from add_listener on
+  std::uint8_t protocol = 0;            // as add_protocol returned
+  std::uint32_t idle_timeout_ms = 0;    // 0: never
+  std::uint32_t frame_timeout_ms = 0;   // 0: never
+};
+
+struct LinksOptions {
+  std::uint32_t links_max = 10'000;
+  std::uint64_t memory_limit_bytes = 0;  // this shard's share; 0: none
+};
+
+class Links final : public shard::CompletionHandler,
+                    public shard::Hook,
+                    public shard::MailHandler,
+                    public shard::Shard::LinkTimerHandler,
+                    public shard::TimerHandler,
+                    public flow::CommitListener {
+ public:
+  static Result<std::unique_ptr<Links>> create(shard::Shard& shard, shard::MailRoom& mail,
+                                               const LinksOptions& options);
+  ~Links() override;
+
+  // Wiring, before the first turn; in the same order on every shard.
+  std::uint8_t add_protocol(Protocol& protocol);
+  void add_listener(const ListenerOptions& options);
+
+  // For protocols -----------------------------------------------------------------------------
+
+  Link* find(LinkId id) {
+    Link* link = id.slot < slots_.size() * links_per_chunk ? &at(id.slot) : nullptr;
+    return link != nullptr && link->generation == id.generation && link->state != LinkState::free
+               ? link
+               : nullptr;
+  }
+
+  // The frame being handled was appended up to `position`: its reply and all later ones wait for it.
+  void logged(Link& link, Position position) {
+    RG_CHECK(position >= link.last_position);
+    link.last_position = position;
+  }
+  // Room for a reply of at most `size_bytes` (<= 4 KiB); reply_done() says how much was written.
+  std::uint8_t* reply_room(Link& link, std::uint32_t size_bytes) {
+    OutChunk* tail = link.out_tail;
+    if (__builtin_expect(tail == nullptr || tail->capacity - tail->end < size_bytes, 0)) {
+      tail = add_chunk(link, size_bytes);
+    }
+    return tail->data() + tail->end;
+  }
+  void reply_done(Link& link, std::uint32_t size_bytes) {
+    link.out_tail->end += size_bytes;
+    link.out_end += size_bytes;
+  }
+  void reply(Link& link, Bytes bytes);
+
+  // Replies in flow control: whether frames of other shards are under way on this link, so that own
+  // frames must queue behind them.
+  bool ordered(const Link& link) const { return link.order != nullptr; }
+  // Ask before handling a frame while ordered(): false means stop consuming, it is shown again.
+  bool order_room(Link& link);
+  // Sends `frame` to `home`; protocol.on_ordered(link, cookie, taken) follows in frame order.
+  // False: too many under way, or the column is full: stop consuming here, it is shown again.
+  bool forward(Link& link, ShardIndex home, std::uint32_t cookie, Bytes frame);
+  // The same order for a frame logged here up to `position` (0: not taken).
+  void defer(Link& link, std::uint32_t cookie, Position position);
+
+  // Stops reading; when nothing is outstanding the link goes to `target` with its unread bytes
+  // (on_bytes must not consume the frame that asked for it).
+  void request_move(Link& link, ShardIndex target);
+
+  // The log takes nothing now (append said 0 while it is holding, or full): reads on when it does.
+  // on_bytes must not consume the frame.
+  void wait_for_log(Link& link);
+  // Ends a link: replies that are held still go out, then FIN. The protocol's on_close follows at once.
+  void close(Link& link, CloseReason reason);
+  // Time-out for silence from now on.
+  void set_idle_timeout(Link& link, std::uint32_t idle_timeout_ms);
+
+  // For tools and status ----------------------------------------------------------------------
+
+  std::uint32_t live_count() const { return live_; }
+  std::uint64_t memory_bytes() const { return budget_.used_bytes(); }
+  flow::MemoryLevel memory_level() const { return budget_.level(); }
+  flow::Budget& budget() { return budget_; }
+  NetCounters& counters() { return counters_; }
+  shard::Shard& shard() { return shard_; }
+
+  // Called by the loop ------------------------------------------------------------------------
+
+  void on_completion(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) override;
+  void on_link_timer(shard::TimerNode& node) override;
+  void on_timer() override;  // accepting may go on
+  void on_mail(shard::MailKind kind, std::uint32_t producer, Bytes bytes) override;
+  void on_commit(Position committed) override;
+  void on_log_state(flow::LogState state) override;
+  void before_wait() override;
+  bool has_work() const override;
+  void start_drain() override;
+  bool drained() const override { return live_ == 0 && moves_.empty() && forwarded_.empty(); }
+  void start_stop() override;
+  bool stopped() const override;
+
+ private:
+  static constexpr std::uint32_t links_per_chunk = 256;
+  struct Listener {
+    ListenerOptions options;
+    bool armed = false;
+    bool cancelled = false;
+  };
+  struct PendingMove {
+    ShardIndex target;
+    std::vector<std::uint8_t> mail;
+  };
+  struct ForwardedFrame {
+    Position position;
+    LinkId origin;
+    std::uint32_t ticket;
+    bool taken;
+  };
+
+  Links(shard::Shard& shard, shard::MailRoom& mail, const LinksOptions& options,
+        std::unique_ptr<io::BufferRing> buffers);
+
+  Link& at(std::uint32_t slot) { return slots_[slot / links_per_chunk][slot % links_per_chunk]; }
+  Link* allocate();
+  void free_link(Link& link);
+  Protocol& protocol_of(const Link& link) { return *protocols_[link.protocol]; }
+
+  // Accepting (accept.cpp)
+  void on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t flags);
+  void arm_accept(std::uint32_t listener);
+  void stop_accepting();
+  bool may_accept() const;
+  void open_link(int fd, std::uint32_t listener);
+
+  // Receiving (receive.cpp)
+  void on_receive(std::uint64_t user_data, std::int32_t result, std::uint32_t flags);
+  void take_bytes(Link& link, Bytes bytes);
+  void feed(Link& link, Bytes bytes);
+  void feed_spill(Link& link);
+  void after_bytes(Link& link, std::size_t used);
+  void stash(Link& link, Bytes bytes);
+  void shrink_spill(Link& link, std::uint32_t used);
+  void free_spill(Link& link);
+  void want_receive(Link& link);
+  void receive_again();
+  void arm_receive(Link& link);
+  void cancel_receive(Link& link);
+  void pause(Link& link, Pause why);
+  void resume(Link& link, Pause why);
+  void arm_timer(Link& link);
+  std::uint32_t credit_bytes() const;
+
+  // Replies (reply.cpp)
+  OutChunk* add_chunk(Link& link, std::uint32_t room);
+  void hold_replies(Link& link, std::uint32_t credit);
+  void release_replies(Link& link, std::uint32_t out_end);
+  void queue_send(Link& link);
+  void start_send(Link& link);
+  void on_sent(Link& link, std::int32_t result);
+  void drop_replies(Link& link);
+  bool replies_pending(const Link& link) const { return link.out_sent != link.out_end; }
+
+  // Order between shards (forward.cpp)
+  void pump_order(Link& link);
+  void on_forwarded_frame(Bytes mail);
+  void on_frame_done(Bytes mail);
+  void answer_forwarded(Position committed);
+  void retry_answers();
+  bool answer(const ForwardedFrame& frame);
+  void take_order(Link& link);
+  void free_order(Link& link);
+
+  // Ending (close.cpp)
+  void progress(Link& link);
+  void finish(Link& link);
+  void leave_open(Link& link, CloseReason reason, LinkState next);
+  void start_lingering(Link& link);
+  void close_descriptor(Link& link);
+  void send_move(Link& link);
+  bool post_move(const PendingMove& move);
+  void adopt(Bytes mail);
+
+  void operation_started(Link& link) { ++link.outstanding; }
+  void operation_ended(Link& link) {
+    RG_CHECK(link.outstanding > 0);
+    --link.outstanding;
+  }
+  void update_memory_level();
+  void wake_log_waiters();
+  void start_sweep();
+  void sweep();
+  void stop_all();
+
+  shard::Shard& shard_;
+  shard::MailRoom& mail_;
+  LinksOptions options_;
+  flow::Budget budget_;
+  OutChunkPool chunks_;
+  NetCounters counters_;
+  std::unique_ptr<io::BufferRing> buffers_;
+  std::vector<Protocol*> protocols_;
+  std::vector<Listener> listeners_;
+  std::vector<std::unique_ptr<Link[]>> slots_;
+  std::vector<std::uint32_t> free_slots_;
+  std::uint32_t live_ = 0;
+  HeldReplies held_;
+  std::vector<std::uint32_t> send_list_;
+  std::vector<std::uint32_t> recv_list_;
+  std::vector<std::uint32_t> recv_list_next_;
+  std::vector<PendingMove> moves_;
+  std::vector<LinkId> log_waiters_;
+  // Frames of links elsewhere that were logged here, in the order of their positions, and those whose
+  // answer found its column full.
+  std::vector<ForwardedFrame> forwarded_;
+  std::size_t forwarded_done_ = 0;
+  std::vector<ForwardedFrame> unanswered_;
+  std::vector<std::unique_ptr<OrderQueue>> free_orders_;
+  shard::Timer accept_timer_;
+  std::uint32_t accept_operations_ = 0;
+  bool accept_paused_ = false;
+  bool draining_ = false;
+  bool stopping_ = false;
+  std::uint32_t sweep_ = 0;  // slot that a drain or a level change looks at next
+  bool sweeping_ = false;
+};
+
+}  // namespace ringgate::net

@@ -1,0 +1,46 @@
+// What a protocol implements to be plugged into listeners. One object per protocol and shard; all calls
+// come on that shard's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "engine/base/bytes.hpp"
+#include "engine/base/ids.hpp"
+#include "engine/net/link.hpp"
+
+namespace ringgate::net {
+
+class Protocol {
+ public:
+  virtual ~Protocol() = default;
+  virtual std::string_view name() const = 0;
+
+  // A new link; its session bytes are zero.
+  virtual void on_open(Link& link) = 0;
+  // A link that moved here from another shard with its session bytes.
+  virtual void on_adopted(Link& link) { static_cast<void>(link); }
+
+  // Bytes in order. Consumes whole frames, returns how many bytes; what is left is shown again in
+  // front of what comes. Must stop after a frame once link.readable() is false, and consume
+  // everything up to the beginning of an unfinished frame otherwise.
+  virtual std::size_t on_bytes(Link& link, Bytes bytes) = 0;
+
+  // The link is no longer readable and goes; called exactly once per on_open / on_adopted unless it
+  // moves. Replies held for it still leave where the reason allows.
+  virtual void on_close(Link& link, CloseReason reason) = 0;
+
+  // A frame that a link on another shard received for a device whose home is here: log it.
+  // Returns the position to wait for, or 0 if it was not taken.
+  virtual Position on_forwarded(LinkId origin, Bytes frame) {
+    static_cast<void>(origin), static_cast<void>(frame);
+    return 0;
+  }
+  // The answer to Links::forward or Links::defer, in frame order: write the reply. `taken`: durable.
+  virtual void on_ordered(Link& link, std::uint32_t cookie, bool taken) {
+    static_cast<void>(link), static_cast<void>(cookie), static_cast<void>(taken);
+  }
+};
+
+}  // namespace ringgate::net

@@ -1,0 +1,270 @@
+// Links: receiving, spills, credit and time-outs.
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+
+#include "engine/io/abi.hpp"
+#include "engine/net/links.hpp"
+
+namespace ringgate::net {
+
+void Links::arm_receive(Link& link) {
+  RG_CHECK(!link.recv_armed);
+  io::Ring& ring = shard_.ring();
+  io_uring_sqe* sqe = ring.next_sqe();
+  if (ring.has(io::Feature::multishot_recv)) {
+    io_uring_prep_recv_multishot(sqe, link.fd, nullptr, 0, 0);
+  } else {
+    io_uring_prep_recv(sqe, link.fd, nullptr, 0, 0);
+  }
+  if (ring.has(io::Feature::recv_bundle)) sqe->ioprio |= io::abi::recvsend_bundle;
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = buffers_->group();
+  sqe->user_data = io::user_data(io::Tag::recv, link.generation, link.slot);
+  link.recv_armed = true;
+  operation_started(link);
+}
+
+void Links::cancel_receive(Link& link) {
+  if (!link.recv_armed || link.recv_cancelled) return;
+  io_uring_sqe* sqe = shard_.ring().next_sqe();
+  io_uring_prep_cancel64(sqe, io::user_data(io::Tag::recv, link.generation, link.slot), 0);
+  sqe->user_data = io::user_data(io::Tag::recv_cancel, link.generation, link.slot);
+  link.recv_cancelled = true;
+  operation_started(link);
+}
+
+void Links::want_receive(Link& link) {
+  if (link.wants_recv) return;
+  link.wants_recv = true;
+  recv_list_.push_back(link.slot);
+}
+
+// Goes on with links that were paused, ran out of buffers, or whose multishot ended. In the order in
+// which they asked, and not more of them than there are buffers, so that none starves.
+void Links::receive_again() {
+  if (__builtin_expect(recv_list_.empty(), 1)) return;
+  buffers_->publish();
+  recv_list_.swap(recv_list_next_);
+  std::uint32_t room = std::max(buffers_->free_count(), 16U);
+  for (const std::uint32_t slot : recv_list_next_) {
+    Link& link = at(slot);
+    if (!link.wants_recv) continue;
+    if (room == 0) {
+      recv_list_.push_back(slot);
+      continue;
+    }
+    link.wants_recv = false;
+    --room;
+    if (link.state != LinkState::open) progress(link);
+    if (link.readable() && link.spill != nullptr && link.partial_since_ns == 0) feed_spill(link);
+    if (link.readable() && link.peer_done) close(link, CloseReason::peer_closed);
+    const bool wanted = link.readable() || link.state == LinkState::lingering;
+    if (wanted && !link.recv_armed && !link.recv_cancelled && !link.peer_done) arm_receive(link);
+  }
+  recv_list_next_.clear();
+}
+
+void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) {
+  Link& link = at(io::slot_of(user_data));
+  RG_CHECK(link.generation == io::generation_of(user_data));
+  if ((flags & IORING_CQE_F_MORE) == 0) {
+    link.recv_armed = false;
+    operation_ended(link);
+  }
+  if (__builtin_expect(result > 0, 1)) {
+    RG_CHECK((flags & IORING_CQE_F_BUFFER) != 0);
+    ++counters_.receives;
+    counters_.received_bytes += static_cast<std::uint32_t>(result);
+    link.received_bytes += static_cast<std::uint32_t>(result);
+    link.last_receive_ns = shard_.now();
+    buffers_->consume(static_cast<std::uint16_t>(flags >> io::abi::cqe_buffer_shift),
+                      static_cast<std::uint32_t>(result), [&](std::uint16_t bid, Bytes bytes) {
+                        take_bytes(link, bytes);
+                        buffers_->give_back(bid);
+                      });
+  } else if (result == 0) {
+    link.peer_done = true;
+    if (link.readable()) close(link, CloseReason::peer_closed);
+  } else {
+    switch (result) {
+      case -ECANCELED:  // pause, move, close: whoever cancelled goes on in progress()
+      case -EINTR:
+      case -EAGAIN:
+        break;
+      case -ENOBUFS:  // all buffers were with us: not the peer's fault, read on when they are back
+        ++counters_.buffer_shortages;
+        break;
+      default:  // ECONNRESET, ETIMEDOUT, EPIPE, EHOSTUNREACH, ...: the connection is gone
+        if (link.state == LinkState::open || link.state == LinkState::moving) {
+          leave_open(link, CloseReason::peer_reset, LinkState::flushing);
+        }
+        if (link.state != LinkState::closing) finish(link);
+    }
+  }
+  if (!link.recv_armed && link.state <= LinkState::lingering) want_receive(link);
+  if (link.state != LinkState::open) progress(link);
+}
+
+void Links::take_bytes(Link& link, Bytes bytes) {
+  if (__builtin_expect(link.readable(), 1)) {
+    if (__builtin_expect(link.spill == nullptr, 1)) return feed(link, bytes);
+    stash(link, bytes);
+    if (link.readable()) feed_spill(link);
+    return;
+  }
+  if (link.state == LinkState::open || link.state == LinkState::moving) stash(link, bytes);
+  // Else the link ends: what still comes is discarded.
+}
+
+void Links::feed(Link& link, Bytes bytes) {
+  const std::size_t used = protocol_of(link).on_bytes(link, bytes);
+  RG_CHECK(used <= bytes.size());
+  after_bytes(link, used);
+  if (__builtin_expect(used == bytes.size(), 1)) return;
+  if (link.state != LinkState::open && link.state != LinkState::moving) return;
+  stash(link, bytes.subspan(used));
+  if (!link.readable() || link.wants_recv) return;
+  link.partial_since_ns = shard_.now();
+  arm_timer(link);
+}
+
+void Links::feed_spill(Link& link) {
+  Spill& spill = *link.spill;
+  const Bytes bytes{spill.data() + spill.begin, spill.size()};
+  const std::size_t used = protocol_of(link).on_bytes(link, bytes);
+  RG_CHECK(used <= bytes.size());
+  after_bytes(link, used);
+  if (link.state != LinkState::open && link.state != LinkState::moving) return free_spill(link);
+  shrink_spill(link, static_cast<std::uint32_t>(used));
+  if (link.spill == nullptr) {
+    link.partial_since_ns = 0;
+  } else if (link.readable() && !link.wants_recv && (used > 0 || link.partial_since_ns == 0)) {
+    link.partial_since_ns = shard_.now();
+    arm_timer(link);
+  }
+}
+
+// Accounts for bytes that the protocol consumed, and holds the replies it wrote.
+void Links::after_bytes(Link& link, std::size_t used) {
+  const bool durable = link.last_position <= shard_.watermark().committed();
+  hold_replies(link, durable ? 0 : static_cast<std::uint32_t>(used));
+  if (link.uncommitted_bytes > credit_bytes() && link.state == LinkState::open) {
+    ++counters_.pauses_credit;
+    pause(link, Pause::credit);
+  }
+  if (link.out_end - link.out_sent > limits::link_out_bytes_max &&
+      link.state == LinkState::open) {
+    ++counters_.pauses_out;
+    pause(link, Pause::out_full);
+  }
+}
+
+std::uint32_t Links::credit_bytes() const {
+  return budget_.level() >= flow::MemoryLevel::trim ? limits::link_credit_bytes_level1
+                                                    : limits::link_credit_bytes;
+}
+
+void Links::stash(Link& link, Bytes bytes) {
+  const auto more = static_cast<std::uint32_t>(bytes.size());
+  const std::uint32_t old = link.spill == nullptr ? 0 : link.spill->size();
+  if (old + more > limits::link_spill_bytes_max) {
+    if (link.state == LinkState::open) close(link, CloseReason::oversize);
+    return;
+  }
+  counters_.spilled_bytes += more;
+  if (link.spill == nullptr || link.spill->capacity - link.spill->end < more) {
+    const std::uint32_t capacity =
+        static_cast<std::uint32_t>(std::max<std::uint64_t>(240, align_up(old + more, 256) - 16));
+    auto* grown = static_cast<Spill*>(std::malloc(sizeof(Spill) + capacity));
+    RG_CHECK(grown != nullptr);
+    *grown = Spill{capacity, 0, old, 0};
+    if (old > 0) std::memcpy(grown->data(), link.spill->data() + link.spill->begin, old);
+    free_spill(link);
+    budget_.charge(sizeof(Spill) + capacity);
+    link.spill = grown;
+  }
+  std::memcpy(link.spill->data() + link.spill->end, bytes.data(), more);
+  link.spill->end += more;
+  if (budget_.level() >= flow::MemoryLevel::pause && link.state == LinkState::open) {
+    ++counters_.pauses_memory;
+    pause(link, Pause::memory);
+  }
+}
+
+void Links::shrink_spill(Link& link, std::uint32_t used) {
+  link.spill->begin += used;
+  if (link.spill->begin == link.spill->end) free_spill(link);
+}
+
+void Links::free_spill(Link& link) {
+  if (link.spill == nullptr) return;
+  budget_.release(sizeof(Spill) + link.spill->capacity);
+  std::free(link.spill);
+  link.spill = nullptr;
+}
+
+void Links::pause(Link& link, Pause why) {
+  link.pauses |= static_cast<std::uint8_t>(why);
+  cancel_receive(link);
+}
+
+void Links::resume(Link& link, Pause why) {
+  const auto bit = static_cast<std::uint8_t>(why);
+  if ((link.pauses & bit) == 0) return;
+  link.pauses = static_cast<std::uint8_t>(link.pauses & ~bit);
+  if (!link.readable()) return;
+  // The peer's time-outs start anew: while we paused it could not reach us.
+  link.last_receive_ns = shard_.now();
+  link.partial_since_ns = 0;
+  want_receive(link);
+}
+
+void Links::set_idle_timeout(Link& link, std::uint32_t idle_timeout_ms) {
+  link.idle_timeout_ms = idle_timeout_ms;
+  arm_timer(link);
+}
+
+void Links::arm_timer(Link& link) {
+  if (link.state != LinkState::open) return;
+  const std::uint32_t frame_timeout_ms = listeners_[link.listener].options.frame_timeout_ms;
+  MonoNs due = 0;
+  if (link.idle_timeout_ms > 0) due = link.last_receive_ns + link.idle_timeout_ms * ns_per_ms;
+  if (link.partial_since_ns != 0 && frame_timeout_ms > 0) {
+    const MonoNs frame_due = link.partial_since_ns + frame_timeout_ms * ns_per_ms;
+    if (due == 0 || frame_due < due) due = frame_due;
+  }
+  if (due == 0) {
+    shard_.timers().cancel(link);
+  } else {
+    shard_.timers().arm(link, due - shard_.now());
+  }
+}
+
+void Links::on_link_timer(shard::TimerNode& node) {
+  Link& link = static_cast<Link&>(node);
+  if (link.state != LinkState::open) {
+    // Flushing, lingering or moving took too long.
+    if (link.state == LinkState::moving) {
+      leave_open(link, CloseReason::send_failed, LinkState::flushing);
+    }
+    if (link.state != LinkState::closing) finish(link);
+    return;
+  }
+  if (link.pauses != 0) {
+    link.last_receive_ns = shard_.now();
+    return arm_timer(link);
+  }
+  const MonoNs now = shard_.now();
+  const std::uint32_t frame_timeout_ms = listeners_[link.listener].options.frame_timeout_ms;
+  if (link.partial_since_ns != 0 && frame_timeout_ms > 0 &&
+      now - link.partial_since_ns >= frame_timeout_ms * ns_per_ms) {
+    return close(link, CloseReason::frame_timeout);
+  }
+  if (link.idle_timeout_ms > 0 && now - link.last_receive_ns >= link.idle_timeout_ms * ns_per_ms) {
+    return close(link, CloseReason::idle);
+  }
+  arm_timer(link);
+}
+
+}  // namespace ringgate::net

@@ -1,0 +1,112 @@
+// Links: replies, from the session's bytes to the socket.
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/net/links.hpp"
+
+namespace ringgate::net {
+
+OutChunk* Links::add_chunk(Link& link, std::uint32_t room) {
+  OutChunk* chunk = chunks_.take(room, link.out_tail == nullptr);
+  if (link.out_tail == nullptr) {
+    link.out_head = chunk;
+  } else {
+    link.out_tail->next = chunk;
+  }
+  link.out_tail = chunk;
+  return chunk;
+}
+
+void Links::reply(Link& link, Bytes bytes) {
+  while (!bytes.empty()) {
+    const std::size_t piece = std::min<std::size_t>(bytes.size(), 2048);
+    const auto size_bytes = static_cast<std::uint32_t>(piece);
+    std::memcpy(reply_room(link, size_bytes), bytes.data(), piece);
+    reply_done(link, size_bytes);
+    bytes = bytes.subspan(piece);
+  }
+}
+
+void Links::hold_replies(Link& link, std::uint32_t credit) {
+  if (link.out_end == link.out_queued && credit == 0) return;
+  link.out_queued = link.out_end;
+  if (link.last_position <= shard_.watermark().committed()) {
+    if (link.out_released != link.out_end) release_replies(link, link.out_end);
+    return;
+  }
+  held_.push({link.last_position, link.slot, link.generation, 0, link.out_end, credit});
+  ++link.awaiting;
+  link.uncommitted_bytes += credit;
+}
+
+void Links::release_replies(Link& link, std::uint32_t out_end) {
+  link.out_released = out_end;
+  queue_send(link);
+}
+
+void Links::queue_send(Link& link) {
+  if (link.send_busy || link.queued_send) return;
+  link.queued_send = true;
+  send_list_.push_back(link.slot);
+}
+
+void Links::start_send(Link& link) {
+  if (link.state == LinkState::closing || link.state == LinkState::free) return;
+  OutChunk* chunk = link.out_head;
+  const std::uint32_t size_bytes =
+      std::min(chunk->end - chunk->begin, link.out_released - link.out_sent);
+  RG_CHECK(size_bytes > 0);
+  io_uring_sqe* sqe = shard_.ring().next_sqe();
+  io_uring_prep_send(sqe, link.fd, chunk->data() + chunk->begin, size_bytes, MSG_NOSIGNAL);
+  sqe->user_data = io::user_data(io::Tag::send, link.generation, link.slot);
+  link.send_busy = true;
+  operation_started(link);
+}
+
+void Links::on_sent(Link& link, std::int32_t result) {
+  operation_ended(link);
+  link.send_busy = false;
+  if (__builtin_expect(result <= 0, 0)) {
+    if (link.state == LinkState::closing) return progress(link);
+    if (result == -EINTR || result == -EAGAIN) return queue_send(link);
+    // EPIPE, ECONNRESET, ETIMEDOUT, ...: nobody reads there any more.
+    if (link.state == LinkState::open || link.state == LinkState::moving) {
+      leave_open(link, CloseReason::send_failed, LinkState::flushing);
+    }
+    return finish(link);
+  }
+  const auto sent = static_cast<std::uint32_t>(result);
+  ++counters_.sends;
+  counters_.sent_bytes += sent;
+  link.out_sent += sent;
+  OutChunk* chunk = link.out_head;
+  chunk->begin += sent;
+  if (chunk->begin == chunk->end) {
+    link.out_head = chunk->next;
+    if (link.out_head == nullptr) link.out_tail = nullptr;
+    chunks_.give_back(chunk);
+  }
+  if (link.state == LinkState::closing) return progress(link);
+  if (link.out_released != link.out_sent) queue_send(link);
+  if (__builtin_expect(link.pauses != 0, 0) &&
+      link.out_end - link.out_sent <= limits::link_out_bytes_max / 2) {
+    resume(link, Pause::out_full);
+  }
+  if (link.state != LinkState::open) progress(link);
+}
+
+void Links::drop_replies(Link& link) {
+  RG_CHECK(!link.send_busy || stopping_);
+  while (link.out_head != nullptr) {
+    OutChunk* chunk = link.out_head;
+    link.out_head = chunk->next;
+    counters_.replies_dropped_bytes += chunk->end - chunk->begin;
+    chunks_.give_back(chunk);
+  }
+  link.out_tail = nullptr;
+  link.out_released = link.out_sent = link.out_end;
+}
+
+}  // namespace ringgate::net
