@@ -1,4 +1,5 @@
-// Time. The shard reads the clock once a turn and hands the values on; nothing below reads it itself.
+// Time. The shard reads the clock once a turn and hands the values on; nothing below reads it
+// itself.
 #pragma once
 
 #include <cstdint>

@@ -26,7 +26,9 @@ __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(std::uint32_t crc, 
   std::uint64_t state = ~crc;
   const std::uint8_t* at = bytes.data();
   std::size_t left = bytes.size();
-  for (; left >= 8; at += 8, left -= 8) state = _mm_crc32_u64(state, load_native<std::uint64_t>(at));
+  for (; left >= 8; at += 8, left -= 8) {
+    state = _mm_crc32_u64(state, load_native<std::uint64_t>(at));
+  }
   auto narrow = static_cast<std::uint32_t>(state);
   if (left >= 4) {
     narrow = _mm_crc32_u32(narrow, load_native<std::uint32_t>(at));

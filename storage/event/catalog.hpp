@@ -1,5 +1,6 @@
-// What sinks, tools and the API may know of a protocol's messages: a name, a decoded form. A protocol
-// registers one catalog per namespace in the executable's wiring; nobody below tools includes it.
+// What sinks, tools and the API may know of a protocol's messages: a name, a decoded form. A
+// protocol registers one catalog per namespace in the executable's wiring; nobody below tools
+// includes it.
 //
 // Catalogs are stateless: any thread.
 #pragma once
