@@ -1,5 +1,5 @@
-// Every bound of the engine in one place, with the reason for its number. Storage and protocols have
-// a header of the same name for theirs.
+// Every bound of the engine in one place, with the reason for its number. Storage and protocols
+// have a header of the same name for theirs.
 #pragma once
 
 #include <cstddef>
@@ -7,11 +7,13 @@
 
 namespace ringgate::limits {
 
-// Shards of one process. Mail columns grow with the square; 64 covers the largest single-socket boxes.
+// Shards of one process. Mail columns grow with the square; 64 covers the largest single-socket
+// boxes.
 constexpr std::uint32_t shards_max = 64;
 
 // Completions handled between two entries of the ring. Large enough that an entry's fixed cost
-// vanishes (256 * ~0.5 us of work), small enough that a reply waits at most some 200 us for the rest.
+// vanishes (256 * ~0.5 us of work), small enough that a reply waits at most some 200 us for the
+// rest.
 constexpr std::uint32_t completions_per_turn = 256;
 
 // Timers fired in one turn. 10^6 links with one idle timer each that all expire at once are spread
@@ -21,18 +23,19 @@ constexpr std::uint32_t timers_per_turn = 256;
 // Mails taken from one column in one turn, for the same reason.
 constexpr std::uint32_t mails_per_turn = 128;
 
-// A loop that has nothing to do still looks at its clock this often: status lines and drains need it.
+// A loop that has nothing to do still looks at its clock this often: status lines and drains need
+// it.
 constexpr std::int64_t idle_turn_ms = 250;
 
-// One column of a mailbox. Holds some 60 of the largest forwarded frames or 600 link moves, so that a
-// burst of reconnecting devices does not wait for the receiver's next turn. Touched lazily.
+// One column of a mailbox. Holds some 60 of the largest forwarded frames or 600 link moves, so that
+// a burst of reconnecting devices does not wait for the receiver's next turn. Touched lazily.
 constexpr std::uint32_t mail_column_bytes = 128 * 1024;
 // The largest mail: a forwarded jsonl line of 16 KiB and its header.
 constexpr std::uint32_t mail_bytes_max = 20 * 1024;
 
-// Receive buffers: 4 KiB with bundles (measured best for device frames), 16 KiB where one completion
-// fills only one buffer. 4 MiB a shard either way: 1,000 links can deliver 4 KiB in one turn, and the
-// hot part still fits a large L2.
+// Receive buffers: 4 KiB with bundles (measured best for device frames), 16 KiB where one
+// completion fills only one buffer. 4 MiB a shard either way: 1,000 links can deliver 4 KiB in one
+// turn, and the hot part still fits a large L2.
 constexpr std::uint32_t recv_buffer_bytes_bundle = 4 * 1024;
 constexpr std::uint32_t recv_buffer_count_bundle = 1024;
 constexpr std::uint32_t recv_buffer_bytes_single = 16 * 1024;
@@ -49,8 +52,8 @@ constexpr std::uint32_t link_out_bytes_max = 64 * 1024;
 // broken: no protocol has frames that long.
 constexpr std::uint32_t link_spill_bytes_max = 1024 * 1024;
 
-// Reply chunks. The small one holds the answers of 16 frames in flight (19 bytes each) and is what an
-// active link owns between commit and send; the large one is for more.
+// Reply chunks. The small one holds the answers of 16 frames in flight (19 bytes each) and is what
+// an active link owns between commit and send; the large one is for more.
 constexpr std::uint32_t out_chunk_small_bytes = 512;
 constexpr std::uint32_t out_chunk_large_bytes = 4096;
 // Free chunks a shard keeps of each size; beyond that they go back to the allocator.

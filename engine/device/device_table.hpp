@@ -43,7 +43,8 @@ struct Device {
   // that is heard again does not push others out.
   bool heard_before(std::uint32_t fingerprint) {
     std::uint32_t hits = 0;
-    for (const std::uint32_t other : recent) hits |= static_cast<std::uint32_t>(other == fingerprint);
+    for (const std::uint32_t other : recent)
+      hits |= static_cast<std::uint32_t>(other == fingerprint);
     if (hits != 0) return true;
     recent[recent_at] = fingerprint;
     recent_at = static_cast<std::uint8_t>((recent_at + 1) % limits::recent_frames);
@@ -65,7 +66,9 @@ class DeviceTable {
   DeviceSlot find(const DeviceKey& key) const;
   // Finds or adds; no_device when limits::devices_per_shard_max are known.
   DeviceSlot find_or_add(const DeviceKey& key);
-  Device& at(DeviceSlot slot) { return chunks_[slot / devices_per_chunk][slot % devices_per_chunk]; }
+  Device& at(DeviceSlot slot) {
+    return chunks_[slot / devices_per_chunk][slot % devices_per_chunk];
+  }
   std::uint32_t size() const { return size_; }
 
   template <class Visit>

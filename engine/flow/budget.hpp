@@ -1,5 +1,6 @@
-// Memory by our own byte accounting, not by RSS: what a shard's links hold (spills, reply chunks, link
-// and device entries) against its share of `memory.limit`. Levels tell the rooms what to give up.
+// Memory by our own byte accounting, not by RSS: what a shard's links hold (spills, reply chunks,
+// link and device entries) against its share of `memory.limit`. Levels tell the rooms what to give
+// up.
 //
 // One per shard, used only there.
 #pragma once

@@ -1,8 +1,8 @@
 // Cold system calls -- files, directories, sockets before they carry bytes, clocks, randomness --
 // behind one interface, so that a simulation or a recorder can stand in. Never called per message.
 //
-// Every call returns >= 0 or -errno unless said otherwise. Any thread, unless an implementation says
-// otherwise.
+// Every call returns >= 0 or -errno unless said otherwise. Any thread, unless an implementation
+// says otherwise.
 #pragma once
 
 #include <sys/socket.h>
@@ -43,7 +43,8 @@ class Sys {
   virtual int lock_exclusive(int fd) = 0;  // flock(LOCK_EX | LOCK_NB); -EWOULDBLOCK when held
 
   // Directories. `sync_directory` makes creations, renames and removals in it durable.
-  virtual int make_directory(const std::string& path, unsigned mode) = 0;  // -EEXIST is for the caller
+  virtual int make_directory(const std::string& path,
+                             unsigned mode) = 0;  // -EEXIST is for the caller
   virtual int list_directory(const std::string& path, std::vector<DirectoryEntry>& out) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
   virtual int remove(const std::string& path) = 0;

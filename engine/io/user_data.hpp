@@ -1,5 +1,5 @@
-// What a completion carries back: tag (which handler) | generation | slot. Never a pointer, so a late
-// completion of a dead object is recognised instead of followed.
+// What a completion carries back: tag (which handler) | generation | slot. Never a pointer, so a
+// late completion of a dead object is recognised instead of followed.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,8 @@ enum class Tag : std::uint8_t {
 };
 
 constexpr std::uint64_t user_data(Tag tag, std::uint16_t generation, std::uint32_t slot) {
-  return std::uint64_t{static_cast<std::uint8_t>(tag)} << 56 | std::uint64_t{generation} << 32 | slot;
+  return std::uint64_t{static_cast<std::uint8_t>(tag)} << 56 | std::uint64_t{generation} << 32 |
+         slot;
 }
 constexpr Tag tag_of(std::uint64_t data) { return static_cast<Tag>(data >> 56); }
 constexpr std::uint16_t generation_of(std::uint64_t data) {

@@ -83,7 +83,8 @@ void Links::on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t
       stop_accepting();
       return;
     default:
-      // ECONNABORTED, EPROTO, network errors of that one connection (accept(2)): the next is another.
+      // ECONNABORTED, EPROTO, network errors of that one connection (accept(2)): the next is
+      // another.
       ++counters_.accept_errors;
       return;
   }

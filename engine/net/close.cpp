@@ -1,5 +1,5 @@
-// Links: ending, and leaving for another shard. A link's slot is freed when no operation is outstanding
-// and its descriptor is closed: cancel, wait for both completions, close.
+// Links: ending, and leaving for another shard. A link's slot is freed when no operation is
+// outstanding and its descriptor is closed: cancel, wait for both completions, close.
 #include <sys/socket.h>
 
 #include "engine/net/links.hpp"
@@ -8,7 +8,8 @@ namespace ringgate::net {
 
 namespace {
 
-// What travels with a link. The unread bytes follow in the mail, or on the heap where they are many.
+// What travels with a link. The unread bytes follow in the mail, or on the heap where they are
+// many.
 struct MoveRecord {
   static constexpr std::uint16_t current_version = 1;
   std::uint16_t version = current_version;

@@ -1,5 +1,5 @@
-// Links: frames whose device is at home on another shard. The frame travels there by mail, is logged,
-// and when it is durable its answer comes back; answers leave the link in frame order.
+// Links: frames whose device is at home on another shard. The frame travels there by mail, is
+// logged, and when it is durable its answer comes back; answers leave the link in frame order.
 #include "engine/net/links.hpp"
 #include "engine/net/order_queue.hpp"
 

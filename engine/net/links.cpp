@@ -29,7 +29,8 @@ Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoo
                                              const LinksOptions& options) {
   const bool bundles = shard.ring().has(io::Feature::recv_bundle);
   auto buffers = io::BufferRing::open(
-      shard.ring(), 0, bundles ? limits::recv_buffer_count_bundle : limits::recv_buffer_count_single,
+      shard.ring(), 0,
+      bundles ? limits::recv_buffer_count_bundle : limits::recv_buffer_count_single,
       bundles ? limits::recv_buffer_bytes_bundle : limits::recv_buffer_bytes_single);
   if (!buffers) return buffers.error();
   return std::unique_ptr<Links>(new Links(shard, mail, options, std::move(*buffers)));
@@ -40,8 +41,9 @@ Links::Links(shard::Shard& shard, shard::MailRoom& mail, const LinksOptions& opt
     : shard_(shard), mail_(mail), options_(options), budget_(options.memory_limit_bytes),
       chunks_(budget_), buffers_(std::move(buffers)), accept_timer_(*this) {
   RG_CHECK(options_.links_max <= limits::links_per_shard_max);
-  for (const io::Tag tag : {io::Tag::accept, io::Tag::accept_cancel, io::Tag::recv,
-                            io::Tag::recv_cancel, io::Tag::send, io::Tag::shutdown, io::Tag::close}) {
+  for (const io::Tag tag :
+       {io::Tag::accept, io::Tag::accept_cancel, io::Tag::recv, io::Tag::recv_cancel, io::Tag::send,
+        io::Tag::shutdown, io::Tag::close}) {
     shard_.handle(tag, *this);
   }
   shard_.add_hook(*this);
@@ -135,8 +137,8 @@ void Links::on_completion(std::uint64_t user_data, std::int32_t result, std::uin
   operation_ended(link);
   if (tag == io::Tag::close) return free_link(link);
   if (tag == io::Tag::recv_cancel) link.recv_cancelled = false;
-  // A cancel that found nothing (-ENOENT, -EALREADY) was overtaken by its target's completion, and a
-  // shutdown that failed met a dead peer: the receive says so itself.
+  // A cancel that found nothing (-ENOENT, -EALREADY) was overtaken by its target's completion, and
+  // a shutdown that failed met a dead peer: the receive says so itself.
   if (link.readable() && !link.recv_armed) want_receive(link);
   progress(link);
 }
@@ -203,7 +205,8 @@ void Links::start_sweep() {
   sweep_ = 0;
 }
 
-// Looks at a bounded number of links a turn: ends them while draining, else applies the memory level.
+// Looks at a bounded number of links a turn: ends them while draining, else applies the memory
+// level.
 void Links::sweep() {
   const auto end = static_cast<std::uint32_t>(slots_.size() * links_per_chunk);
   const std::uint32_t stop = std::min(end, sweep_ + limits::completions_per_turn);

@@ -1,9 +1,10 @@
 // All links of one shard: accepting, receiving on the provided buffer ring, credit and spills, held
 // replies, moving to other shards, closing. Everything here runs on the shard's thread.
 //
-// Way of a reply: reply_room() / reply_done() write it into the link's chunk; when the chunk of input is
-// handled, one entry (position, reply bytes so far) joins the shard's list of held replies; on_commit
-// releases entries up to the committed position, and each released link gets one send.
+// Way of a reply: reply_room() / reply_done() write it into the link's chunk; when the chunk of
+// input is handled, one entry (position, reply bytes so far) joins the shard's list of held
+// replies; on_commit releases entries up to the committed position, and each released link gets one
+// send.
 #pragma once
 
 #include <array>
@@ -63,7 +64,8 @@ class Links final : public shard::CompletionHandler,
                : nullptr;
   }
 
-  // The frame being handled was appended up to `position`: its reply and all later ones wait for it.
+  // The frame being handled was appended up to `position`: its reply and all later ones wait for
+  // it.
   void logged(Link& link, Position position) {
     RG_CHECK(position >= link.last_position);
     link.last_position = position;
@@ -100,7 +102,8 @@ class Links final : public shard::CompletionHandler,
   // The log takes nothing now (append said 0 while it is holding, or full): reads on when it does.
   // on_bytes must not consume the frame.
   void wait_for_log(Link& link);
-  // Ends a link: replies that are held still go out, then FIN. The protocol's on_close follows at once.
+  // Ends a link: replies that are held still go out, then FIN. The protocol's on_close follows at
+  // once.
   void close(Link& link, CloseReason reason);
   // Time-out for silence from now on.
   void set_idle_timeout(Link& link, std::uint32_t idle_timeout_ms);
@@ -239,8 +242,8 @@ class Links final : public shard::CompletionHandler,
   std::vector<std::uint32_t> recv_list_next_;
   std::vector<PendingMove> moves_;
   std::vector<LinkId> log_waiters_;
-  // Frames of links elsewhere that were logged here, in the order of their positions, and those whose
-  // answer found its column full.
+  // Frames of links elsewhere that were logged here, in the order of their positions, and those
+  // whose answer found its column full.
   std::vector<ForwardedFrame> forwarded_;
   std::size_t forwarded_done_ = 0;
   std::vector<ForwardedFrame> unanswered_;

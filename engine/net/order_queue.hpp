@@ -1,4 +1,5 @@
-// The order of answers on a link whose frames went to several shards. One per such link, on its shard.
+// The order of answers on a link whose frames went to several shards. One per such link, on its
+// shard.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +33,8 @@ class OrderQueue {
   void unpush() { --tail_; }
   void clear() { head_ = tail_; }
   OrderedFrame* find(std::uint32_t ticket) {
-    return ticket - head_ < tail_ - head_ ? &ring_[ticket % limits::link_remote_frames_max] : nullptr;
+    return ticket - head_ < tail_ - head_ ? &ring_[ticket % limits::link_remote_frames_max]
+                                          : nullptr;
   }
 
   static constexpr std::size_t memory_bytes =

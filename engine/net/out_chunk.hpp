@@ -1,10 +1,11 @@
-// Reply bytes on their way from a session to a socket: a chain of chunks per link, taken from a pool
-// of the shard when the first reply is written and returned when it has been sent. An idle link owns
-// none. One per shard, used only there.
+// Reply bytes on their way from a session to a socket: a chain of chunks per link, taken from a
+// pool of the shard when the first reply is written and returned when it has been sent. An idle
+// link owns none. One per shard, used only there.
 #pragma once
 
 #include <cstdint>
 #include <cstdlib>
+#include <initializer_list>
 
 #include "engine/base/check.hpp"
 #include "engine/base/limits.hpp"

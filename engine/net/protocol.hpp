@@ -1,5 +1,5 @@
-// What a protocol implements to be plugged into listeners. One object per protocol and shard; all calls
-// come on that shard's thread.
+// What a protocol implements to be plugged into listeners. One object per protocol and shard; all
+// calls come on that shard's thread.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +37,8 @@ class Protocol {
     static_cast<void>(origin), static_cast<void>(frame);
     return 0;
   }
-  // The answer to Links::forward or Links::defer, in frame order: write the reply. `taken`: durable.
+  // The answer to Links::forward or Links::defer, in frame order: write the reply. `taken`:
+  // durable.
   virtual void on_ordered(Link& link, std::uint32_t cookie, bool taken) {
     static_cast<void>(link), static_cast<void>(cookie), static_cast<void>(taken);
   }

@@ -40,8 +40,8 @@ void Links::want_receive(Link& link) {
   recv_list_.push_back(link.slot);
 }
 
-// Goes on with links that were paused, ran out of buffers, or whose multishot ended. In the order in
-// which they asked, and not more of them than there are buffers, so that none starves.
+// Goes on with links that were paused, ran out of buffers, or whose multishot ended. In the order
+// in which they asked, and not more of them than there are buffers, so that none starves.
 void Links::receive_again() {
   if (__builtin_expect(recv_list_.empty(), 1)) return;
   buffers_->publish();

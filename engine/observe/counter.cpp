@@ -114,7 +114,8 @@ std::vector<Sample> Registry::snapshot() const {
   for (const auto& group : groups_) {
     for (const auto& entry : group->entries()) {
       for (std::size_t i = 0; i < entry.cell_count; ++i) {
-        const auto label_value = entry.spec->values.empty() ? std::string_view{} : entry.spec->values[i];
+        const auto label_value =
+            entry.spec->values.empty() ? std::string_view{} : entry.spec->values[i];
         samples.push_back({entry.spec, group->label(), group->value(), label_value,
                            as_signed(group->block_->cells[entry.first_cell + i])});
       }
@@ -156,8 +157,9 @@ void Registry::print(std::string& out) const {
   std::vector<const MetricSpec*> specs;
   for (const auto& group : groups_) {
     for (const auto& entry : group->entries()) {
-      const bool known = std::any_of(specs.begin(), specs.end(),
-                                     [&](const MetricSpec* spec) { return spec->name == entry.spec->name; });
+      const bool known = std::any_of(specs.begin(), specs.end(), [&](const MetricSpec* spec) {
+        return spec->name == entry.spec->name;
+      });
       if (!known) specs.push_back(entry.spec);
     }
   }
@@ -166,7 +168,8 @@ void Registry::print(std::string& out) const {
     fmt::format_to(at, "# HELP {} {}\n# TYPE {} {}\n", spec->name, spec->help, spec->name,
                    kind_name(spec->kind));
     for (const auto& group : groups_) {
-      const std::string label = fmt::format("{}=\"{}\"", group->label(), escaped_label(group->value()));
+      const std::string label =
+          fmt::format("{}=\"{}\"", group->label(), escaped_label(group->value()));
       for (const auto& entry : group->entries()) {
         if (entry.spec->name != spec->name) continue;
         if (entry.histogram) print_summary(out, *spec, label, entry.histogram->snapshot());

@@ -6,14 +6,14 @@
 //   inline constexpr MetricSpec links_closed{.name = "ringgate_links_closed_total",
 //       .help = "Links closed, by reason.", .label = "reason", .values = close_reasons};
 //   struct NetCounters {
-//     explicit NetCounters(observe::CounterGroup& group) : closed(group.family<Why>(links_closed)) {}
-//     observe::Family<Why> closed;      // closed.add(Why::idle);
+//     explicit NetCounters(observe::CounterGroup& group) : closed(group.family<Why>(links_closed))
+//     {} observe::Family<Why> closed;      // closed.add(Why::idle);
 //   };
 //
-// Threads: a CounterGroup and all handles taken from it belong to one writer (a shard). Reading through
-// the Registry is safe from any thread at any time, also while the writer registers and counts.
-// Writing costs a load, an add and a store (no lock prefix). Handles live as long as their group.
-// Names follow Prometheus: ringgate_ prefix, base units, _total behind counters.
+// Threads: a CounterGroup and all handles taken from it belong to one writer (a shard). Reading
+// through the Registry is safe from any thread at any time, also while the writer registers and
+// counts. Writing costs a load, an add and a store (no lock prefix). Handles live as long as their
+// group. Names follow Prometheus: ringgate_ prefix, base units, _total behind counters.
 #pragma once
 
 #include <atomic>
@@ -39,7 +39,8 @@ struct MetricSpec {
   std::string_view help;  // one sentence
   MetricKind kind = MetricKind::counter;
   std::string_view label = {};                      // families: name of the label
-  std::span<const std::string_view> values = {};  // families: one value for each enumerator, in order
+  std::span<const std::string_view> values =
+      {};  // families: one value for each enumerator, in order
 };
 
 using Cell = std::atomic<std::uint64_t>;
@@ -160,7 +161,8 @@ class Registry {
   CounterGroup& add_shard(unsigned shard) { return add_group("shard", std::to_string(shard)); }
   CounterGroup& add_group(std::string label, std::string value);
 
-  // Counters and gauges of all groups; views point into groups and specs, which outlive the registry.
+  // Counters and gauges of all groups; views point into groups and specs, which outlive the
+  // registry.
   std::vector<Sample> snapshot() const;
   // Sum over all groups, and over all labels of a family. 0 where nobody registered it.
   std::int64_t total(const MetricSpec& spec) const;
@@ -169,8 +171,8 @@ class Registry {
   // All groups' histograms of this name, merged.
   HistogramSnapshot merged(const MetricSpec& spec) const;
 
-  // The Prometheus text format 0.0.4: HELP, TYPE, then `ringgate_x_total{shard="0",reason="idle"} 12`.
-  // Histograms appear as summaries in seconds.
+  // The Prometheus text format 0.0.4: HELP, TYPE, then `ringgate_x_total{shard="0",reason="idle"}
+  // 12`. Histograms appear as summaries in seconds.
   void print(std::string& out) const;
 
  private:

@@ -1,11 +1,12 @@
-// Histogram of durations in nanoseconds, log-linear like HDR histograms: 64 steps for each doubling, so
-// that a percentile is at most 0.8 % away from the exact one. Values from 0 to 2^42 ns (73 minutes);
-// longer ones land in the last step (max_ns() still tells the truth), negative ones count as 0.
+// Histogram of durations in nanoseconds, log-linear like HDR histograms: 64 steps for each
+// doubling, so that a percentile is at most 0.8 % away from the exact one. Values from 0 to 2^42 ns
+// (73 minutes); longer ones land in the last step (max_ns() still tells the truth), negative ones
+// count as 0.
 //
-// Threads: one writer records (relaxed atomics, no lock prefix, a few nanoseconds, no allocation after
-// construction); any thread may take a snapshot meanwhile. Snapshots are plain values: merge them over
-// threads, subtract an earlier one to see an interval. A snapshot taken while the writer runs may miss
-// the values of that moment; the next one has them.
+// Threads: one writer records (relaxed atomics, no lock prefix, a few nanoseconds, no allocation
+// after construction); any thread may take a snapshot meanwhile. Snapshots are plain values: merge
+// them over threads, subtract an earlier one to see an interval. A snapshot taken while the writer
+// runs may miss the values of that moment; the next one has them.
 #pragma once
 
 #include <array>

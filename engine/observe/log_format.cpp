@@ -44,8 +44,8 @@ bool plain_in_logfmt(std::string_view text) {
     const char c = text[at];
     const std::size_t length = utf8_length(text, at);
     if (length == 0) return false;
-    if (length == 1 && (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '=' || c == '"' ||
-                        c == '\\')) {
+    if (length == 1 &&
+        (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '=' || c == '"' || c == '\\')) {
       return false;
     }
     at += length;
@@ -110,7 +110,10 @@ void format_time(char* out, WallUs time) {
 class LineFormatter {
  public:
   LineFormatter(std::span<char> out, LineStyle style)
-      : out_(out), room_(out.size() - tail_size), json_(style.format == LogFormat::json), style_(style) {}
+      : out_(out),
+        room_(out.size() - tail_size),
+        json_(style.format == LogFormat::json),
+        style_(style) {}
 
   void head(const LineHead& head) {
     if (json_) put("{");
@@ -179,7 +182,8 @@ class LineFormatter {
                                      std::chars_format::fixed, f.decimals_);
     // Too long to read as fixed digits: the exponent form is short.
     if (fixed.ec == std::errc{}) return put_number(digits, fixed);
-    return put_number(digits, std::to_chars(digits, end, f.number_, std::chars_format::scientific, 6));
+    return put_number(digits,
+                      std::to_chars(digits, end, f.number_, std::chars_format::scientific, 6));
   }
 
   bool put_number(const char* digits, std::to_chars_result result) {

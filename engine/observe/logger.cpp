@@ -25,7 +25,8 @@ bool wants_colour(const LoggerOptions& options) {
   if (options.colour != Colour::automatic) return options.colour == Colour::always;
   if (options.sink || isatty(options.fd) == 0) return false;
   const char* const terminal = std::getenv("TERM");
-  return std::getenv("NO_COLOR") == nullptr && terminal != nullptr && std::string_view(terminal) != "dumb";
+  return std::getenv("NO_COLOR") == nullptr && terminal != nullptr &&
+         std::string_view(terminal) != "dumb";
 }
 
 }  // namespace
@@ -119,7 +120,8 @@ void LogSource::report_site(Site& site, WallUs now) {
                       .source = name_,
                       .message = "log lines held back",
                       .suppressed = site.suppressed};
-  const Field fields[] = {{"file", site.file == nullptr ? "several" : site.file}, {"line", site.line}};
+  const Field fields[] = {{"file", site.file == nullptr ? "several" : site.file},
+                          {"line", site.line}};
   if (put(head, fields)) site.suppressed = 0;
 }
 

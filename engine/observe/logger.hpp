@@ -5,14 +5,15 @@
 //
 // Each producing thread has a LogSource of its own: a bounded ring of finished lines. One writer
 // thread drains all rings to the sink, stderr by default. A full ring drops the line and counts it;
-// the writer reports the loss as `msg="log lines dropped" dropped=12` from the same source. A place in
-// the code that logs more than `site_limit_per_s` lines in a second is held back; its next line carries
-// suppressed=M. Messages are constant text, what varies goes into fields; secrets are the caller's
-// business.
+// the writer reports the loss as `msg="log lines dropped" dropped=12` from the same source. A place
+// in the code that logs more than `site_limit_per_s` lines in a second is held back; its next line
+// carries suppressed=M. Messages are constant text, what varies goes into fields; secrets are the
+// caller's business.
 //
-// Threads: a LogSource belongs to one thread; its log call formats (about a microsecond), never waits,
-// never allocates. At most it wakes the writer when that one sleeps. Logger's methods may be called
-// from any thread; add_source, flush, drain and dropped may wait for the sink. The Logger outlives its users.
+// Threads: a LogSource belongs to one thread; its log call formats (about a microsecond), never
+// waits, never allocates. At most it wakes the writer when that one sleeps. Logger's methods may be
+// called from any thread; add_source, flush, drain and dropped may wait for the sink. The Logger
+// outlives its users.
 #pragma once
 
 #include <array>
@@ -75,26 +76,31 @@ class LogSource {
   // The defaulted arguments name the place in the code for the rate limit: leave them.
   void debug(std::string_view message, Fields fields = {}, const char* file = __builtin_FILE(),
              int line = __builtin_LINE()) {
-    if (enabled(Level::debug)) log(Level::debug, message, {fields.begin(), fields.size()}, file, line);
+    if (enabled(Level::debug))
+      log(Level::debug, message, {fields.begin(), fields.size()}, file, line);
   }
   void info(std::string_view message, Fields fields = {}, const char* file = __builtin_FILE(),
             int line = __builtin_LINE()) {
-    if (enabled(Level::info)) log(Level::info, message, {fields.begin(), fields.size()}, file, line);
+    if (enabled(Level::info))
+      log(Level::info, message, {fields.begin(), fields.size()}, file, line);
   }
   void warn(std::string_view message, Fields fields = {}, const char* file = __builtin_FILE(),
             int line = __builtin_LINE()) {
-    if (enabled(Level::warn)) log(Level::warn, message, {fields.begin(), fields.size()}, file, line);
+    if (enabled(Level::warn))
+      log(Level::warn, message, {fields.begin(), fields.size()}, file, line);
   }
   void error(std::string_view message, Fields fields = {}, const char* file = __builtin_FILE(),
              int line = __builtin_LINE()) {
-    if (enabled(Level::error)) log(Level::error, message, {fields.begin(), fields.size()}, file, line);
+    if (enabled(Level::error))
+      log(Level::error, message, {fields.begin(), fields.size()}, file, line);
   }
   // For fields that are put together at run time.
   void log(Level level, std::string_view message, std::span<const Field> fields,
            const char* file = __builtin_FILE(), int line = __builtin_LINE());
 
-  // Names the places that held lines back and have been silent since; for a timer of the producer, every
-  // few seconds. Without it, a burst's suppressed=M waits for the next line of the same place.
+  // Names the places that held lines back and have been silent since; for a timer of the producer,
+  // every few seconds. Without it, a burst's suppressed=M waits for the next line of the same
+  // place.
   void report_suppressed();
 
   bool enabled(Level level) const;
@@ -173,7 +179,8 @@ class Logger {
   LoggerOptions options_;
   LineStyle style_;
   std::atomic<Level> level_;
-  mutable std::mutex drain_mutex_;  // guards sources_ and batch_; no producer takes it while logging
+  mutable std::mutex
+      drain_mutex_;  // guards sources_ and batch_; no producer takes it while logging
   std::vector<std::unique_ptr<LogSource>> sources_;
   std::string batch_;
   std::uint64_t batch_lines_ = 0;

@@ -1,9 +1,10 @@
-// Mail between threads: one bounded SPSC column per (producer, shard). Pushing copies bytes in, never
-// blocks and never allocates; a full column is the sender's to handle. A receiver is woken only when it
-// sleeps, by MSG_RING from shards and by an eventfd from other threads (or without MSG_RING).
+// Mail between threads: one bounded SPSC column per (producer, shard). Pushing copies bytes in,
+// never blocks and never allocates; a full column is the sender's to handle. A receiver is woken
+// only when it sleeps, by MSG_RING from shards and by an eventfd from other threads (or without
+// MSG_RING).
 //
-// Producers 0 .. shards-1 are the shards themselves; higher numbers are control threads, each used by
-// one thread only.
+// Producers 0 .. shards-1 are the shards themselves; higher numbers are control threads, each used
+// by one thread only.
 #pragma once
 
 #include <array>
@@ -79,12 +80,13 @@ class MailColumn {
   std::unique_ptr<std::uint8_t[]> data_;
 };
 
-// "I am about to sleep": the one place where two threads must agree on an order (Dekker). Tested under
-// ThreadSanitizer on its own.
+// "I am about to sleep": the one place where two threads must agree on an order (Dekker). Tested
+// under ThreadSanitizer on its own.
 class SleepFlag {
  public:
   // All three are read-modify-writes of one flag, so each sees what happened before the one whose
-  // value it reads: a producer that reads `false` has its push seen by the receiver's next announce().
+  // value it reads: a producer that reads `false` has its push seen by the receiver's next
+  // announce().
 
   // Receiver: announce, then look at the columns once more before sleeping.
   void announce() { sleeping_.exchange(true, std::memory_order_acq_rel); }
@@ -131,8 +133,8 @@ class MailHandler {
   virtual void on_mail(MailKind kind, std::uint32_t producer, Bytes bytes) = 0;
 };
 
-// A shard's end of the hub: takes its mail once a turn and wakes those it wrote to. Must be the first
-// hook of its shard.
+// A shard's end of the hub: takes its mail once a turn and wakes those it wrote to. Must be the
+// first hook of its shard.
 class MailRoom final : public Hook, public CompletionHandler {
  public:
   MailRoom(Shard& shard, MailHub& hub);

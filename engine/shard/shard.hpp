@@ -1,10 +1,10 @@
 // A shard: one thread, one ring, one loop. Rooms plug in by handlers (one per completion tag) and
 // hooks (once per turn); the loop knows none of them.
 //
-// A turn: enter the ring -> copy its completions to a local batch -> handle them -> mail -> timers ->
-// hooks' before_wait. No recursion; the work of one turn is bounded by the batch and the limits in
-// engine/shard/limits.hpp. Everything here runs on the shard's thread unless it says "any thread"; in a
-// simulation several shards take turns in one thread.
+// A turn: enter the ring -> copy its completions to a local batch -> handle them -> mail -> timers
+// -> hooks' before_wait. No recursion; the work of one turn is bounded by the batch and the limits
+// in engine/shard/limits.hpp. Everything here runs on the shard's thread unless it says "any
+// thread"; in a simulation several shards take turns in one thread.
 #pragma once
 
 #include <array>
@@ -35,7 +35,8 @@ class TimerHandler {
   virtual void on_timer() = 0;
 };
 
-// A timer that calls an object. Links embed TimerNode directly and are told apart by the wheel's owner.
+// A timer that calls an object. Links embed TimerNode directly and are told apart by the wheel's
+// owner.
 struct Timer : TimerNode {
   explicit Timer(TimerHandler& who) : handler(&who) {}
   TimerHandler* handler;
@@ -49,7 +50,8 @@ class Hook {
   virtual void before_wait() {}
   // After every hook's before_wait: the last moment to fill SQEs.
   virtual void before_enter() {}
-  // Asked after before_enter. Something to do that no completion will announce: the loop does not sleep while any hook says so.
+  // Asked after before_enter. Something to do that no completion will announce: the loop does not
+  // sleep while any hook says so.
   virtual bool has_work() const { return false; }
   // Drain begins: take no new work, finish what there is. drained() is polled every turn.
   virtual void start_drain() {}
@@ -86,7 +88,9 @@ class Shard {
   // Wiring, before the first turn.
   void handle(io::Tag tag, CompletionHandler& handler);
   void add_hook(Hook& hook) { hooks_.push_back(&hook); }
-  TimerWheel& timers() { return link_timers_; }  // fired nodes go to set_link_timer_handler's object
+  TimerWheel& timers() {
+    return link_timers_;
+  }  // fired nodes go to set_link_timer_handler's object
   void arm(Timer& timer, MonoNs delay_ns) { object_timers_.arm(timer, delay_ns); }
   void cancel(Timer& timer) { object_timers_.cancel(timer); }
 

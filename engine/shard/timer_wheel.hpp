@@ -1,5 +1,5 @@
-// Time-outs in O(1): a hierarchical wheel, four levels of 256 slots, one tick is 16 ms, so it reaches
-// 2^32 ticks (2 years). Timers are intrusive: a node lives in the object that it times.
+// Time-outs in O(1): a hierarchical wheel, four levels of 256 slots, one tick is 16 ms, so it
+// reaches 2^32 ticks (2 years). Timers are intrusive: a node lives in the object that it times.
 //
 // Lives on one shard. A node must be cancelled before its object goes.
 #pragma once
@@ -44,7 +44,8 @@ class TimerWheel {
     return fired;
   }
 
-  // How long the shard may sleep without being late for a timer: 0 if one is due, at most `longest`.
+  // How long the shard may sleep without being late for a timer: 0 if one is due, at most
+  // `longest`.
   MonoNs next_delay(MonoNs now, MonoNs longest) const;
   std::uint32_t armed_count() const { return armed_; }
 
@@ -60,7 +61,8 @@ class TimerWheel {
   std::uint32_t tick_at(MonoNs now) const;
 
   std::array<std::array<TimerNode, slots>, levels> wheel_;
-  std::array<std::array<std::uint64_t, slots / 64>, levels> used_{};  // non-empty level-0 slots hint
+  std::array<std::array<std::uint64_t, slots / 64>, levels>
+      used_{};  // non-empty level-0 slots hint
   TimerNode due_;
   MonoNs origin_ns_;
   std::uint32_t now_tick_ = 0;

@@ -14,7 +14,8 @@ namespace {
 enum class Why { checksum, escape, length };
 constexpr std::string_view whys[] = {"checksum", "escape", "length"};
 constexpr MetricSpec frames{.name = "ringgate_frames_total", .help = "Frames received."};
-constexpr MetricSpec links{.name = "ringgate_links", .help = "Links open.", .kind = MetricKind::gauge};
+constexpr MetricSpec links{
+    .name = "ringgate_links", .help = "Links open.", .kind = MetricKind::gauge};
 constexpr MetricSpec bad_frames{.name = "ringgate_bad_frames_total",
                                 .help = "Frames refused, by reason.",
                                 .label = "reason",

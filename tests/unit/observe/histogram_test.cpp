@@ -44,7 +44,8 @@ TEST_CASE("percentiles are within 1 % of the exact ones from nanoseconds to an h
   CHECK(seen.percentile(100) == values.back());
   double worst = 0;
   for (double percent = 0.01; percent < 100; percent += 0.01) {
-    worst = std::max(worst, relative_error(seen.percentile(percent), exact_percentile(values, percent)));
+    worst = std::max(worst,
+                     relative_error(seen.percentile(percent), exact_percentile(values, percent)));
   }
   CHECK(worst > 0);
   CHECK(worst <= 0.008);
@@ -61,8 +62,8 @@ TEST_CASE("a narrow distribution keeps its tail") {
   }
   std::sort(values.begin(), values.end());
   for (const double percent : {50.0, 90.0, 99.0, 99.9, 99.99}) {
-    CHECK(relative_error(histogram.snapshot().percentile(percent), exact_percentile(values, percent)) <=
-          0.008);
+    CHECK(relative_error(histogram.snapshot().percentile(percent),
+                         exact_percentile(values, percent)) <= 0.008);
   }
 }
 

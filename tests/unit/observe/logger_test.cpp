@@ -40,27 +40,38 @@ TEST_CASE("logfmt: types, quoting and escapes") {
   LogSource& log = bench.logger.add_source("shard-0");
   log.info("link closed", {{"device", "13800138000"}, {"bytes", 42u}, {"left", -7}, {"late", true},
                            {"ratio", 0.5, 2}, {"nothing", ""}, {"equal", "a=b"}});
-  log.warn("odd", {{"quote", "say \"hi\""}, {"line", "a\nb\tc\r"}, {"control", std::string_view("\x01\x7f\0", 3)},
-                   {"bytes", "\xff\xe4\xbd\xa0"}, {"path", "a\\b"}, {"utf8", "\xe4\xbd\xa0"}});
+  log.warn("odd", {{"quote", "say \"hi\""},
+                   {"line", "a\nb\tc\r"},
+                   {"control", std::string_view("\x01\x7f\0", 3)},
+                   {"bytes", "\xff\xe4\xbd\xa0"},
+                   {"path", "a\\b"},
+                   {"utf8", "\xe4\xbd\xa0"}});
   REQUIRE(bench.lines.size() == 2);
   CHECK(bench.lines[0] ==
-        "time=2026-11-20T12:00:00.123Z level=info source=shard-0 msg=\"link closed\" device=13800138000 "
+        "time=2026-11-20T12:00:00.123Z level=info source=shard-0 msg=\"link closed\" "
+        "device=13800138000 "
         "bytes=42 left=-7 late=true ratio=0.50 nothing=\"\" equal=\"a=b\"\n");
   CHECK(bench.lines[1] ==
         "time=2026-11-20T12:00:00.123Z level=warn source=shard-0 msg=odd quote=\"say \\\"hi\\\"\" "
-        "line=\"a\\nb\\tc\\r\" control=\"\\x01\\x7f\\x00\" bytes=\"\\xff\xe4\xbd\xa0\" path=\"a\\\\b\" "
+        "line=\"a\\nb\\tc\\r\" control=\"\\x01\\x7f\\x00\" bytes=\"\\xff\xe4\xbd\xa0\" "
+        "path=\"a\\\\b\" "
         "utf8=\xe4\xbd\xa0\n");
 }
 
 TEST_CASE("json lines") {
   Bench bench({.format = LogFormat::json});
-  bench.logger.add_source("main").error(
-      "bad\n", {{"text", "a\"\\\x02\xff"}, {"n", std::numeric_limits<std::uint64_t>::max()}, {"b", false},
-                {"none", std::numeric_limits<double>::quiet_NaN()}, {"big", 1e300}});
+  bench.logger.add_source("main").error("bad\n",
+                                        {{"text", "a\"\\\x02\xff"},
+                                         {"n", std::numeric_limits<std::uint64_t>::max()},
+                                         {"b", false},
+                                         {"none", std::numeric_limits<double>::quiet_NaN()},
+                                         {"big", 1e300}});
   REQUIRE(bench.lines.size() == 1);
   CHECK(bench.lines[0] ==
-        "{\"time\":\"2026-11-20T12:00:00.123Z\",\"level\":\"error\",\"source\":\"main\",\"msg\":\"bad\\n\","
-        "\"text\":\"a\\\"\\\\\\u0002\xef\xbf\xbd\",\"n\":18446744073709551615,\"b\":false,\"none\":null,"
+        "{\"time\":\"2026-11-20T12:00:00.123Z\",\"level\":\"error\",\"source\":\"main\",\"msg\":"
+        "\"bad\\n\","
+        "\"text\":\"a\\\"\\\\\\u0002\xef\xbf\xbd\",\"n\":18446744073709551615,\"b\":false,\"none\":"
+        "null,"
         "\"big\":1.000000e+300}\n");
 }
 
@@ -88,8 +99,10 @@ TEST_CASE("levels: what is below is not written, and the level changes while run
   REQUIRE(bench.lines.size() == 1);
   CHECK(bench.lines[0].find("level=debug source=main msg=seen") != std::string::npos);
   CHECK(parse_level("warn").value() == Level::warn);
-  CHECK(parse_level("loud").error().message == "log level must be debug, info, warn or error, not \"loud\"");
-  CHECK(parse_log_format("xml").error().message == "log format must be logfmt or json, not \"xml\"");
+  CHECK(parse_level("loud").error().message ==
+        "log level must be debug, info, warn or error, not \"loud\"");
+  CHECK(parse_log_format("xml").error().message ==
+        "log format must be logfmt or json, not \"xml\"");
 }
 
 TEST_CASE("colour only where asked for, and only on the level") {
@@ -111,7 +124,8 @@ TEST_CASE("a line that is too long is cut and stays well-formed") {
     const std::string& line = bench.lines[0];
     CHECK(line.size() <= log_line_size_max);
     CHECK(line.size() > log_line_size_max - 40);
-    const std::string end = format == LogFormat::json ? "\\\"\",\"truncated\":true}\n" : "\\\"\" truncated=true\n";
+    const std::string end =
+        format == LogFormat::json ? "\\\"\",\"truncated\":true}\n" : "\\\"\" truncated=true\n";
     CHECK(line.substr(line.size() - end.size()) == end);
     CHECK(line.find("after") == std::string::npos);
   }
@@ -173,7 +187,8 @@ TEST_CASE("a full ring drops the newest lines, counts them, and reports the loss
   CHECK(bench.lines[0].find("i=0\n") != std::string::npos);
   CHECK(bench.lines[3].find("i=3\n") != std::string::npos);
   CHECK(bench.lines[4] ==
-        "time=2026-11-20T12:00:00.123Z level=warn source=shard-0 msg=\"log lines dropped\" dropped=3\n");
+        "time=2026-11-20T12:00:00.123Z level=warn source=shard-0 msg=\"log lines dropped\" "
+        "dropped=3\n");
   log.info("after");
   CHECK(bench.logger.drain());
   CHECK_FALSE(bench.logger.drain());
