@@ -7,9 +7,9 @@
 
 #include <liburing.h>
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "engine/base/bytes.hpp"
 #include "engine/base/clock.hpp"
@@ -51,6 +51,9 @@ struct QueueMemory {
   std::uint32_t* cq_overflow = nullptr;
   std::uint32_t cq_mask = 0;
   io_uring_cqe* cqes = nullptr;
+  // The kernel announces work that only an enter will do in sq_flags (IORING_SETUP_TASKRUN_FLAG), so
+  // a turn with nothing to submit and nothing to wait for may skip the enter.
+  bool announces_work = false;
 };
 
 constexpr MonoNs wait_forever = -1;
@@ -59,13 +62,14 @@ class Backend {
  public:
   virtual ~Backend() = default;
   // Creates the ring and says which Feature bits it has. Called once, first, on the ring's thread.
+  // Where there is an sq_array it already maps each index to itself.
   // Error: what was refused and the cure (sysctl, seccomp, kernel version).
   virtual Result<std::uint32_t> setup(const RingOptions& options, QueueMemory& memory) = 0;
   // io_uring_register(2). Returns >= 0 or -errno.
   virtual int do_register(unsigned opcode, const void* argument, unsigned count) = 0;
   // io_uring_enter(2) with GETEVENTS: submits, then waits until `min_complete` completions are there
   // or `timeout_ns` has passed (wait_forever: no limit). Returns SQEs consumed or -errno (-ETIME and
-  // -EINTR are ordinary: nothing is lost).
+  // -EINTR are ordinary: nothing is lost). When it consumes fewer than `to_submit` it does not wait.
   virtual int enter(std::uint32_t to_submit, std::uint32_t min_complete, MonoNs timeout_ns) = 0;
   // The fd that others name in MSG_RING.
   virtual int ring_fd() const = 0;
@@ -98,11 +102,15 @@ class Ring {
   }
 
   // Submits what was filled in and waits for at least `min_complete` completions (0: only collects
-  // what is ready) or until `timeout_ns`. Returns 0 or -errno of the enter; -ETIME and -EINTR are
-  // not errors to the caller.
+  // what is ready) or until `timeout_ns` (0: does not wait). Returns 0 or -errno of the enter. A
+  // timeout, a signal, a full completion queue (EBUSY) and a kernel short of memory (EAGAIN, ENOMEM)
+  // are 0 too: drain, then call again; what was not submitted still waits in the queue. Any other
+  // errno means that the ring is of no more use.
   int submit_and_wait(std::uint32_t min_complete, MonoNs timeout_ns);
 
-  std::uint32_t completions_ready() const { return load_acquire(memory_.cq_tail) - *memory_.cq_head; }
+  std::uint32_t completions_ready() const {
+    return load_acquire(memory_.cq_tail) - *memory_.cq_head;
+  }
   bool has_unsubmitted() const { return sqe_tail_ != sqe_submitted_; }
   // Completions the kernel had to keep outside the ring since the start. Growth is an alarm.
   std::uint32_t overflows() const { return load_acquire(memory_.cq_overflow); }
@@ -127,10 +135,14 @@ class Ring {
  private:
   Ring() = default;
   void flush();
-  std::uint32_t publish();
+  int enter(std::uint32_t min_complete, MonoNs timeout_ns);
 
-  static std::uint32_t load_acquire(const std::uint32_t* at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
-  static void store_release(std::uint32_t* at, std::uint32_t value) { __atomic_store_n(at, value, __ATOMIC_RELEASE); }
+  static std::uint32_t load_acquire(const std::uint32_t* at) {
+    return __atomic_load_n(at, __ATOMIC_ACQUIRE);
+  }
+  static void store_release(std::uint32_t* at, std::uint32_t value) {
+    __atomic_store_n(at, value, __ATOMIC_RELEASE);
+  }
 
   QueueMemory memory_;
   std::uint32_t sqe_tail_ = 0;       // filled in by us
@@ -141,7 +153,12 @@ class Ring {
 };
 
 // A ring of equal buffers that the kernel picks from for recv (IORING_REGISTER_PBUF_RING, 5.19).
-// Bids come back in the order in which they were given, or -- without bundles -- one per completion.
+//
+// The kernel takes buffers in the order in which they were given; a bundle takes several that follow
+// each other. So each buffer remembers which one was given after it: that stays true until the buffer
+// itself is given again, in whatever order completions are handled.
+//
+// Dies before its ring, and only when no recv that may pick from it is outstanding.
 class BufferRing {
  public:
   // `count` is a power of two <= 32768. Registers as buffer group `group` and gives all buffers.
@@ -154,34 +171,47 @@ class BufferRing {
   std::uint16_t group() const { return group_; }
   std::uint32_t buffer_bytes() const { return buffer_bytes_; }
   std::uint32_t count() const { return mask_ + 1; }
+  // Buffers that the kernel holds, as far as the completions seen so far tell.
   std::uint32_t free_count() const { return free_; }
 
   std::uint8_t* data(std::uint16_t bid) const { return memory_ + std::size_t{bid} * buffer_bytes_; }
 
   // Walks the buffers of one recv completion of `size_bytes` that began in buffer `bid`, in order:
-  // visit(span). With bundles one completion may cover several buffers. Call once per completion, in
-  // the order of completions; afterwards give_back() the same number of buffers.
+  // visit(bid, span). With bundles one completion may cover several buffers. Call once per completion
+  // that carries IORING_CQE_F_BUFFER; give_back() each visited buffer when done with it, which may be
+  // inside visit. Returns the number of buffers.
   template <class Visit>
   std::uint32_t consume(std::uint16_t bid, std::uint32_t size_bytes, Visit&& visit) {
     std::uint32_t used = 0;
     std::uint32_t left = size_bytes;
-    // Bundles take consecutive ring entries: find the one that holds `bid`.
-    std::uint32_t at = index_of_[bid];
+    std::uint16_t current = bid;
     do {
-      const std::uint16_t current = order_[at & mask_];
+      const std::uint16_t next = next_of_[current];
       const std::uint32_t chunk = left < buffer_bytes_ ? left : buffer_bytes_;
-      visit(current, Bytes{data(current), chunk});
       left -= chunk;
       ++used;
-      ++at;
+      --free_;
+      visit(current, Bytes{data(current), chunk});
+      current = next;
     } while (left > 0);
-    free_ -= used;
     return used;
   }
 
   // Returns a buffer to the kernel; visible to it after publish().
-  void give_back(std::uint16_t bid);
-  void publish();
+  void give_back(std::uint16_t bid) {
+    // The first entry's last field is the ring's tail: fields are written one by one.
+    io_uring_buf& entry = shared_->bufs[tail_ & mask_];
+    entry.addr = reinterpret_cast<std::uintptr_t>(data(bid));
+    entry.len = buffer_bytes_;
+    entry.bid = bid;
+    next_of_[last_given_] = bid;
+    last_given_ = bid;
+    ++tail_;
+    ++free_;
+  }
+  void publish() {
+    __atomic_store_n(&shared_->tail, static_cast<std::uint16_t>(tail_), __ATOMIC_RELEASE);
+  }
 
  private:
   BufferRing() = default;
@@ -196,11 +226,20 @@ class BufferRing {
   std::uint32_t tail_ = 0;
   std::uint32_t free_ = 0;
   std::uint16_t group_ = 0;
-  std::unique_ptr<std::uint16_t[]> order_;     // ring entry -> bid
-  std::unique_ptr<std::uint16_t[]> index_of_;  // bid -> ring entry (low 16 bits)
+  std::uint16_t last_given_ = 0;
+  bool registered_ = false;
+  std::unique_ptr<std::uint16_t[]> next_of_;  // bid -> the bid given after it
 };
 
-// Backends. uring enters the kernel.
+// The backend that enters the kernel. Needs Linux 6.1; older kernels are refused where they lack what
+// has no fallback (provided buffer rings).
 std::unique_ptr<Backend> make_uring_backend();
+
+// True for kernel releases ("6.14.3-1-amd64") whose receive bundles deliver data out of order:
+// 6.13.11 to 6.14.8 (liburing #1409, #1411). Pure.
+bool bundles_known_bad(const char* release);
+
+// The names of the set bits, for logs: "single_issuer defer_taskrun ...".
+std::string feature_names(std::uint32_t features);
 
 }  // namespace ringgate::io
