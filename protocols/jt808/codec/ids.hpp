@@ -1,0 +1,21 @@
+// Message ids that the code names. JT/T 808-2019 annex B.
+#pragma once
+
+#include <cstdint>
+
+namespace ringgate::jt808::id {
+
+constexpr std::uint16_t terminal_reply = 0x0001;
+constexpr std::uint16_t heartbeat = 0x0002;
+constexpr std::uint16_t logout = 0x0003;
+constexpr std::uint16_t time_query = 0x0004;
+constexpr std::uint16_t registration = 0x0100;
+constexpr std::uint16_t authentication = 0x0102;
+constexpr std::uint16_t location = 0x0200;
+constexpr std::uint16_t location_batch = 0x0704;
+
+constexpr std::uint16_t platform_reply = 0x8001;
+constexpr std::uint16_t time_reply = 0x8004;
+constexpr std::uint16_t registration_reply = 0x8100;
+
+}  // namespace ringgate::jt808::id
