@@ -1,8 +1,7 @@
 // Finds the end of a frame in one pass: where the next delimiter (7E) is, the XOR of the bytes
 // before it, and whether an escape (7D) is among them. Never reads outside [from, from + size).
-// Pure; any thread. SSE2 belongs to every x86-64; other CPUs take the portable path, which the tests
-// compare with the fast one.
-// JT/T 808-2019 4.4.2.
+// Pure; any thread. SSE2 belongs to every x86-64; other CPUs take the portable path, which the
+// tests compare with the fast one. JT/T 808-2019 4.4.2.
 #pragma once
 
 #include <cstddef>
