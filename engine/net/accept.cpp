@@ -77,7 +77,7 @@ void Links::on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t
     case -ENOBUFS:  // socket memory
     case -ENOMEM:
       // Nothing comes back at once: rest, instead of failing in a circle.
-      ++counters_.accept_pauses;
+      counters_.accept_pauses.add();
       accept_paused_ = true;
       shard_.arm(accept_timer_, limits::accept_pause_ms * ns_per_ms);
       stop_accepting();
@@ -85,7 +85,7 @@ void Links::on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t
     default:
       // ECONNABORTED, EPROTO, network errors of that one connection (accept(2)): the next is
       // another.
-      ++counters_.accept_errors;
+      counters_.accept_errors.add();
       return;
   }
 }
@@ -96,14 +96,14 @@ void Links::open_link(int fd, std::uint32_t listener) {
   Link* link = live_ < options_.links_max && !draining_ ? allocate() : nullptr;
   if (link == nullptr) {
     // Accepted before the cancel took effect. The peer sees a reset and comes again.
-    ++counters_.accept_errors;
+    counters_.accept_errors.add();
     io_uring_sqe* sqe = shard_.ring().next_sqe();
     io_uring_prep_close(sqe, fd);
     sqe->user_data = io::user_data(io::Tag::none, 0, 0);
     if (!draining_) stop_accepting();
     return;
   }
-  ++counters_.accepted;
+  counters_.accepted.add();
   const ListenerOptions& options = listeners_[listener].options;
   link->fd = fd;
   link->listener = static_cast<std::uint16_t>(listener);

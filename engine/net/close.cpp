@@ -38,7 +38,7 @@ void Links::leave_open(Link& link, CloseReason reason, LinkState next) {
   RG_CHECK(link.state == LinkState::open || link.state == LinkState::moving);
   link.state = next;
   link.close_reason = reason;
-  ++counters_.closed[static_cast<std::size_t>(reason)];
+  counters_.closed.add(reason);
   protocol_of(link).on_close(link, reason);
 }
 
@@ -146,7 +146,7 @@ void Links::send_move(Link& link) {
   move.mail.resize(sizeof record + unread.size());
   std::memcpy(move.mail.data(), &record, sizeof record);
   if (!unread.empty()) std::memcpy(move.mail.data() + sizeof record, unread.data(), unread.size());
-  ++counters_.moved_out;
+  counters_.moved_out.add();
   free_link(link);
   if (!post_move(move)) moves_.push_back(std::move(move));
 }
@@ -166,7 +166,7 @@ void Links::adopt(Bytes mail) {
   }
   Link* link = allocate();
   RG_CHECK(link != nullptr);  // links_max of all shards together stays below links_per_shard_max
-  ++counters_.moved_in;
+  counters_.moved_in.add();
   link->fd = record.fd;
   link->listener = record.listener;
   link->protocol = record.protocol;

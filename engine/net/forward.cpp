@@ -35,7 +35,7 @@ bool Links::forward(Link& link, ShardIndex home, std::uint32_t cookie, Bytes fra
   const std::uint32_t ticket = link.order->push({0, cookie, OrderedFrame::State::remote});
   const FrameMail mail{link.id(), ticket, link.protocol, {}};
   if (mail_.post(home, shard::MailKind::frame, bytes_of(mail), frame)) {
-    ++counters_.forwarded;
+    counters_.forwarded.add();
     return true;
   }
   link.order->unpush();
@@ -53,7 +53,7 @@ void Links::defer(Link& link, std::uint32_t cookie, Position position) {
 
 bool Links::order_room(Link& link) {
   if (link.order == nullptr || !link.order->full()) return true;
-  ++counters_.pauses_credit;
+  counters_.paused.add(PauseCount::credit);
   pause(link, Pause::credit);  // until pump_order has made room
   return false;
 }

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <string_view>
 #include <type_traits>
 
 #include "engine/base/ids.hpp"
@@ -29,7 +30,7 @@ enum class CloseReason : std::uint8_t {
   moved,          // lives on another shard now
   count,
 };
-const char* name_of(CloseReason reason);
+std::string_view name_of(CloseReason reason);
 
 // Why we do not read from a link. Bits.
 enum class Pause : std::uint8_t {
@@ -68,6 +69,9 @@ struct Spill {
 };
 static_assert(sizeof(Spill) == 16);
 
+// Bytes are left over that are not the beginning of a frame: kept, without a time-out.
+constexpr MonoNs no_frame_yet = -1;
+
 class OrderQueue;
 
 struct Link : shard::TimerNode {
@@ -103,7 +107,7 @@ struct Link : shard::TimerNode {
   Spill* spill = nullptr;
   OrderQueue* order = nullptr;      // only while frames of other shards are under way
   MonoNs last_receive_ns = 0;
-  MonoNs partial_since_ns = 0;      // 0: no partial frame
+  MonoNs partial_since_ns = 0;      // 0: nothing left over, or not looked at; < 0: no_frame_yet
   PeerAddress peer;
   std::uint16_t listener = 0;
   std::uint64_t received_bytes = 0;

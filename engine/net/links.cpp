@@ -6,26 +6,12 @@
 
 namespace ringgate::net {
 
-const char* name_of(CloseReason reason) {
-  switch (reason) {
-    case CloseReason::peer_closed: return "peer_closed";
-    case CloseReason::peer_reset: return "peer_reset";
-    case CloseReason::idle: return "idle";
-    case CloseReason::frame_timeout: return "frame_timeout";
-    case CloseReason::bad_frames: return "bad_frames";
-    case CloseReason::oversize: return "oversize";
-    case CloseReason::replaced: return "replaced";
-    case CloseReason::kicked: return "kicked";
-    case CloseReason::refused: return "refused";
-    case CloseReason::draining: return "draining";
-    case CloseReason::send_failed: return "send_failed";
-    case CloseReason::moved: return "moved";
-    case CloseReason::count: break;
-  }
-  return "unknown";
+std::string_view name_of(CloseReason reason) {
+  return close_reason_names[static_cast<std::size_t>(reason)];
 }
 
 Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoom& mail,
+                                             observe::CounterGroup& counters,
                                              const LinksOptions& options) {
   const bool bundles = shard.ring().has(io::Feature::recv_bundle);
   auto buffers = io::BufferRing::open(
@@ -33,13 +19,13 @@ Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoo
       bundles ? limits::recv_buffer_count_bundle : limits::recv_buffer_count_single,
       bundles ? limits::recv_buffer_bytes_bundle : limits::recv_buffer_bytes_single);
   if (!buffers) return buffers.error();
-  return std::unique_ptr<Links>(new Links(shard, mail, options, std::move(*buffers)));
+  return std::unique_ptr<Links>(new Links(shard, mail, counters, options, std::move(*buffers)));
 }
 
-Links::Links(shard::Shard& shard, shard::MailRoom& mail, const LinksOptions& options,
-             std::unique_ptr<io::BufferRing> buffers)
+Links::Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& counters,
+             const LinksOptions& options, std::unique_ptr<io::BufferRing> buffers)
     : shard_(shard), mail_(mail), options_(options), budget_(options.memory_limit_bytes),
-      chunks_(budget_), buffers_(std::move(buffers)), accept_timer_(*this) {
+      chunks_(budget_), counters_(counters), buffers_(std::move(buffers)), accept_timer_(*this) {
   RG_CHECK(options_.links_max <= limits::links_per_shard_max);
   for (const io::Tag tag :
        {io::Tag::accept, io::Tag::accept_cancel, io::Tag::recv, io::Tag::recv_cancel, io::Tag::send,
@@ -175,6 +161,7 @@ void Links::on_log_state(flow::LogState state) {
 
 void Links::wait_for_log(Link& link) {
   if ((link.pauses & static_cast<std::uint8_t>(Pause::log_hold)) != 0) return;
+  counters_.paused.add(PauseCount::log);
   pause(link, Pause::log_hold);
   log_waiters_.push_back(link.id());
 }
@@ -193,6 +180,7 @@ void Links::update_memory_level() {
   const flow::MemoryLevel before = budget_.level();
   const flow::MemoryLevel level = budget_.update();
   if (__builtin_expect(level == before, 1)) return;
+  counters_.memory_level.set(static_cast<std::int64_t>(level));
   chunks_.set_keep(level >= flow::MemoryLevel::trim ? 0 : limits::out_chunks_kept);
   if ((level >= flow::MemoryLevel::pause) != (before >= flow::MemoryLevel::pause)) {
     if (level >= flow::MemoryLevel::pause) stop_accepting();
@@ -218,7 +206,7 @@ void Links::sweep() {
     } else if (budget_.level() < flow::MemoryLevel::pause) {
       resume(link, Pause::memory);
     } else if (link.spill != nullptr) {
-      ++counters_.pauses_memory;
+      counters_.paused.add(PauseCount::memory);
       pause(link, Pause::memory);
     }
   }
@@ -250,6 +238,8 @@ void Links::before_wait() {
   }
   send_list_.clear();
   buffers_->publish();
+  counters_.live.set(live_);
+  counters_.memory_bytes.set(static_cast<std::int64_t>(budget_.used_bytes()));
 }
 
 bool Links::has_work() const {

@@ -48,6 +48,7 @@ class Links final : public shard::CompletionHandler,
                     public flow::CommitListener {
  public:
   static Result<std::unique_ptr<Links>> create(shard::Shard& shard, shard::MailRoom& mail,
+                                               observe::CounterGroup& counters,
                                                const LinksOptions& options);
   ~Links() override;
 
@@ -150,7 +151,8 @@ class Links final : public shard::CompletionHandler,
     bool taken;
   };
 
-  Links(shard::Shard& shard, shard::MailRoom& mail, const LinksOptions& options,
+  Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& counters,
+        const LinksOptions& options,
         std::unique_ptr<io::BufferRing> buffers);
 
   Link& at(std::uint32_t slot) { return slots_[slot / links_per_chunk][slot % links_per_chunk]; }
@@ -170,6 +172,7 @@ class Links final : public shard::CompletionHandler,
   void take_bytes(Link& link, Bytes bytes);
   void feed(Link& link, Bytes bytes);
   void feed_spill(Link& link);
+  void mark_partial(Link& link);
   void after_bytes(Link& link, std::size_t used);
   void stash(Link& link, Bytes bytes);
   void shrink_spill(Link& link, std::uint32_t used);

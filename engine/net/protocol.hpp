@@ -27,6 +27,9 @@ class Protocol {
   // everything up to the beginning of an unfinished frame otherwise.
   virtual std::size_t on_bytes(Link& link, Bytes bytes) = 0;
 
+  // Whether bytes that on_bytes left are the beginning of a frame, so that the frame time-out runs.
+  virtual bool is_partial_frame(Bytes left) const { return !left.empty(); }
+
   // The link is no longer readable and goes; called exactly once per on_open / on_adopted unless it
   // moves. Replies held for it still leave where the reason allows.
   virtual void on_close(Link& link, CloseReason reason) = 0;

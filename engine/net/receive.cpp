@@ -74,8 +74,8 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
   }
   if (__builtin_expect(result > 0, 1)) {
     RG_CHECK((flags & IORING_CQE_F_BUFFER) != 0);
-    ++counters_.receives;
-    counters_.received_bytes += static_cast<std::uint32_t>(result);
+    counters_.receives.add();
+    counters_.received_bytes.add(static_cast<std::uint32_t>(result));
     link.received_bytes += static_cast<std::uint32_t>(result);
     link.last_receive_ns = shard_.now();
     buffers_->consume(static_cast<std::uint16_t>(flags >> io::abi::cqe_buffer_shift),
@@ -93,7 +93,7 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
       case -EAGAIN:
         break;
       case -ENOBUFS:  // all buffers were with us: not the peer's fault, read on when they are back
-        ++counters_.buffer_shortages;
+        counters_.buffer_shortages.add();
         break;
       default:  // ECONNRESET, ETIMEDOUT, EPIPE, EHOSTUNREACH, ...: the connection is gone
         if (link.state == LinkState::open || link.state == LinkState::moving) {
@@ -124,8 +124,15 @@ void Links::feed(Link& link, Bytes bytes) {
   if (__builtin_expect(used == bytes.size(), 1)) return;
   if (link.state != LinkState::open && link.state != LinkState::moving) return;
   stash(link, bytes.subspan(used));
+  mark_partial(link);
+}
+
+// A frame has begun and its rest is not there. A spill without this mark is bytes that wait for us,
+// or no frame at all.
+void Links::mark_partial(Link& link) {
   if (!link.readable() || link.wants_recv) return;
-  link.partial_since_ns = shard_.now();
+  const Bytes left{link.spill->data() + link.spill->begin, link.spill->size()};
+  link.partial_since_ns = protocol_of(link).is_partial_frame(left) ? shard_.now() : no_frame_yet;
   arm_timer(link);
 }
 
@@ -139,9 +146,8 @@ void Links::feed_spill(Link& link) {
   shrink_spill(link, static_cast<std::uint32_t>(used));
   if (link.spill == nullptr) {
     link.partial_since_ns = 0;
-  } else if (link.readable() && !link.wants_recv && (used > 0 || link.partial_since_ns == 0)) {
-    link.partial_since_ns = shard_.now();
-    arm_timer(link);
+  } else if (used > 0 || link.partial_since_ns <= 0) {
+    mark_partial(link);
   }
 }
 
@@ -150,12 +156,12 @@ void Links::after_bytes(Link& link, std::size_t used) {
   const bool durable = link.last_position <= shard_.watermark().committed();
   hold_replies(link, durable ? 0 : static_cast<std::uint32_t>(used));
   if (link.uncommitted_bytes > credit_bytes() && link.state == LinkState::open) {
-    ++counters_.pauses_credit;
+    counters_.paused.add(PauseCount::credit);
     pause(link, Pause::credit);
   }
   if (link.out_end - link.out_sent > limits::link_out_bytes_max &&
       link.state == LinkState::open) {
-    ++counters_.pauses_out;
+    counters_.paused.add(PauseCount::out_full);
     pause(link, Pause::out_full);
   }
 }
@@ -172,7 +178,7 @@ void Links::stash(Link& link, Bytes bytes) {
     if (link.state == LinkState::open) close(link, CloseReason::oversize);
     return;
   }
-  counters_.spilled_bytes += more;
+  counters_.spilled_bytes.add(more);
   if (link.spill == nullptr || link.spill->capacity - link.spill->end < more) {
     const std::uint32_t capacity =
         static_cast<std::uint32_t>(std::max<std::uint64_t>(240, align_up(old + more, 256) - 16));
@@ -187,7 +193,7 @@ void Links::stash(Link& link, Bytes bytes) {
   std::memcpy(link.spill->data() + link.spill->end, bytes.data(), more);
   link.spill->end += more;
   if (budget_.level() >= flow::MemoryLevel::pause && link.state == LinkState::open) {
-    ++counters_.pauses_memory;
+    counters_.paused.add(PauseCount::memory);
     pause(link, Pause::memory);
   }
 }
@@ -230,7 +236,7 @@ void Links::arm_timer(Link& link) {
   const std::uint32_t frame_timeout_ms = listeners_[link.listener].options.frame_timeout_ms;
   MonoNs due = 0;
   if (link.idle_timeout_ms > 0) due = link.last_receive_ns + link.idle_timeout_ms * ns_per_ms;
-  if (link.partial_since_ns != 0 && frame_timeout_ms > 0) {
+  if (link.partial_since_ns > 0 && frame_timeout_ms > 0) {
     const MonoNs frame_due = link.partial_since_ns + frame_timeout_ms * ns_per_ms;
     if (due == 0 || frame_due < due) due = frame_due;
   }
@@ -257,7 +263,7 @@ void Links::on_link_timer(shard::TimerNode& node) {
   }
   const MonoNs now = shard_.now();
   const std::uint32_t frame_timeout_ms = listeners_[link.listener].options.frame_timeout_ms;
-  if (link.partial_since_ns != 0 && frame_timeout_ms > 0 &&
+  if (link.partial_since_ns > 0 && frame_timeout_ms > 0 &&
       now - link.partial_since_ns >= frame_timeout_ms * ns_per_ms) {
     return close(link, CloseReason::frame_timeout);
   }

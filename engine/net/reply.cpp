@@ -78,8 +78,8 @@ void Links::on_sent(Link& link, std::int32_t result) {
     return finish(link);
   }
   const auto sent = static_cast<std::uint32_t>(result);
-  ++counters_.sends;
-  counters_.sent_bytes += sent;
+  counters_.sends.add();
+  counters_.sent_bytes.add(sent);
   link.out_sent += sent;
   OutChunk* chunk = link.out_head;
   chunk->begin += sent;
@@ -102,7 +102,7 @@ void Links::drop_replies(Link& link) {
   while (link.out_head != nullptr) {
     OutChunk* chunk = link.out_head;
     link.out_head = chunk->next;
-    counters_.replies_dropped_bytes += chunk->end - chunk->begin;
+    counters_.reply_bytes_dropped.add(chunk->end - chunk->begin);
     chunks_.give_back(chunk);
   }
   link.out_tail = nullptr;

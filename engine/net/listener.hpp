@@ -1,0 +1,79 @@
+// Opening listening sockets: one per shard and address, sharing the port by SO_REUSEPORT. Start-up only,
+// on the main thread; the descriptors go to each shard's Links::add_listener.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/config/listen_address.hpp"
+#include "engine/config/schema.hpp"
+#include "engine/config/settings.hpp"
+#include "engine/io/sys.hpp"
+
+namespace ringgate::net {
+
+// Set on the listening socket; Linux gives them to accepted ones. 0 leaves the system's value.
+struct SocketOptions {
+  bool nodelay = true;
+  std::uint32_t keepalive_idle_s = 0;  // 0: no keepalive
+  std::uint32_t keepalive_interval_s = 0;
+  std::uint32_t keepalive_count = 0;
+  std::uint32_t receive_buffer_bytes = 0;
+  std::uint32_t send_buffer_bytes = 0;
+  int backlog = 4096;
+};
+
+struct OpenListener {
+  std::string address;  // as bound: port 0 is replaced by the real one
+  std::vector<int> fds;  // one per shard
+};
+
+// Error: names the address, what was refused and the cure. Nothing stays open then.
+Result<OpenListener> open_listener(io::Sys& sys, const config::ListenAddress& address,
+                                   const SocketOptions& options, unsigned shards);
+
+// The keys that every listener section has, for its table: RG_LISTENER_KEYS("jt808", "127.0.0.1:7808").
+SocketOptions socket_options(const config::Settings& settings, const std::string& section);
+
+#define RG_LISTENER_KEYS(section, default_listen)                                                   \
+  ::ringgate::config::KeySpec{                                                                      \
+      .name = section ".listen", .type = ::ringgate::config::KeyType::text_list,                    \
+      .default_text = default_listen,                                                               \
+      .doc = "Addresses to listen on, as host:port; port 0 takes a free one. Empty: off.",          \
+      .max = 16, .check = &::ringgate::config::check_listen_address},                               \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".nodelay", .type = ::ringgate::config::KeyType::boolean,                 \
+          .default_text = "true", .doc = "Send replies at once (TCP_NODELAY)."},                    \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".keepalive_idle", .type = ::ringgate::config::KeyType::duration,         \
+          .default_text = "0s",                                                                     \
+          .doc = "TCP keepalive after this much silence; 0s is off, the idle time-out suffices.",   \
+          .max = 32767 * ::ringgate::ns_per_s},                                                     \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".keepalive_interval", .type = ::ringgate::config::KeyType::duration,     \
+          .default_text = "0s", .doc = "Time between keepalive probes; 0s is the system's value.",  \
+          .max = 32767 * ::ringgate::ns_per_s},                                                     \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".keepalive_count", .type = ::ringgate::config::KeyType::integer,         \
+          .default_text = "0",                                                                      \
+          .doc = "Unanswered keepalive probes that end a link; 0 is the system's value.",           \
+          .max = 127, .unit = "probes"},                                                            \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".receive_buffer", .type = ::ringgate::config::KeyType::size,             \
+          .default_text = "0",                                                                      \
+          .doc = "Kernel receive buffer of a link (SO_RCVBUF); 0 lets the kernel choose.",          \
+          .max = 1 << 28},                                                                          \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".send_buffer", .type = ::ringgate::config::KeyType::size,                \
+          .default_text = "0",                                                                      \
+          .doc = "Kernel send buffer of a link (SO_SNDBUF); 0 lets the kernel choose.",             \
+          .max = 1 << 28},                                                                          \
+      ::ringgate::config::KeySpec{                                                                  \
+          .name = section ".backlog", .type = ::ringgate::config::KeyType::integer,                 \
+          .default_text = "4096",                                                                   \
+          .doc = "Connections that may wait to be accepted (net.core.somaxconn caps it).",          \
+          .min = 1, .max = 65535, .unit = "connections"}
+
+}  // namespace ringgate::net
