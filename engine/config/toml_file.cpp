@@ -39,9 +39,10 @@ void convert_table(TomlEntry& entry, const toml::table& table) {
     converted.column = key.source().begin.column;
     entry.children.push_back(std::move(converted));
   }
-  std::stable_sort(entry.children.begin(), entry.children.end(), [](const TomlEntry& a, const TomlEntry& b) {
+  const auto earlier = [](const TomlEntry& a, const TomlEntry& b) {
     return a.line != b.line ? a.line < b.line : a.column < b.column;
-  });
+  };
+  std::sort(entry.children.begin(), entry.children.end(), earlier);
 }
 
 TomlEntry convert(const toml::node& node, std::string path) {

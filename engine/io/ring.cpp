@@ -97,7 +97,7 @@ void Ring::flush() {
     RG_CHECK(enter(0, 0) == 0);
     if (sqe_submitted_ == sqe_tail_ || (i > 0 && sqe_submitted_ != before)) return;
   }
-  RG_CHECK(!"the kernel takes no more submissions (out of memory)");
+  RG_CHECK(false && "the kernel takes no more submissions (out of memory)");
 }
 
 Result<std::unique_ptr<BufferRing>> BufferRing::open(Ring& ring, std::uint16_t group,

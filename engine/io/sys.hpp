@@ -43,8 +43,8 @@ class Sys {
   virtual int lock_exclusive(int fd) = 0;  // flock(LOCK_EX | LOCK_NB); -EWOULDBLOCK when held
 
   // Directories. `sync_directory` makes creations, renames and removals in it durable.
-  virtual int make_directory(const std::string& path,
-                             unsigned mode) = 0;  // -EEXIST is for the caller
+  // -EEXIST of make_directory is for the caller.
+  virtual int make_directory(const std::string& path, unsigned mode) = 0;
   virtual int list_directory(const std::string& path, std::vector<DirectoryEntry>& out) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
   virtual int remove(const std::string& path) = 0;

@@ -179,8 +179,8 @@ class Logger {
   LoggerOptions options_;
   LineStyle style_;
   std::atomic<Level> level_;
-  mutable std::mutex
-      drain_mutex_;  // guards sources_ and batch_; no producer takes it while logging
+  // Guards sources_ and batch_; no producer takes it while logging.
+  mutable std::mutex drain_mutex_;
   std::vector<std::unique_ptr<LogSource>> sources_;
   std::string batch_;
   std::uint64_t batch_lines_ = 0;

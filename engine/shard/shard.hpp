@@ -88,9 +88,8 @@ class Shard {
   // Wiring, before the first turn.
   void handle(io::Tag tag, CompletionHandler& handler);
   void add_hook(Hook& hook) { hooks_.push_back(&hook); }
-  TimerWheel& timers() {
-    return link_timers_;
-  }  // fired nodes go to set_link_timer_handler's object
+  // Fired nodes go to set_link_timer_handler's object.
+  TimerWheel& timers() { return link_timers_; }
   void arm(Timer& timer, MonoNs delay_ns) { object_timers_.arm(timer, delay_ns); }
   void cancel(Timer& timer) { object_timers_.cancel(timer); }
 

@@ -61,8 +61,8 @@ class TimerWheel {
   std::uint32_t tick_at(MonoNs now) const;
 
   std::array<std::array<TimerNode, slots>, levels> wheel_;
-  std::array<std::array<std::uint64_t, slots / 64>, levels>
-      used_{};  // non-empty level-0 slots hint
+  // Hint: level-0 slots that are not empty.
+  std::array<std::array<std::uint64_t, slots / 64>, levels> used_{};
   TimerNode due_;
   MonoNs origin_ns_;
   std::uint32_t now_tick_ = 0;
