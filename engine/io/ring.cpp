@@ -60,6 +60,9 @@ int Ring::enter(std::uint32_t min_complete, MonoNs timeout_ns) {
   if (pending != 0) store_release(memory_.sq_tail, sqe_tail_);
   ++enters_;
   const int result = backend_->enter(pending, min_complete, timeout_ns);
+  if ((__atomic_load_n(memory_.sq_flags, __ATOMIC_RELAXED) & IORING_SQ_CQ_OVERFLOW) != 0) {
+    ++overflows_;
+  }
   if (result >= 0) {
     sqe_submitted_ += static_cast<std::uint32_t>(result);
     return 0;

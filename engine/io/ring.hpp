@@ -48,7 +48,6 @@ struct QueueMemory {
   io_uring_sqe* sqes = nullptr;
   std::uint32_t* cq_head = nullptr;
   std::uint32_t* cq_tail = nullptr;
-  std::uint32_t* cq_overflow = nullptr;
   std::uint32_t cq_mask = 0;
   io_uring_cqe* cqes = nullptr;
   // The kernel announces work that only an enter will do in sq_flags (IORING_SETUP_TASKRUN_FLAG), so
@@ -112,8 +111,9 @@ class Ring {
     return load_acquire(memory_.cq_tail) - *memory_.cq_head;
   }
   bool has_unsubmitted() const { return sqe_tail_ != sqe_submitted_; }
-  // Completions the kernel had to keep outside the ring since the start. Growth is an alarm.
-  std::uint32_t overflows() const { return load_acquire(memory_.cq_overflow); }
+  // Enters after which the kernel kept completions outside the full queue, since the start. Nothing
+  // was lost, but multishots ended early and order suffered: growth is an alarm.
+  std::uint64_t overflows() const { return overflows_; }
   std::uint64_t enters() const { return enters_; }
 
   // Copies up to `limit` completions to `out` and hands their places back. Handle them only then:
@@ -149,6 +149,7 @@ class Ring {
   std::uint32_t sqe_submitted_ = 0;  // consumed by the kernel
   std::uint32_t features_ = 0;
   std::uint64_t enters_ = 0;
+  std::uint64_t overflows_ = 0;
   std::unique_ptr<Backend> backend_;
 };
 

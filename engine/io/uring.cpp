@@ -154,7 +154,6 @@ Result<bool> UringBackend::map(const io_uring_params& params, QueueMemory& memor
   memory.sqes = static_cast<io_uring_sqe*>(sqes_);
   memory.cq_head = word(params.cq_off.head);
   memory.cq_tail = word(params.cq_off.tail);
-  memory.cq_overflow = word(params.cq_off.overflow);
   memory.cq_mask = *word(params.cq_off.ring_mask);
   memory.cqes = reinterpret_cast<io_uring_cqe*>(word(params.cq_off.cqes));
   memory.announces_work = (params.flags & IORING_SETUP_TASKRUN_FLAG) != 0;

@@ -78,9 +78,8 @@ void take(const io_uring_cqe& cqe, BufferRing& buffers, Seen& seen) {
 bool collect(Ring& ring, BufferRing& buffers, std::size_t size_bytes, Seen& seen) {
   while (!seen.failed && !seen.ended && (size_bytes == 0 || seen.data.size() < size_bytes)) {
     if (ring.submit_and_wait(1, probe_limit_ns) != 0 || ring.completions_ready() == 0) return false;
-    io_uring_cqe batch[8];
-    const std::uint32_t count = ring.drain(batch, 8);
-    for (std::uint32_t i = 0; i < count; ++i) take(batch[i], buffers, seen);
+    io_uring_cqe cqe;
+    while (ring.drain(&cqe, 1) == 1) take(cqe, buffers, seen);
   }
   return !seen.failed;
 }

@@ -37,8 +37,8 @@ TEST_CASE("a ring opens with every feature forced off, one by one and all togeth
       sqe->user_data = user_data(Tag::first_test, 7, n);
       if (n % 50 == 49) {
         REQUIRE((*ring)->submit_and_wait(50, ns_per_s) == 0);
-        io_uring_cqe batch[64];
-        REQUIRE((*ring)->drain(batch, 64) == 50);
+        const auto batch = std::make_unique<io_uring_cqe[]>(64);
+        REQUIRE((*ring)->drain(batch.get(), 64) == 50);
         CHECK(slot_of(batch[49].user_data) == n);
       }
     }
@@ -54,7 +54,8 @@ TEST_CASE("sizes that are no powers of two are refused with a reason") {
 }
 
 TEST_CASE("waiting without completions ends at the timeout") {
-  Result<std::unique_ptr<Ring>> ring = Ring::open(make_uring_backend(), {.sq_entries = 8, .cq_entries = 16});
+  Result<std::unique_ptr<Ring>> ring =
+      Ring::open(make_uring_backend(), {.sq_entries = 8, .cq_entries = 16});
   REQUIRE(ring.ok());
   const MonoNs before = real_sys().mono_now();
   CHECK((*ring)->submit_and_wait(1, 2 * ns_per_ms) == 0);
