@@ -40,9 +40,12 @@ inline std::int64_t time_from_digits(std::uint64_t digits) {
   const std::uint32_t second = part(0);
   const std::uint32_t leap = static_cast<std::uint32_t>((year & 3) == 0);
   const std::uint32_t month_days = days_in[month] + (leap & static_cast<std::uint32_t>(month == 2));
-  const bool valid = all_digits(digits) & (part(32) <= 12) & (day - 1 < month_days) & (hour < 24) &
-                     (minute < 60) & (second < 60);
-  if (!valid) return time_invalid;
+  // One branch for all: times are nearly always valid.
+  const auto one_if = [](bool condition) { return static_cast<unsigned>(condition); };
+  const unsigned wrong = one_if(!all_digits(digits)) | one_if(part(32) > 12) |
+                         one_if(day - 1 >= month_days) | one_if(hour > 23) | one_if(minute > 59) |
+                         one_if(second > 59);
+  if (wrong != 0) return time_invalid;
   const std::uint32_t days = year * 365 + (year + 3) / 4 + before_month[month] +
                              (leap & static_cast<std::uint32_t>(month > 2)) + day - 1;
   return unix_2000_s + std::int64_t{days} * 86'400 + hour * 3600 + minute * 60 + second;
