@@ -1,0 +1,54 @@
+// The log's bounds, each with its reason.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/base/clock.hpp"
+
+namespace ringgate::log {
+
+// O_DIRECT wants the device's logical block; 4096 covers every disk, and is the page that a rewritten
+// tail block dirties anyway.
+constexpr std::uint32_t block_size = 4096;
+
+// One JT/T 808 frame is at most 1 KiB, a JSON line or media part 64 KiB; four times that leaves room and
+// keeps a scanner's window small.
+constexpr std::uint32_t record_size_max = 256 * 1024;
+
+// Records of one write: at 1 MiB the disk's own rate is reached, more only adds latency.
+constexpr std::uint32_t batch_size_default = 1024 * 1024;
+
+// Buffers for batches: one in flight, one closed at the end of a segment, one being filled. In-flight
+// log bytes of a shard are bounded by their sum.
+constexpr std::uint32_t batch_count = 3;
+
+constexpr std::uint64_t segment_size_default = 64ULL << 20;
+// Below this a segment's two head blocks and its directory work weigh more than its records.
+constexpr std::uint64_t segment_size_min = 64ULL << 10;
+constexpr std::uint64_t segment_size_max = 16ULL << 30;
+
+// Zeros are written ahead in steps of this size: short enough that the disk serves commits between two.
+constexpr std::uint32_t zero_step = 1 << 20;
+// A new segment is handed over when this much of it is initialised,
+constexpr std::uint64_t initialise_first = 4ULL << 20;
+// and the rest follows so that it stays this far ahead of the writer: a 64th of a second at 1 GB/s.
+constexpr std::uint64_t initialise_ahead = 16ULL << 20;
+
+// Retired segments kept for reuse; more would only hold disk space back from others.
+constexpr std::uint32_t spare_max = 4;
+
+// An idle stream proves its last batch to readers after this long.
+constexpr MonoNs commit_mark_after = 250 * ns_per_ms;
+// Waiting for a segment that is being made.
+constexpr MonoNs supply_poll = 1 * ns_per_ms;
+// Waiting for a disk that refuses: from here, doubling, to there.
+constexpr MonoNs retry_first = 100 * ns_per_ms;
+constexpr MonoNs retry_longest = 2 * ns_per_s;
+
+// A killed process's operations may still hold its lock for a moment.
+constexpr MonoNs lock_patience = 2 * ns_per_s;
+
+// Readers' and recovery's window on a segment: the largest record and a good read size.
+constexpr std::uint32_t scan_window = 1 << 20;
+
+}  // namespace ringgate::log

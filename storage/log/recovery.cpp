@@ -1,0 +1,318 @@
+#include "storage/log/recovery.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+
+namespace ringgate::log {
+
+namespace {
+
+// More stretches than this come only from a file that is beyond repair by reading; the last one grows.
+constexpr std::size_t stretches_max = 4096;
+
+void add_to_stretch(Stretch& stretch, const Record& record) {
+  stretch.end = record.end();
+  if (record.is_own()) return;
+  if (stretch.records++ == 0) stretch.first_received_us = record.header.received_us;
+  stretch.last_received_us = record.header.received_us;
+}
+
+// The first position >= from and < limit whose bytes are a valid record, or limit.
+Position find_next(SegmentFile& file, Position from, Position limit) {
+  const std::uint64_t base = file.header().base;
+  Position position = from;
+  while (position < limit) {
+    const std::uint64_t offset = position - base + records_offset;
+    const Bytes bytes = file.at(offset, record_header_size);
+    if (bytes.size() < record_header_size) return limit;
+    const std::uint64_t steps = (bytes.size() - record_header_size) / 8 + 1;
+    const std::uint8_t* at = bytes.data() + 8;
+    bool candidate = false;
+    for (std::uint64_t step = 0; step < steps && position < limit; ++step, at += 8, position += 8) {
+      if (__builtin_expect(load_native<std::uint64_t>(at) == position, 0)) {
+        candidate = true;
+        break;
+      }
+    }
+    if (!candidate) continue;
+    if (file.record_at(position)) return position;
+    position += 8;
+  }
+  return limit;
+}
+
+Position highest_proof(const SegmentState& segment, Position proven) {
+  proven = std::max(proven, segment.header().committed);
+  if (segment.file->seal()) proven = std::max(proven, segment.file->seal()->end);
+  return proven;
+}
+
+void count_dropped(SegmentState& segment, std::size_t from_stretch) {
+  for (std::size_t i = from_stretch; i < segment.stretches.size(); ++i) {
+    segment.dropped_records += segment.stretches[i].records;
+    segment.dropped_bytes += segment.stretches[i].end - segment.stretches[i].begin;
+  }
+}
+
+void take_stretch(SegmentState& segment, const Stretch& stretch) {
+  if (stretch.records == 0) return;
+  if (segment.records == 0) segment.first_received_us = stretch.first_received_us;
+  segment.records += stretch.records;
+  segment.last_received_us = stretch.last_received_us;
+}
+
+void add_damage(SegmentState& segment, Position begin, Position end) {
+  segment.damage.push_back({begin, end, segment.header().offset_of(begin)});
+}
+
+// A segment that was not scanned says itself what it holds.
+void trust_seal(SegmentState& segment, Position limit) {
+  const Seal& seal = *segment.file->seal();
+  segment.end = std::min(seal.end, limit);
+  segment.records = seal.records;
+  segment.first_received_us = seal.first_received_us;
+  segment.last_received_us = seal.last_received_us;
+}
+
+void judge_segment(SegmentState& segment, Position limit, Position proven, bool live) {
+  segment.damage.clear();
+  segment.records = segment.dropped_records = segment.dropped_bytes = 0;
+  if (!segment.scanned) {
+    trust_seal(segment, limit);
+    return;
+  }
+  const std::optional<Seal>& seal = segment.file->seal();
+  if (seal) {
+    // Everything below a seal was there when it was written.
+    limit = std::min(limit, seal->end);
+    proven = std::max(proven, limit);
+  }
+  Position at = segment.header().base;
+  std::size_t index = 0;
+  for (; index < segment.stretches.size(); ++index) {
+    const Stretch& stretch = segment.stretches[index];
+    if (stretch.begin > at) {
+      if (proven <= at) break;
+      add_damage(segment, at, stretch.begin);
+    }
+    take_stretch(segment, stretch);
+    at = stretch.end;
+  }
+  count_dropped(segment, index);
+  const bool complete = at >= limit || (segment.end_marked && index == segment.stretches.size());
+  if (!complete && proven > at) {
+    const Position missing_to = std::min(limit, proven);
+    add_damage(segment, at, missing_to);
+    at = missing_to;
+  }
+  segment.end = live && !seal ? std::min(at, proven) : at;
+}
+
+}  // namespace
+
+Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
+  const std::string path = data_dir + "/log";
+  std::vector<io::DirectoryEntry> entries;
+  if (const int result = sys.list_directory(path, entries); result < 0) {
+    return errno_error(-result, "cannot list " + path + " (is " + data_dir +
+                                    " a data directory of ringgate?)");
+  }
+  Inventory inventory;
+  for (const io::DirectoryEntry& entry : entries) {
+    if (entry.name.starts_with("spare-")) inventory.spare_bytes += entry.size_bytes;
+    const auto name = parse_segment_file_name(entry.name);
+    if (!name) continue;
+    auto file = SegmentFile::open(sys, path + "/" + entry.name);
+    if (!file) {
+      // Retention may take a file between the listing and here.
+      if (file.error().code == ENOENT) continue;
+      inventory.unreadable.push_back({path + "/" + entry.name, file.error().message});
+      continue;
+    }
+    const SegmentHeader& header = (*file)->header();
+    if (header.stream != name->stream || header.base != name->base) {
+      inventory.unreadable.push_back(
+          {path + "/" + entry.name, (*file)->path() + ": its header names another segment"});
+      continue;
+    }
+    Stream& stream = inventory.streams[name->stream];
+    stream.id = name->stream;
+    SegmentState state;
+    state.name = entry.name;
+    state.file = std::move(*file);
+    stream.segments.push_back(std::move(state));
+  }
+  for (auto& [id, stream] : inventory.streams) {
+    std::sort(stream.segments.begin(), stream.segments.end(),
+              [](const SegmentState& a, const SegmentState& b) {
+                return a.header().base < b.header().base;
+              });
+  }
+  return inventory;
+}
+
+Position limit_of(const Stream& stream, std::size_t index) {
+  const Position natural = stream.segments[index].header().next_base();
+  if (index + 1 >= stream.segments.size()) return natural;
+  return std::min(natural, stream.segments[index + 1].header().base);
+}
+
+void scan(SegmentState& segment, Position limit, const std::function<void(std::uint64_t)>& read_bytes) {
+  SegmentFile& file = *segment.file;
+  if (file.seal()) limit = std::min(limit, file.seal()->end);
+  segment.stretches.clear();
+  segment.end_marked = false;
+  segment.scanned = true;
+  Position at = file.header().base;
+  Position reported = at;
+  bool looked_again = false;
+  bool in_stretch = false;
+  while (at < limit) {
+    const auto record = file.record_at(at);
+    if (record && record->end() <= limit) {
+      if (!in_stretch) segment.stretches.push_back({at, at, 0, 0, 0, 0});
+      in_stretch = true;
+      looked_again = false;
+      Stretch& stretch = segment.stretches.back();
+      add_to_stretch(stretch, *record);
+      stretch.proves = std::max(stretch.proves, record->proves());
+      at = record->end();
+      if (read_bytes && at - reported >= scan_window) {
+        read_bytes(at - reported);
+        reported = at;
+      }
+      if (record->is_mark(end_mark)) {
+        segment.end_marked = true;
+        break;
+      }
+      continue;
+    }
+    const Position found = find_next(file, at + 8, limit);
+    if (found >= limit) break;
+    if (!looked_again) {
+      // A live writer may have filled the place since it was read.
+      looked_again = true;
+      file.forget_window();
+      continue;
+    }
+    looked_again = false;
+    in_stretch = segment.stretches.size() >= stretches_max;
+    at = found;
+  }
+  if (read_bytes) read_bytes(std::max(limit, reported) - reported);
+}
+
+void prove(Stream& stream) {
+  Position proven = stream.proven;
+  for (const SegmentState& segment : stream.segments) {
+    proven = highest_proof(segment, proven);
+    for (const Stretch& stretch : segment.stretches) {
+      proven = std::max({proven, stretch.proves, segment.header().base});
+    }
+  }
+  stream.proven = proven;
+}
+
+void judge(Stream& stream, bool live) {
+  for (std::size_t i = 0; i < stream.segments.size(); ++i) {
+    judge_segment(stream.segments[i], limit_of(stream, i), stream.proven, live);
+  }
+}
+
+void examine(Stream& stream, bool live, bool sealed_too,
+             const std::function<void(std::uint64_t)>& read_bytes) {
+  for (std::size_t i = 0; i < stream.segments.size(); ++i) {
+    SegmentState& segment = stream.segments[i];
+    if (sealed_too || !segment.file->seal()) {
+      scan(segment, limit_of(stream, i), read_bytes);
+      segment.file->release_window();
+    }
+  }
+  prove(stream);
+  judge(stream, live);
+}
+
+std::string describe(const SegmentState& segment, const Damage& damage) {
+  return fmt::format("{}: {} bytes at offset {} (positions {} to {}) should hold acknowledged records "
+                     "and do not",
+                     segment.file->path(), damage.end - damage.begin, damage.file_offset, damage.begin,
+                     damage.end);
+}
+
+namespace {
+
+bool never_used(const SegmentState& segment, Position proven) {
+  return segment.stretches.empty() && segment.damage.empty() && proven <= segment.header().base;
+}
+
+Result<void> write_seal(io::Sys& sys, const SegmentState& segment) {
+  const std::string& path = segment.file->path();
+  bool direct = false;
+  const int fd = open_maybe_direct(sys, path, O_RDWR, 0, direct);
+  if (fd < 0) return errno_error(-fd, "cannot seal " + path);
+  const AlignedMemory block = aligned_memory(block_size);
+  const Seal seal{SealKind::recovered,       segment.end,
+                  segment.records,           segment.first_received_us,
+                  segment.last_received_us,  segment.damage.size()};
+  encode_seal(seal, segment.header().epoch, {block.get(), block_size});
+  std::int64_t result = sys.pwrite(fd, {block.get(), block_size}, seal_offset);
+  if (result >= 0 && result != block_size) result = -EIO;
+  if (result >= 0) result = sys.data_sync(fd);
+  if (result >= 0 && segment.damage.empty()) {
+    // Only gives space back; what was cut lies above the durable seal's end.
+    sys.truncate(fd, align_up(segment.header().offset_of(segment.end), block_size));
+  }
+  sys.close(fd);
+  if (result < 0) return errno_error(static_cast<int>(-result), "cannot seal " + path);
+  return {};
+}
+
+Result<void> recover_stream(io::Sys& sys, Stream& stream, RecoveryReport& report) {
+  const bool all_sealed = std::all_of(stream.segments.begin(), stream.segments.end(),
+                                      [](const SegmentState& s) { return s.file->seal().has_value(); });
+  report.segments_seen += stream.segments.size();
+  if (all_sealed) return {};
+  examine(stream, false, false, {});
+  for (SegmentState& segment : stream.segments) {
+    if (segment.file->seal() || never_used(segment, stream.proven)) continue;
+    if (auto sealed = write_seal(sys, segment); !sealed) return sealed.error();
+    ++report.segments_sealed;
+    report.records += segment.records;
+    report.dropped_records += segment.dropped_records;
+    report.dropped_bytes += segment.dropped_bytes;
+    for (const Damage& damage : segment.damage) report.problems.push_back(describe(segment, damage));
+  }
+  // Only now: an unused segment's header may prove what the one before it had to hold.
+  for (SegmentState& segment : stream.segments) {
+    if (segment.file->seal() || !never_used(segment, stream.proven)) continue;
+    if (const int result = sys.remove(segment.file->path()); result < 0) {
+      return errno_error(-result, "cannot remove " + segment.file->path());
+    }
+    ++report.segments_removed;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<RecoveryReport> recover(io::Sys& sys, const DataDir& dir) {
+  auto inventory = take_inventory(sys, dir.path());
+  if (!inventory) return inventory.error();
+  RecoveryReport report;
+  for (auto& [id, stream] : inventory->streams) {
+    if (id.run == dir.run()) continue;
+    if (auto done = recover_stream(sys, stream, report); !done) return done.error();
+  }
+  for (const Unreadable& file : inventory->unreadable) report.problems.push_back(file.reason);
+  if (report.segments_removed > 0) {
+    if (const int result = sys.sync_directory(dir.log_path()); result < 0) {
+      return errno_error(-result, "cannot sync the directory " + dir.log_path());
+    }
+  }
+  return report;
+}
+
+}  // namespace ringgate::log

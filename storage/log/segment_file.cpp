@@ -1,0 +1,111 @@
+#include "storage/log/segment_file.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+
+namespace ringgate::log {
+
+void FreeAligned::operator()(std::uint8_t* memory) const { std::free(memory); }
+
+AlignedMemory aligned_memory(std::size_t size_bytes) {
+  void* memory = std::aligned_alloc(block_size, align_up(size_bytes, block_size));
+  RG_CHECK(memory != nullptr);
+  return AlignedMemory(static_cast<std::uint8_t*>(memory));
+}
+
+int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode, bool& direct) {
+  int fd = sys.open(path, flags | O_DIRECT, mode);
+  direct = fd >= 0;
+  if (fd == -EINVAL) fd = sys.open(path, flags, mode);
+  return fd;
+}
+
+Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::string& path) {
+  std::unique_ptr<SegmentFile> file(new SegmentFile(sys, path));
+  file->fd_ = open_maybe_direct(sys, path, O_RDONLY, 0, file->direct_);
+  if (file->fd_ < 0) return errno_error(-file->fd_, path);
+  if (auto loaded = file->load_head(file->header_, file->seal_); !loaded) return loaded.error();
+  file->seed_ = crc_seed(file->header_.epoch);
+  return file;
+}
+
+SegmentFile::~SegmentFile() {
+  if (fd_ >= 0) sys_.close(fd_);
+}
+
+Result<void> SegmentFile::load_head(SegmentHeader& header, std::optional<Seal>& seal) {
+  const AlignedMemory head = aligned_memory(records_offset);
+  const std::int64_t got = sys_.pread(fd_, {head.get(), records_offset}, 0);
+  if (got < 0) return errno_error(static_cast<int>(-got), path_);
+  const auto decoded = decode_header({head.get(), static_cast<std::size_t>(got)});
+  if (!decoded) return Error{0, path_ + ": " + decoded.error().message};
+  header = *decoded;
+  seal = static_cast<std::uint64_t>(got) < records_offset
+             ? std::nullopt
+             : decode_seal({head.get() + seal_offset, block_size}, header.epoch);
+  if (seal && (seal->end < header.base || seal->end > header.next_base())) seal.reset();
+  const std::int64_t size = sys_.file_size(fd_);
+  if (size < 0) return errno_error(static_cast<int>(-size), path_);
+  file_bytes_ = static_cast<std::uint64_t>(size);
+  return {};
+}
+
+bool SegmentFile::refresh() {
+  SegmentHeader header;
+  std::optional<Seal> seal;
+  forget_window();
+  if (!load_head(header, seal) || header.epoch != header_.epoch) return false;
+  seal_ = seal;
+  return true;
+}
+
+void SegmentFile::release_window() {
+  window_.reset();
+  window_size_ = 0;
+}
+
+void SegmentFile::fill_window(std::uint64_t offset) {
+  constexpr std::uint64_t capacity = scan_window + record_size_max;
+  if (!window_) window_ = aligned_memory(capacity);
+  window_offset_ = align_down(offset, block_size);
+  const std::int64_t got = sys_.pread(fd_, {window_.get(), capacity}, window_offset_);
+  if (got >= 0) {
+    window_size_ = static_cast<std::uint64_t>(got);
+    return;
+  }
+  // Some block can't be read: find out which, keep the others.
+  window_size_ = 0;
+  for (std::uint64_t at = 0; at < capacity; at += block_size) {
+    const std::int64_t block = sys_.pread(fd_, {window_.get() + at, block_size}, window_offset_ + at);
+    if (block == 0) break;
+    if (block < 0) {
+      ++unreadable_blocks_;
+      std::memset(window_.get() + at, 0, block_size);
+    }
+    window_size_ = at + (block < 0 ? block_size : static_cast<std::uint64_t>(block));
+    if (window_offset_ + window_size_ >= file_bytes_) break;
+  }
+}
+
+Bytes SegmentFile::at(std::uint64_t offset, std::uint64_t need) {
+  if (offset < window_offset_ || offset + need > window_offset_ + window_size_) fill_window(offset);
+  const std::uint64_t skip = offset - window_offset_;
+  if (skip >= window_size_) return {};
+  return {window_.get() + skip, window_size_ - skip};
+}
+
+std::optional<Record> SegmentFile::record_at(Position position) {
+  if (position < header_.base || position + record_header_size > header_.next_base()) {
+    return std::nullopt;
+  }
+  const std::uint64_t offset = header_.offset_of(position);
+  const Bytes head = at(offset, record_header_size);
+  const std::uint32_t size = claimed_size(head, position);
+  if (size == 0 || position + padded_size(size) > header_.next_base()) return std::nullopt;
+  return parse_record(at(offset, size), position, seed_);
+}
+
+}  // namespace ringgate::log

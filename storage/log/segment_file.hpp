@@ -1,0 +1,75 @@
+// A segment opened for reading: its two head blocks and a sliding window over its records. Uses O_DIRECT
+// where it can, so that it sees the disk and not the page cache. One owner, any thread. Read-only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "engine/base/bytes.hpp"
+#include "engine/base/result.hpp"
+#include "engine/io/sys.hpp"
+#include "storage/log/record.hpp"
+#include "storage/log/segment.hpp"
+
+namespace ringgate::log {
+
+// Memory for O_DIRECT, `block_size` aligned, zeroed where `zeroed`.
+struct FreeAligned {
+  void operator()(std::uint8_t* memory) const;
+};
+using AlignedMemory = std::unique_ptr<std::uint8_t[], FreeAligned>;
+AlignedMemory aligned_memory(std::size_t size_bytes);
+
+// Opens for O_DIRECT where the file system has it. `direct` says what came of it. fd or -errno.
+int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode, bool& direct);
+
+class SegmentFile {
+ public:
+  // Error: what is wrong with the file, its path first; code ENOENT where it vanished.
+  static Result<std::unique_ptr<SegmentFile>> open(io::Sys& sys, const std::string& path);
+  ~SegmentFile();
+  SegmentFile(const SegmentFile&) = delete;
+  SegmentFile& operator=(const SegmentFile&) = delete;
+
+  const std::string& path() const { return path_; }
+  const SegmentHeader& header() const { return header_; }
+  std::uint32_t seed() const { return seed_; }
+  const std::optional<Seal>& seal() const { return seal_; }
+  std::uint64_t file_bytes() const { return file_bytes_; }
+  // Reads the head blocks again: the seal may have come, the file may have become another segment.
+  // False where it is no longer the same one.
+  bool refresh();
+  // Forgets the window: what a live writer changed is read again.
+  void forget_window() { window_size_ = 0; }
+  // Frees the window until it is needed again.
+  void release_window();
+
+  // Bytes from `offset`, at least `need` where the file has them; valid until the next call.
+  Bytes at(std::uint64_t offset, std::uint64_t need);
+  // The valid record that begins at `position`, if there is one; points into the window.
+  std::optional<Record> record_at(Position position);
+  // Blocks the disk could not read; they count as zeros.
+  std::uint64_t unreadable_blocks() const { return unreadable_blocks_; }
+
+ private:
+  SegmentFile(io::Sys& sys, std::string path) : sys_(sys), path_(std::move(path)) {}
+  Result<void> load_head(SegmentHeader& header, std::optional<Seal>& seal);
+  void fill_window(std::uint64_t offset);
+
+  io::Sys& sys_;
+  std::string path_;
+  int fd_ = -1;
+  bool direct_ = false;
+  SegmentHeader header_;
+  std::optional<Seal> seal_;
+  std::uint32_t seed_ = 0;
+  std::uint64_t file_bytes_ = 0;
+  AlignedMemory window_;
+  std::uint64_t window_offset_ = 0;
+  std::uint64_t window_size_ = 0;
+  std::uint64_t unreadable_blocks_ = 0;
+};
+
+}  // namespace ringgate::log
