@@ -20,8 +20,9 @@ void add_to_stretch(Stretch& stretch, const Record& record) {
   stretch.last_received_us = record.header.received_us;
 }
 
-// The first position >= from and < limit whose bytes are a valid record, or limit.
-Position find_next(SegmentFile& file, Position from, Position limit) {
+}  // namespace
+
+Position find_record(SegmentFile& file, Position from, Position limit) {
   const std::uint64_t base = file.header().base;
   Position position = from;
   while (position < limit) {
@@ -43,6 +44,8 @@ Position find_next(SegmentFile& file, Position from, Position limit) {
   }
   return limit;
 }
+
+namespace {
 
 Position highest_proof(const SegmentState& segment, Position proven) {
   proven = std::max(proven, segment.header().committed);
@@ -143,6 +146,7 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
     SegmentState state;
     state.name = entry.name;
     state.file = std::move(*file);
+    state.file->release();
     stream.segments.push_back(std::move(state));
   }
   for (auto& [id, stream] : inventory.streams) {
@@ -160,49 +164,68 @@ Position limit_of(const Stream& stream, std::size_t index) {
   return std::min(natural, stream.segments[index + 1].header().base);
 }
 
+namespace {
+
+// Takes valid records from `at` on into the last stretch (or a new one); returns where they end.
+Position take_records(SegmentState& segment, Position at, Position limit, bool new_stretch,
+                      const std::function<void(std::uint64_t)>& read_bytes) {
+  SegmentFile& file = *segment.file;
+  Position reported = at;
+  while (at < limit && !segment.end_marked) {
+    const auto record = file.record_at(at);
+    if (!record || record->end() > limit) break;
+    if (new_stretch) segment.stretches.push_back({at, at, 0, 0, 0, 0});
+    new_stretch = false;
+    Stretch& stretch = segment.stretches.back();
+    add_to_stretch(stretch, *record);
+    stretch.proves = std::max(stretch.proves, record->proves());
+    at = record->end();
+    segment.end_marked = record->is_mark(end_mark);
+    if (read_bytes && at - reported >= scan_window) {
+      read_bytes(at - reported);
+      reported = at;
+    }
+  }
+  return at;
+}
+
+Position scan_limit(const SegmentState& segment, Position limit) {
+  const std::optional<Seal>& seal = segment.file->seal();
+  return seal ? std::min(limit, seal->end) : limit;
+}
+
+}  // namespace
+
 void scan(SegmentState& segment, Position limit, const std::function<void(std::uint64_t)>& read_bytes) {
   SegmentFile& file = *segment.file;
-  if (file.seal()) limit = std::min(limit, file.seal()->end);
+  limit = scan_limit(segment, limit);
   segment.stretches.clear();
   segment.end_marked = false;
   segment.scanned = true;
-  Position at = file.header().base;
-  Position reported = at;
-  bool looked_again = false;
-  bool in_stretch = false;
-  while (at < limit) {
-    const auto record = file.record_at(at);
-    if (record && record->end() <= limit) {
-      if (!in_stretch) segment.stretches.push_back({at, at, 0, 0, 0, 0});
-      in_stretch = true;
-      looked_again = false;
-      Stretch& stretch = segment.stretches.back();
-      add_to_stretch(stretch, *record);
-      stretch.proves = std::max(stretch.proves, record->proves());
-      at = record->end();
-      if (read_bytes && at - reported >= scan_window) {
-        read_bytes(at - reported);
-        reported = at;
-      }
-      if (record->is_mark(end_mark)) {
-        segment.end_marked = true;
-        break;
-      }
-      continue;
-    }
-    const Position found = find_next(file, at + 8, limit);
+  Position at = take_records(segment, file.header().base, limit, true, read_bytes);
+  while (at < limit && !segment.end_marked) {
+    const Position found = find_record(file, at + 8, limit);
     if (found >= limit) break;
-    if (!looked_again) {
-      // A live writer may have filled the place since it was read.
-      looked_again = true;
-      file.forget_window();
+    // A live writer may have filled the place since it was read.
+    file.forget_window();
+    const Position again = take_records(segment, at, limit, segment.stretches.empty(), read_bytes);
+    if (again > at) {
+      at = again;
       continue;
     }
-    looked_again = false;
-    in_stretch = segment.stretches.size() >= stretches_max;
-    at = found;
+    const bool new_stretch = segment.stretches.size() < stretches_max;
+    at = take_records(segment, found, limit, new_stretch, read_bytes);
+    if (at == found) at += 8;  // it was valid a moment ago: a live file that was recycled
   }
-  if (read_bytes) read_bytes(std::max(limit, reported) - reported);
+}
+
+void extend(SegmentState& segment, Position limit) {
+  if (!segment.scanned) return scan(segment, limit, {});
+  limit = scan_limit(segment, limit);
+  segment.file->forget_window();
+  const bool empty = segment.stretches.empty();
+  const Position at = empty ? segment.header().base : segment.stretches.back().end;
+  take_records(segment, at, limit, empty, {});
 }
 
 void prove(Stream& stream) {
@@ -222,16 +245,46 @@ void judge(Stream& stream, bool live) {
   }
 }
 
+namespace {
+
+// What was proven while a live stream was read lies on the disk by now: looks at incomplete segments
+// again before they count as damaged.
+void look_again(Stream& stream) {
+  for (std::size_t i = 0; i < stream.segments.size(); ++i) {
+    SegmentState& segment = stream.segments[i];
+    if (!segment.scanned || segment.end_marked || segment.file->seal()) continue;
+    const Position limit = limit_of(stream, i);
+    const auto end = [&] {
+      return segment.stretches.empty() ? segment.header().base : segment.stretches.back().end;
+    };
+    if (stream.proven <= end() || end() >= limit) continue;
+    extend(segment, limit);
+    if (stream.proven > end() && !segment.end_marked && end() < limit) scan(segment, limit, {});
+  }
+}
+
+}  // namespace
+
 void examine(Stream& stream, bool live, bool sealed_too,
              const std::function<void(std::uint64_t)>& read_bytes) {
   for (std::size_t i = 0; i < stream.segments.size(); ++i) {
     SegmentState& segment = stream.segments[i];
-    if (sealed_too || !segment.file->seal()) {
-      scan(segment, limit_of(stream, i), read_bytes);
-      segment.file->release_window();
+    if (!sealed_too && segment.file->seal()) {
+      // Sealed since it was scanned: the seal knows better. What was proven stays proven.
+      segment.scanned = false;
+      segment.stretches.clear();
+      continue;
     }
+    const Position limit = limit_of(stream, i);
+    if (live && segment.scanned) {
+      extend(segment, limit);
+    } else {
+      scan(segment, limit, read_bytes);
+    }
+    segment.file->release();
   }
   prove(stream);
+  if (live) look_again(stream);
   judge(stream, live);
 }
 

@@ -85,6 +85,11 @@ Position limit_of(const Stream& stream, std::size_t index);
 // Finds the stretches of one segment below `limit`. On a live log a bad place is looked at once more before
 // it is left behind.
 void scan(SegmentState& segment, Position limit, const std::function<void(std::uint64_t)>& read_bytes);
+// Goes on where the last scan's last stretch ended, as far as there is no gap.
+void extend(SegmentState& segment, Position limit);
+
+// The first position >= from and < limit where a valid record begins, or limit.
+Position find_record(SegmentFile& file, Position from, Position limit);
 
 // Raises `stream.proven` by what headers, seals and scanned segments prove.
 void prove(Stream& stream);
@@ -93,7 +98,8 @@ void prove(Stream& stream);
 // out, and what is missing at the end is not damage but not there yet.
 void judge(Stream& stream, bool live);
 
-// scan (unsealed segments, or all), prove and judge.
+// scan (unsealed segments, or all), prove and judge. A live stream's segments that are known already
+// are extended.
 void examine(Stream& stream, bool live, bool sealed_too, const std::function<void(std::uint64_t)>& read_bytes);
 
 struct RecoveryReport {

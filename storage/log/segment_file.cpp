@@ -25,8 +25,7 @@ int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned
 
 Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::string& path) {
   std::unique_ptr<SegmentFile> file(new SegmentFile(sys, path));
-  file->fd_ = open_maybe_direct(sys, path, O_RDONLY, 0, file->direct_);
-  if (file->fd_ < 0) return errno_error(-file->fd_, path);
+  if (const int fd = file->open_file(); fd < 0) return errno_error(-fd, path);
   if (auto loaded = file->load_head(file->header_, file->seal_); !loaded) return loaded.error();
   file->seed_ = crc_seed(file->header_.epoch);
   return file;
@@ -34,6 +33,17 @@ Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::
 
 SegmentFile::~SegmentFile() {
   if (fd_ >= 0) sys_.close(fd_);
+}
+
+int SegmentFile::open_file() {
+  fd_ = open_maybe_direct(sys_, path_, O_RDONLY, 0, direct_);
+  return fd_;
+}
+
+// Whether the file is open and still this segment.
+bool SegmentFile::ready() {
+  if (fd_ >= 0) return true;
+  return open_file() >= 0 && refresh();
 }
 
 Result<void> SegmentFile::load_head(SegmentHeader& header, std::optional<Seal>& seal) {
@@ -57,14 +67,20 @@ bool SegmentFile::refresh() {
   SegmentHeader header;
   std::optional<Seal> seal;
   forget_window();
-  if (!load_head(header, seal) || header.epoch != header_.epoch) return false;
+  if (fd_ < 0 && open_file() < 0) return false;
+  if (!load_head(header, seal) || header.epoch != header_.epoch) {
+    release();
+    return false;
+  }
   seal_ = seal;
   return true;
 }
 
-void SegmentFile::release_window() {
+void SegmentFile::release() {
   window_.reset();
-  window_size_ = 0;
+  forget_window();
+  if (fd_ >= 0) sys_.close(fd_);
+  fd_ = -1;
 }
 
 void SegmentFile::fill_window(std::uint64_t offset) {
@@ -91,7 +107,10 @@ void SegmentFile::fill_window(std::uint64_t offset) {
 }
 
 Bytes SegmentFile::at(std::uint64_t offset, std::uint64_t need) {
-  if (offset < window_offset_ || offset + need > window_offset_ + window_size_) fill_window(offset);
+  if (offset < window_offset_ || offset + need > window_offset_ + window_size_) {
+    if (!ready()) return {};
+    fill_window(offset);
+  }
   const std::uint64_t skip = offset - window_offset_;
   if (skip >= window_size_) return {};
   return {window_.get() + skip, window_size_ - skip};

@@ -43,8 +43,9 @@ class SegmentFile {
   bool refresh();
   // Forgets the window: what a live writer changed is read again.
   void forget_window() { window_size_ = 0; }
-  // Frees the window until it is needed again.
-  void release_window();
+  // Frees the window and closes the file until it is needed again, so that any number of segments may
+  // be known. A file that has become another segment meanwhile reads as empty.
+  void release();
 
   // Bytes from `offset`, at least `need` where the file has them; valid until the next call.
   Bytes at(std::uint64_t offset, std::uint64_t need);
@@ -55,6 +56,8 @@ class SegmentFile {
 
  private:
   SegmentFile(io::Sys& sys, std::string path) : sys_(sys), path_(std::move(path)) {}
+  int open_file();
+  bool ready();
   Result<void> load_head(SegmentHeader& header, std::optional<Seal>& seal);
   void fill_window(std::uint64_t offset);
 

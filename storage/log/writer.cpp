@@ -198,7 +198,7 @@ Writer::Segment& Writer::free_segment() {
 
 // ---- Writing ----
 
-void Writer::before_wait() {
+void Writer::before_enter() {
   if (in_flight_) return;
   if (pending() && !replacing_) submit();
   if (stopping_ && !in_flight_ && !retired_all_ && (!pending() || replacing_)) retire_all();

@@ -80,7 +80,8 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   const WriterStats& stats() const { return stats_; }
   StreamId stream() const { return {supply_.run(), shard_.index()}; }
 
-  void before_wait() override;
+  // Links append in their before_wait; this comes after them.
+  void before_enter() override;
   bool drained() const override { return all_committed(); }
   void start_stop() override;
   bool stopped() const override { return retired_all_; }
