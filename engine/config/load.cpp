@@ -1,8 +1,8 @@
 // The layers of a configuration: files, environment, --set. See settings.hpp.
 #include <fmt/format.h>
 
-#include <unistd.h>
 #include <algorithm>
+#include <unistd.h>
 
 #include "engine/config/settings.hpp"
 #include "engine/config/toml_file.hpp"
@@ -20,20 +20,13 @@ std::string suggestion(std::string_view nearest) {
 // "the integer 30", "the text \"x\"", for "..., not the integer 30".
 std::string described(const TomlEntry& entry) {
   switch (entry.kind) {
-    case TomlEntry::Kind::boolean:
-      return entry.boolean ? "true" : "false";
-    case TomlEntry::Kind::integer:
-      return fmt::format("the integer {}", entry.integer);
-    case TomlEntry::Kind::number:
-      return fmt::format("the number {}", entry.number);
-    case TomlEntry::Kind::text:
-      return fmt::format("the text {}", toml_quoted(entry.text));
-    case TomlEntry::Kind::time:
-      return "a date or time";
-    case TomlEntry::Kind::list:
-      return "a list";
-    case TomlEntry::Kind::table:
-      return "a table";
+    case TomlEntry::Kind::boolean: return entry.boolean ? "true" : "false";
+    case TomlEntry::Kind::integer: return fmt::format("the integer {}", entry.integer);
+    case TomlEntry::Kind::number: return fmt::format("the number {}", entry.number);
+    case TomlEntry::Kind::text: return fmt::format("the text {}", toml_quoted(entry.text));
+    case TomlEntry::Kind::time: return "a date or time";
+    case TomlEntry::Kind::list: return "a list";
+    case TomlEntry::Kind::table: return "a table";
   }
   return "";
 }
@@ -44,13 +37,13 @@ std::string wrong_type(const KeySpec& key, const TomlEntry& entry) {
   return message;
 }
 
-// "RINGGATE_PORT", "RINGGATE_SERVICE_HOST", "RINGGATE_PORT_7808_TCP_ADDR": Kubernetes gives them to
-// every container beside a Service named ringgate. A setting's name always holds "__".
+// "RINGGATE_PORT", "RINGGATE_SERVICE_HOST", "RINGGATE_PORT_7808_TCP_ADDR": Kubernetes gives them to every
+// container beside a Service named ringgate. A setting's name always holds "__".
 bool from_kubernetes(std::string_view name) {
   if (name.find("__") != std::string_view::npos) return false;
   return name.ends_with("_PORT") || name.find("_SERVICE_HOST") != std::string_view::npos ||
-         name.find("_SERVICE_PORT") != std::string_view::npos ||
-         name.find("_TCP") != std::string_view::npos || name.find("_UDP") != std::string_view::npos;
+         name.find("_SERVICE_PORT") != std::string_view::npos || name.find("_TCP") != std::string_view::npos ||
+         name.find("_UDP") != std::string_view::npos;
 }
 
 // The key that an environment variable would name, right or misspelt.
@@ -97,10 +90,9 @@ class Loader {
       put_text(index, std::string_view(assignment).substr(equals + 1), where);
     } else if (!from_kubernetes(name)) {
       const std::string_view meant = index == Schema::none ? schema_.nearest_key(key) : key;
-      errors_.push_back(
-          {where, fmt::format("no setting has this name{}{}",
-                              meant.empty() ? "" : "; did you mean " + environment_name(meant),
-                              meant.empty() ? "" : "?")});
+      errors_.push_back({where, fmt::format("no setting has this name{}{}",
+                                            meant.empty() ? "" : "; did you mean " + environment_name(meant),
+                                            meant.empty() ? "" : "?")});
     }
   }
 
@@ -154,19 +146,17 @@ class Loader {
         toml(index, entry);
       } else if (entry.kind != TomlEntry::Kind::table) {
         if (schema_.has_section(entry.path)) {
-          errors_.push_back(
-              {key_place(entry), fmt::format("\"{}\" is a section, not a setting; write [{}] and "
-                                             "its settings below",
-                                             entry.path, entry.path)});
+          errors_.push_back({key_place(entry), fmt::format("\"{}\" is a section, not a setting; write [{}] and "
+                                                           "its settings below",
+                                                           entry.path, entry.path)});
         } else {
           unknown_key(entry.path, key_place(entry));
         }
       } else if (schema_.has_section(entry.path)) {
         table(entry);
       } else {
-        errors_.push_back(
-            {key_place(entry), fmt::format("unknown section {}{}", toml_quoted(entry.path),
-                                           suggestion(schema_.nearest_section(entry.path)))});
+        errors_.push_back({key_place(entry), fmt::format("unknown section {}{}", toml_quoted(entry.path),
+                                                         suggestion(schema_.nearest_section(entry.path)))});
       }
     }
   }
@@ -203,16 +193,15 @@ class Loader {
       case KeyType::duration:
         if (entry.kind == Kind::text) return parse_value(key, entry.text);
         if (entry.kind == Kind::integer && !key.secret) {
-          return Error{0, fmt::format("{} needs a unit: write \"{}s\" or \"{}ms\", not {}",
-                                      key.name, entry.integer, entry.integer, entry.integer)};
+          return Error{0, fmt::format("{} needs a unit: write \"{}s\" or \"{}ms\", not {}", key.name,
+                                      entry.integer, entry.integer, entry.integer)};
         }
         break;
       case KeyType::text:
       case KeyType::choice:
         if (entry.kind == Kind::text) return checked(entry.text);
         break;
-      case KeyType::text_list:
-        return list(key, entry, checked);
+      case KeyType::text_list: return list(key, entry, checked);
     }
     return Error{0, wrong_type(key, entry)};
   }
@@ -240,8 +229,7 @@ class Loader {
 
 }  // namespace
 
-Result<Settings, ConfigErrors> load_settings(const Schema& schema,
-                                             std::span<const std::string> files,
+Result<Settings, ConfigErrors> load_settings(const Schema& schema, std::span<const std::string> files,
                                              std::span<const std::string> environment,
                                              std::span<const std::string> sets) {
   Loader loader(schema);

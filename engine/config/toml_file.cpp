@@ -33,8 +33,7 @@ TomlEntry convert(const toml::node& node, std::string path);
 
 void convert_table(TomlEntry& entry, const toml::table& table) {
   for (const auto& [key, child] : table) {
-    std::string path =
-        entry.path.empty() ? std::string(key.str()) : entry.path + "." + std::string(key.str());
+    std::string path = entry.path.empty() ? std::string(key.str()) : entry.path + "." + std::string(key.str());
     TomlEntry converted = convert(child, std::move(path));
     converted.line = key.source().begin.line;
     converted.column = key.source().begin.column;
@@ -79,30 +78,6 @@ std::string place(const std::string& name, std::size_t line, std::size_t column)
   return fmt::format("{}:{}:{}", name, line, column);
 }
 
-// Offset of a dotted key with more parts than any setting has, else npos. The parser recurses once
-// for each part and would run out of stack. Comments may hold such a run; a string may not.
-std::size_t absurd_key(std::string_view text) {
-  constexpr std::size_t dots_max = 64;
-  constexpr std::string_view key_characters =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-.\"' \t";
-  for (std::size_t line = 0; line < text.size();) {
-    const std::size_t end = std::min(text.find('\n', line), text.size());
-    std::size_t dots = 0;
-    for (std::size_t at = line; at < end && text[at] != '#'; ++at) {
-      if (key_characters.find(text[at]) == std::string_view::npos) dots = 0;
-      if (text[at] == '.' && ++dots > dots_max) return at;
-    }
-    line = end + 1;
-  }
-  return std::string_view::npos;
-}
-
-std::string place_of(const std::string& name, std::string_view text, std::size_t offset) {
-  const std::string_view before = text.substr(0, offset);
-  const auto line = std::count(before.begin(), before.end(), '\n') + 1;
-  return place(name, static_cast<std::size_t>(line), offset - (before.rfind('\n') + 1) + 1);
-}
-
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
@@ -113,12 +88,11 @@ Result<TomlEntry, ConfigError> parse_toml(std::string_view text, const std::stri
   // A zero byte means that this is no text at all; the parser would speak of syntax.
   const std::size_t zero = text.find('\0');
   if (zero != std::string_view::npos) {
-    return ConfigError{place_of(name, text, zero),
+    const std::string_view before = text.substr(0, zero);
+    const auto line = std::count(before.begin(), before.end(), '\n') + 1;
+    const std::size_t column = zero - (before.rfind('\n') + 1) + 1;
+    return ConfigError{place(name, static_cast<std::size_t>(line), column),
                        "not a text file (it holds a zero byte); a configuration is TOML in UTF-8"};
-  }
-  const std::size_t absurd = absurd_key(text);
-  if (absurd != std::string_view::npos) {
-    return ConfigError{place_of(name, text, absurd), "a key with more than 64 dots"};
   }
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
@@ -130,9 +104,7 @@ Result<TomlEntry, ConfigError> parse_toml(std::string_view text, const std::stri
 }
 
 Result<std::string, ConfigError> read_config_file(const std::string& path) {
-  const auto failed = [&](int code) {
-    return ConfigError{path, errno_error(code, "cannot read it").message};
-  };
+  const auto failed = [&](int code) { return ConfigError{path, errno_error(code, "cannot read it").message}; };
   const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rbe"));
   if (!file) return failed(errno);
   std::string text(config_file_size_max + 1, '\0');

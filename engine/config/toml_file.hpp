@@ -13,7 +13,7 @@ namespace ringgate::config {
 struct TomlEntry {
   enum class Kind : std::uint8_t { boolean, integer, number, text, time, list, table };
 
-  std::string path;   // "jt808.idle_timeout"
+  std::string path;  // "jt808.idle_timeout"
   unsigned line = 0;  // of the key, from 1
   unsigned column = 0;
   unsigned value_line = 0;

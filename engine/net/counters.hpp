@@ -1,5 +1,5 @@
-// What the links of one shard count. Written by the shard only, readable from any thread through
-// the registry.
+// What the links of one shard count. Written by the shard only, readable from any thread through the
+// registry.
 #pragma once
 
 #include "engine/net/link.hpp"
@@ -68,24 +68,19 @@ inline constexpr observe::MetricSpec memory_level{
 
 struct NetCounters {
   explicit NetCounters(observe::CounterGroup& group)
-      : accepted(group.counter(links_accepted)),
-        live(group.gauge(links_live)),
+      : accepted(group.counter(links_accepted)), live(group.gauge(links_live)),
         closed(group.family<CloseReason>(links_closed)),
         paused(group.family<PauseCount>(links_paused)),
         accept_errors(group.counter(net::accept_errors)),
-        accept_pauses(group.counter(net::accept_pauses)),
-        receives(group.counter(net::receives)),
-        received_bytes(group.counter(net::received_bytes)),
-        sends(group.counter(net::sends)),
+        accept_pauses(group.counter(net::accept_pauses)), receives(group.counter(net::receives)),
+        received_bytes(group.counter(net::received_bytes)), sends(group.counter(net::sends)),
         sent_bytes(group.counter(net::sent_bytes)),
         spilled_bytes(group.counter(net::spilled_bytes)),
         buffer_shortages(group.counter(net::buffer_shortages)),
-        moved_in(group.counter(links_moved_in)),
-        moved_out(group.counter(links_moved_out)),
+        moved_in(group.counter(links_moved_in)), moved_out(group.counter(links_moved_out)),
         forwarded(group.counter(frames_forwarded)),
         reply_bytes_dropped(group.counter(net::reply_bytes_dropped)),
-        memory_bytes(group.gauge(net::memory_bytes)),
-        memory_level(group.gauge(net::memory_level)) {}
+        memory_bytes(group.gauge(net::memory_bytes)), memory_level(group.gauge(net::memory_level)) {}
 
   observe::Counter accepted;
   observe::Gauge live;

@@ -33,12 +33,9 @@ std::string escaped_label(std::string_view value) {
 
 std::string_view kind_name(MetricKind kind) {
   switch (kind) {
-    case MetricKind::counter:
-      return "counter";
-    case MetricKind::gauge:
-      return "gauge";
-    case MetricKind::histogram:
-      return "summary";
+    case MetricKind::counter: return "counter";
+    case MetricKind::gauge: return "gauge";
+    case MetricKind::histogram: return "summary";
   }
   return "untyped";
 }

@@ -38,9 +38,9 @@ struct MetricSpec {
   std::string_view name;
   std::string_view help;  // one sentence
   MetricKind kind = MetricKind::counter;
-  // Families: the label's name, and its value for each enumerator in order.
-  std::string_view label = {};
-  std::span<const std::string_view> values = {};
+  std::string_view label = {};                      // families: name of the label
+  std::span<const std::string_view> values =
+      {};  // families: one value for each enumerator, in order
 };
 
 using Cell = std::atomic<std::uint64_t>;
@@ -141,7 +141,7 @@ class CounterGroup {
   std::string value_;
   std::unique_ptr<CellBlock> block_;
   std::unique_ptr<Entry[]> entries_;
-  std::size_t cells_used_ = 0;               // writer only
+  std::size_t cells_used_ = 0;                // writer only
   std::atomic<std::size_t> entry_count_{0};  // release after the entry is complete
 };
 

@@ -12,14 +12,10 @@ namespace ringgate::observe {
 
 std::string_view level_name(Level level) {
   switch (level) {
-    case Level::debug:
-      return "debug";
-    case Level::info:
-      return "info";
-    case Level::warn:
-      return "warn";
-    case Level::error:
-      return "error";
+    case Level::debug: return "debug";
+    case Level::info: return "info";
+    case Level::warn: return "warn";
+    case Level::error: return "error";
   }
   return "error";
 }
@@ -34,14 +30,10 @@ void put_digits(char* out, unsigned width, std::uint64_t value) {
 
 std::string_view colour_of(Level level) {
   switch (level) {
-    case Level::debug:
-      return "\x1b[2m";
-    case Level::info:
-      return "\x1b[32m";
-    case Level::warn:
-      return "\x1b[33m";
-    case Level::error:
-      return "\x1b[1;31m";
+    case Level::debug: return "\x1b[2m";
+    case Level::info: return "\x1b[32m";
+    case Level::warn: return "\x1b[33m";
+    case Level::error: return "\x1b[1;31m";
   }
   return "";
 }
@@ -99,12 +91,11 @@ Escape escaped(std::string_view text, std::size_t at, std::size_t length, bool j
 }  // namespace
 
 void format_time(char* out, WallUs time) {
-  namespace chrono = std::chrono;
-  const auto at = chrono::floor<chrono::milliseconds>(
-      chrono::sys_time<chrono::microseconds>(chrono::microseconds(time)));
-  const auto day = chrono::floor<chrono::days>(at);
-  const chrono::year_month_day date{day};
-  const chrono::hh_mm_ss clock{at - day};
+  using namespace std::chrono;
+  const sys_time<milliseconds> at{floor<milliseconds>(microseconds{time})};
+  const auto day = floor<days>(at);
+  const year_month_day date{day};
+  const hh_mm_ss clock{at - day};
   std::memcpy(out, "0000-00-00T00:00:00.000Z", time_text_size);
   put_digits(out, 4, static_cast<std::uint64_t>(static_cast<int>(date.year())));
   put_digits(out + 5, 2, static_cast<unsigned>(date.month()));
@@ -177,18 +168,11 @@ class LineFormatter {
     char digits[64];
     char* const end = digits + sizeof digits;
     switch (f.kind_) {
-      case Field::Kind::text:
-        text(f.text_);
-        return true;
-      case Field::Kind::boolean:
-        put(f.boolean_ ? "true" : "false");
-        return true;
-      case Field::Kind::integer:
-        return put_number(digits, std::to_chars(digits, end, f.integer_));
-      case Field::Kind::natural:
-        return put_number(digits, std::to_chars(digits, end, f.natural_));
-      case Field::Kind::number:
-        break;
+      case Field::Kind::text: text(f.text_); return true;
+      case Field::Kind::boolean: put(f.boolean_ ? "true" : "false"); return true;
+      case Field::Kind::integer: return put_number(digits, std::to_chars(digits, end, f.integer_));
+      case Field::Kind::natural: return put_number(digits, std::to_chars(digits, end, f.natural_));
+      case Field::Kind::number: break;
     }
     if (!std::isfinite(f.number_)) {
       put(json_ ? "null" : "nan");

@@ -17,9 +17,6 @@ enum class LogFormat : std::uint8_t { logfmt, json };
 
 std::string_view level_name(Level level);  // "debug", "info", "warn", "error"
 
-template <class T>
-concept NaturalNumber = std::unsigned_integral<T> && !std::same_as<T, bool>;
-
 // A typed key and value. Holds views: it lives no longer than the statement that logs it.
 // Keys are plain identifiers from the source code and are not escaped.
 class Field {
@@ -30,7 +27,8 @@ class Field {
   Field(std::string_view key, T value) : key_(key), kind_(Kind::boolean), boolean_(value) {}
   template <std::signed_integral T>
   Field(std::string_view key, T value) : key_(key), kind_(Kind::integer), integer_(value) {}
-  template <NaturalNumber T>
+  template <std::unsigned_integral T>
+    requires(!std::same_as<T, bool>)
   Field(std::string_view key, T value) : key_(key), kind_(Kind::natural), natural_(value) {}
   // `decimals` digits behind the point; not finite: "nan" in logfmt, null in JSON.
   Field(std::string_view key, double value, int decimals = 3)
@@ -56,8 +54,8 @@ class Field {
 struct LineHead {
   WallUs time = 0;
   Level level = Level::info;
-  std::string_view source;       // "shard-0", "main"
-  std::string_view message;      // constant text; what varies goes into fields
+  std::string_view source;   // "shard-0", "main"
+  std::string_view message;  // constant text; what varies goes into fields
   std::uint64_t suppressed = 0;  // lines of the same place that were held back; 0: not written
 };
 

@@ -175,27 +175,9 @@ void Logger::run() {
   pthread_setname_np(pthread_self(), "log-writer");
   for (;;) {
     const int seen = wake_.load(std::memory_order_acquire);
-    const int asked = flush_asked_.load(std::memory_order_acquire);
-    const bool any = drain();
-    if (flush_done_.exchange(asked, std::memory_order_acq_rel) != asked) flush_done_.notify_all();
-    if (any) continue;
+    if (drain()) continue;
     if (stop_.load(std::memory_order_acquire)) return;
     wake_.wait(seen, std::memory_order_acquire);
-  }
-}
-
-void Logger::flush() {
-  if (!writer_.joinable()) {
-    drain();
-    return;
-  }
-  // The writer thread does it: a closed pipe would send SIGPIPE to this one.
-  const int mine = flush_asked_.fetch_add(1, std::memory_order_acq_rel) + 1;
-  wake_.fetch_add(1, std::memory_order_release);
-  wake_.notify_one();
-  for (int done = flush_done_.load(std::memory_order_acquire); done < mine;
-       done = flush_done_.load(std::memory_order_acquire)) {
-    flush_done_.wait(done, std::memory_order_acquire);
   }
 }
 

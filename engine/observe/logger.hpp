@@ -58,9 +58,9 @@ struct LoggerOptions {
   LogFormat format = LogFormat::logfmt;
   Colour colour = Colour::automatic;
   Delivery delivery = Delivery::thread;
-  int fd = 2;                       // not owned
+  int fd = 2;                      // not owned
   unsigned lines_per_source = 256;  // a power of two; 1 KiB each
-  unsigned site_limit_per_s = 10;   // 0: no limit
+  unsigned site_limit_per_s = 10;  // 0: no limit
   // Instead of fd. One call a line, with its '\n'; from the draining thread.
   std::function<void(std::string_view)> sink = {};
   // Instead of CLOCK_REALTIME; called by every producer, also at the same time.
@@ -135,7 +135,7 @@ class LogSource {
   const std::string name_;
   std::vector<Line> lines_;
   std::array<Site, site_count> sites_{};
-  Site shared_site_{};                                 // places beyond site_count share one limit
+  Site shared_site_{};  // places beyond site_count share one limit
   alignas(64) std::atomic<std::uint64_t> written_{0};  // producer: lines put into the ring
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> suppressed_{0};
@@ -158,8 +158,8 @@ class Logger {
   Level level() const { return level_.load(std::memory_order_relaxed); }
 
   // Returns after everything logged before the call is in the sink.
-  void flush();
-  // With Delivery::manual: empties the rings once; true when there was anything.
+  void flush() { drain(); }
+  // Empties the rings once; true when there was anything.
   bool drain();
 
   std::uint64_t dropped() const;
@@ -186,8 +186,6 @@ class Logger {
   std::uint64_t batch_lines_ = 0;
   std::atomic<std::uint64_t> lost_{0};
   std::atomic<int> wake_{0};
-  std::atomic<int> flush_asked_{0};  // flushes asked for, and done: the writer thread answers
-  std::atomic<int> flush_done_{0};
   std::atomic<bool> stop_{false};
   std::atomic<bool> give_up_{false};
   std::thread writer_;
