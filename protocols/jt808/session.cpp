@@ -1,0 +1,385 @@
+#include "protocols/jt808/session.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "engine/base/crc32c.hpp"
+#include "protocols/jt808/codec/messages.hpp"
+
+namespace ringgate::jt808 {
+
+namespace {
+
+// Session records of the log.
+constexpr std::uint16_t event_online = 1;
+constexpr std::uint16_t event_offline = 2;
+
+// Tells retransmissions: same message id, serial and body. JT/T 808-2019 6.5.
+std::uint32_t fingerprint(const Header& header, Bytes body) {
+  const std::uint32_t id = std::uint32_t{header.message_id} << 16 | header.serial;
+  const std::uint32_t value = crc32c(id, body);
+  return value == 0 ? 1 : value;  // 0 is an empty place of the device's list
+}
+
+std::string peer_text(const net::PeerAddress& peer) {
+  char ip[INET6_ADDRSTRLEN] = "unknown";
+  if (peer.family != 0) inet_ntop(peer.family, peer.ip, ip, sizeof ip);
+  return peer.family == AF_INET6 ? fmt::format("[{}]:{}", ip, peer.port)
+                                 : fmt::format("{}:{}", ip, peer.port);
+}
+
+}  // namespace
+
+SessionOptions session_options(const config::Settings& settings) {
+  const auto milliseconds = [&](const char* key) {
+    return static_cast<std::uint32_t>(settings.duration_ns(key) / ns_per_ms);
+  };
+  SessionOptions options;
+  options.commit = settings.text("jt808.durability") == "commit";
+  options.log_heartbeats = settings.boolean("jt808.log_heartbeats");
+  options.idle_timeout_ms = milliseconds("jt808.idle_timeout");
+  options.auth_timeout_ms = milliseconds("jt808.auth_timeout");
+  options.max_bad_frames = static_cast<std::uint32_t>(settings.integer("jt808.max_bad_frames"));
+  options.bad_frame_window_ns = settings.duration_ns("jt808.bad_frame_window");
+  return options;
+}
+
+Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devices,
+                 const Authenticator& authenticator, observe::CounterGroup& counters,
+                 observe::LogSource& logs, const SessionOptions& options)
+    : links_(links), log_(log), devices_(devices), authenticator_(authenticator),
+      counters_(counters), logs_(logs), options_(options),
+      scratch_(std::make_unique<std::uint8_t[]>(scratch_size)) {}
+
+void Session::on_open(net::Link& link) {
+  State& state = link.session<State>();
+  state.device = device::no_device;
+  links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
+}
+
+void Session::on_close(net::Link& link, net::CloseReason reason) {
+  State& state = link.session<State>();
+  if (state.authenticated) detach(link, state, net::name_of(reason));
+}
+
+std::size_t Session::on_bytes(net::Link& link, Bytes bytes) {
+  std::size_t used = 0;
+  while (link.readable()) {
+    const NextFrame next = next_frame(bytes.subspan(used), {scratch_.get(), scratch_size});
+    if (next.kind == NextFrame::Kind::frame) [[likely]] {
+      if (handle(link, next.frame) == Taken::no) return used;
+      used += next.consumed;
+      continue;
+    }
+    used += next.consumed;
+    if (next.kind == NextFrame::Kind::need_more) break;
+    bad(link, next.reason);
+  }
+  return used;
+}
+
+Session::Taken Session::handle(net::Link& link, Bytes frame) {
+  Incoming in{frame, {}};
+  const BadReason reason = parse_header(frame, in.header);
+  if (reason != BadReason::none) [[unlikely]] {
+    bad(link, reason);
+    return Taken::yes;
+  }
+  State& state = link.session<State>();
+  if (state.authenticated) [[likely]] {
+    const Peer peer = peer_of(in.header);
+    if (std::memcmp(&peer, &state.peer, sizeof peer) == 0) [[likely]] {
+      return handle_known(link, state, in);
+    }
+  }
+  return handle_stranger(link, state, in);
+}
+
+Session::Taken Session::handle_known(net::Link& link, State& state, const Incoming& in) {
+  const std::uint16_t id = in.header.message_id;
+  if (id == id::registration) return registration(link, state, in);
+  if (id == id::authentication) return authentication(link, state, in);
+  device::Device& device = devices_.at(state.device);
+  device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
+  if (id == id::heartbeat && !options_.log_heartbeats) {
+    counters_.frames.add();
+    ack(link, state, state.peer, in.header, AckResult::ok);
+    return Taken::yes;
+  }
+  if (!log_.has_room(device.key.size + in.frame.size())) [[unlikely]] {
+    return not_stored(link, state, in);
+  }
+  const bool duplicate = device.heard_before(fingerprint(in.header, in.body()));
+  if (duplicate) counters_.duplicates.add();
+  RG_CHECK(store(link, device.key.id(), in, duplicate));
+  ++device.frames;
+  counters_.frames.add();
+  if (id == id::terminal_reply) return Taken::yes;  // an answer is not answered
+  if (id == id::time_query) {
+    const auto now_s = links_.shard().wall_now() / us_per_s;
+    std::uint8_t* room = links_.reply_room(link, 64);
+    links_.reply_done(link, static_cast<std::uint32_t>(write_time_reply(
+                                {room, 64}, state.peer, state.next_serial++, now_s)));
+    return Taken::yes;
+  }
+  ack(link, state, state.peer, in.header, take_message(device, in));
+  if (id == id::logout) {
+    detach(link, state, "logout");
+    links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
+  }
+  return Taken::yes;
+}
+
+// What a stored message says and how it is answered.
+AckResult Session::take_message(device::Device& device, const Incoming& in) {
+  const Header& header = in.header;
+  if (header.fragment() || header.encrypted()) return AckResult::unsupported;
+  switch (header.message_id) {
+    case id::location: {
+      Location location;
+      if (!decode_location(in.body(), location)) return AckResult::bad_message;
+      take_position(device, location);
+      return AckResult::ok;
+    }
+    case id::location_batch: {
+      const BatchSummary batch = for_each_location(
+          in.body(), [&](const Location& location, Bytes, std::size_t) {
+            take_position(device, location);
+          });
+      const bool usable = !batch.malformed && batch.bad == 0;
+      return usable ? AckResult::ok : AckResult::bad_message;
+    }
+    case id::heartbeat:
+    case id::logout:
+      return AckResult::ok;
+    default:
+      return find_message(header.message_id) == nullptr ? AckResult::unsupported : AckResult::ok;
+  }
+}
+
+void Session::take_position(device::Device& device, const Location& location) {
+  counters_.positions.add();
+  LastState& last = device.last_state<LastState>();
+  // Positions from before a gap in coverage come late and do not move the device back.
+  if (last.received_us != 0 && location.time_unix_s < last.time_unix_s) return;
+  last.time_unix_s = location.time_unix_s;
+  last.received_us = links_.shard().wall_now();
+  last.alarm_bits = location.alarm_bits;
+  last.status_bits = location.status_bits;
+  last.latitude_deg_x1e6 = location.latitude_deg_x1e6;
+  last.longitude_deg_x1e6 = location.longitude_deg_x1e6;
+  last.altitude_m = location.altitude_m;
+  last.speed_kmh_x10 = location.speed_kmh_x10;
+  last.heading_deg = location.heading_deg;
+  if (location.has(Item::odometer_km_x10)) {
+    last.has_odometer = 1;
+    last.odometer_km_x10 = location.value(Item::odometer_km_x10);
+  }
+}
+
+// Before authentication, and frames of another phone than the link's.
+Session::Taken Session::handle_stranger(net::Link& link, State& state, const Incoming& in) {
+  switch (in.header.message_id) {
+    case id::registration: return registration(link, state, in);
+    case id::authentication: return authentication(link, state, in);
+    case id::time_query: {
+      const auto now_s = links_.shard().wall_now() / us_per_s;
+      const Peer peer = peer_of(in.header);
+      counters_.frames.add();
+      std::uint8_t* room = links_.reply_room(link, 64);
+      links_.reply_done(link, static_cast<std::uint32_t>(write_time_reply(
+                                  {room, 64}, peer, state.next_serial++, now_s)));
+      return Taken::yes;
+    }
+    default:
+      refuse(link, state, in, Refusal::unauthenticated, AckResult::failed);
+      return Taken::yes;
+  }
+}
+
+// Whether the terminal's home is here; if not, the link is on its way.
+bool Session::at_home(net::Link& link, State& state, const DeviceKey& key) {
+  const ShardIndex home = home_shard(key, links_.shard().count());
+  if (home == links_.shard().index()) return true;
+  if (state.authenticated) detach(link, state, "another terminal on its link");
+  links_.request_move(link, home);
+  return false;
+}
+
+Session::Taken Session::registration(net::Link& link, State& state, const Incoming& in) {
+  const DeviceKey key(Namespace::phone, in.header.phone.text());
+  if (!at_home(link, state, key)) return Taken::no;
+  Registration fields;
+  if (in.header.fragment() || in.header.encrypted() ||
+      !decode_registration(in.header, in.body(), fields)) {
+    refuse(link, state, in, Refusal::malformed, AckResult::bad_message);
+    return Taken::yes;
+  }
+  if (!log_.has_room(key.size + in.frame.size())) return not_stored(link, state, in);
+  const device::DeviceSlot slot = devices_.find(key);
+  device::Device* device = slot == device::no_device ? nullptr : &devices_.at(slot);
+  const bool duplicate =
+      device != nullptr && device->heard_before(fingerprint(in.header, in.body()));
+  if (duplicate) counters_.duplicates.add();
+  RG_CHECK(store(link, key.id(), in, duplicate));
+  counters_.frames.add();
+  counters_.registrations.add();
+  const std::uint32_t generation = device == nullptr ? 0 : device->key_generation;
+  const Authenticator::Code code = authenticator_.make_code(key.id(), generation);
+  std::uint8_t* room = links_.reply_room(link, 128);
+  links_.reply_done(link, static_cast<std::uint32_t>(write_register_reply(
+                              {room, 128}, peer_of(in.header), state.next_serial++,
+                              in.header.serial, RegisterResult::ok, {code.data(), code.size()})));
+  return Taken::yes;
+}
+
+Session::Taken Session::authentication(net::Link& link, State& state, const Incoming& in) {
+  const DeviceKey key(Namespace::phone, in.header.phone.text());
+  if (!at_home(link, state, key)) return Taken::no;
+  Authentication fields;
+  if (in.header.fragment() || in.header.encrypted() ||
+      !decode_authentication(in.header, in.body(), fields)) {
+    refuse(link, state, in, Refusal::malformed, AckResult::bad_message);
+    return Taken::yes;
+  }
+  device::DeviceSlot slot = devices_.find(key);
+  const std::uint32_t generation =
+      slot == device::no_device ? 0 : devices_.at(slot).key_generation;
+  if (!authenticator_.check(fields.code, key.id(), generation)) {
+    logs_.warn("authentication refused", {{"device", key.id()}, {"peer", peer_text(link.peer)}});
+    refuse(link, state, in, Refusal::wrong_code, AckResult::failed);
+    count_bad(link);
+    return Taken::yes;
+  }
+  // Two records: the frame, and that the device is online.
+  if (!log_.has_room(2 * key.size + in.frame.size() + 512)) return not_stored(link, state, in);
+  if (slot == device::no_device) slot = devices_.find_or_add(key);
+  if (slot == device::no_device) {
+    logs_.error("device table is full; the terminal is refused", {{"device", key.id()}});
+    refuse(link, state, in, Refusal::table_full, AckResult::failed);
+    return Taken::yes;
+  }
+  const bool duplicate = devices_.at(slot).heard_before(fingerprint(in.header, in.body()));
+  if (duplicate) counters_.duplicates.add();
+  RG_CHECK(store(link, key.id(), in, duplicate));
+  counters_.frames.add();
+  attach(link, state, slot, in);
+  ack(link, state, state.peer, in.header, AckResult::ok);
+  return Taken::yes;
+}
+
+// The terminal speaks on this link from now on; a link it had before ends. JT/T 808-2019 5.4.
+void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in) {
+  if (state.authenticated && state.device != slot) {
+    detach(link, state, "another terminal on its link");
+  }
+  device::Device& device = devices_.at(slot);
+  const bool again = state.authenticated;
+  if (device.link.valid() && !(device.link == link.id())) {
+    net::Link* old = links_.find(device.link);
+    if (old != nullptr) {
+      counters_.replaced.add();
+      links_.close(*old, net::CloseReason::replaced);  // detaches it
+    }
+  }
+  state.peer = peer_of(in.header);
+  state.device = slot;
+  state.authenticated = true;
+  device.link = link.id();
+  device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
+  counters_.authentications.add();
+  if (!again) {
+    counters_.online.add();
+    store_session(link, device.key.id(), event_online, "online " + peer_text(link.peer));
+  }
+  links_.set_idle_timeout(link, options_.idle_timeout_ms);
+}
+
+void Session::detach(net::Link& link, State& state, std::string_view why) {
+  device::Device& device = devices_.at(state.device);
+  if (device.link == link.id()) device.link = {};
+  store_session(link, device.key.id(), event_offline, "offline " + std::string(why));
+  state.authenticated = false;
+  state.device = device::no_device;
+  counters_.online.sub();
+}
+
+bool Session::store(net::Link& link, std::string_view device, const Incoming& in, bool duplicate) {
+  const log::RecordInfo info{.kind = log::Kind::frame_up,
+                             .ns = Namespace::phone,
+                             .flags = duplicate ? log::flag_duplicate : std::uint8_t{0},
+                             .message = in.header.message_id,
+                             .serial = in.header.serial,
+                             .link = link.id().packed(),
+                             .device = device};
+  const Position position = log_.append(info, in.frame);
+  if (position == 0) return false;
+  if (options_.commit) links_.logged(link, position);
+  return true;
+}
+
+// Best effort where the log takes nothing: the frames themselves say who was there.
+void Session::store_session(net::Link& link, std::string_view device, std::uint16_t event,
+                            std::string_view text) {
+  const log::RecordInfo info{.kind = log::Kind::session,
+                             .ns = Namespace::phone,
+                             .message = event,
+                             .link = link.id().packed(),
+                             .device = device};
+  if (!log_.has_room(device.size() + text.size())) return;
+  const Position position = log_.append(info, as_bytes(text));
+  if (position != 0 && options_.commit) links_.logged(link, position);
+}
+
+// log.on_failure = refuse answers "failed", so that the terminal keeps the frame and sends it again; in
+// every other case the frame waits with us until the log takes it.
+Session::Taken Session::not_stored(net::Link& link, State& state, const Incoming& in) {
+  if (links_.shard().watermark().state() == flow::LogState::refusing) {
+    refuse(link, state, in, Refusal::log, AckResult::failed);
+    return Taken::yes;
+  }
+  links_.wait_for_log(link);
+  return Taken::no;
+}
+
+void Session::ack(net::Link& link, State& state, const Peer& peer, const Header& header,
+                  AckResult result) {
+  counters_.acks.add(result);
+  std::uint8_t* room = links_.reply_room(link, ack_size_max);
+  const std::size_t size = write_ack({room, ack_size_max}, peer, state.next_serial++, header.serial,
+                                     header.message_id, result);
+  links_.reply_done(link, static_cast<std::uint32_t>(size));
+}
+
+void Session::refuse(net::Link& link, State& state, const Incoming& in, Refusal why,
+                     AckResult result) {
+  counters_.frames.add();
+  counters_.refused.add(why);
+  if (in.header.message_id == id::terminal_reply) return;
+  ack(link, state, peer_of(in.header), in.header, result);
+}
+
+void Session::bad(net::Link& link, BadReason reason) {
+  counters_.bad.add(reason);
+  if (logs_.enabled(observe::Level::debug)) {
+    logs_.debug("bad frame", {{"peer", peer_text(link.peer)}, {"reason", jt808::name(reason)}});
+  }
+  count_bad(link);
+}
+
+void Session::count_bad(net::Link& link) {
+  State& state = link.session<State>();
+  const MonoNs now = links_.shard().now();
+  if (state.bad_frames == 0 || now - state.bad_since_ns > options_.bad_frame_window_ns) {
+    state.bad_frames = 0;
+    state.bad_since_ns = now;
+  }
+  ++state.bad_frames;
+  if (state.bad_frames <= options_.max_bad_frames) return;
+  logs_.warn("too many bad frames; link closed", {{"peer", peer_text(link.peer)}});
+  links_.close(link, net::CloseReason::bad_frames);
+}
+
+}  // namespace ringgate::jt808

@@ -1,0 +1,116 @@
+// JT/T 808 over TCP as the platform speaks it: registration, authentication, reports, and the answer to
+// each. One per shard; lives on it. A terminal's link moves to the shard that is its home before it
+// registers or authenticates; from then on its frames are handled, logged and answered there.
+//
+// Life: built after the shard's log writer and device table, before its first turn.
+#pragma once
+
+#include <memory>
+#include <type_traits>
+
+#include "engine/config/settings.hpp"
+#include "engine/device/device_table.hpp"
+#include "engine/net/links.hpp"
+#include "engine/observe/logger.hpp"
+#include "protocols/jt808/authenticator.hpp"
+#include "protocols/jt808/codec/header.hpp"
+#include "protocols/jt808/codec/location.hpp"
+#include "protocols/jt808/codec/writer.hpp"
+#include "protocols/jt808/counters.hpp"
+#include "storage/log/writer.hpp"
+
+namespace ringgate::jt808 {
+
+// What the device table keeps of a terminal's latest position.
+struct LastState {
+  std::int64_t time_unix_s = 0;
+  std::int64_t received_us = 0;  // 0: no position yet
+  std::uint32_t alarm_bits = 0;
+  std::uint32_t status_bits = 0;
+  std::int32_t latitude_deg_x1e6 = 0;
+  std::int32_t longitude_deg_x1e6 = 0;
+  std::int16_t altitude_m = 0;
+  std::uint16_t speed_kmh_x10 = 0;
+  std::uint16_t heading_deg = 0;
+  std::uint8_t has_odometer = 0;
+  std::uint8_t unused = 0;
+  std::uint32_t odometer_km_x10 = 0;
+};
+static_assert(std::is_trivially_copyable_v<LastState> && sizeof(LastState) <= 64);
+
+struct SessionOptions {
+  bool commit = true;  // jt808.durability
+  bool log_heartbeats = false;
+  std::uint32_t idle_timeout_ms = 0;
+  std::uint32_t auth_timeout_ms = 0;
+  std::uint32_t max_bad_frames = 0;
+  MonoNs bad_frame_window_ns = 0;
+};
+SessionOptions session_options(const config::Settings& settings);
+
+class Session final : public net::Protocol {
+ public:
+  Session(net::Links& links, log::Writer& log, device::DeviceTable& devices,
+          const Authenticator& authenticator, observe::CounterGroup& counters,
+          observe::LogSource& logs, const SessionOptions& options);
+
+  std::string_view name() const override { return "jt808"; }
+  void on_open(net::Link& link) override;
+  std::size_t on_bytes(net::Link& link, Bytes bytes) override;
+  bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }
+  void on_close(net::Link& link, net::CloseReason reason) override;
+
+ private:
+  // What a link carries of its terminal, also to another shard.
+  struct State {
+    Peer peer;  // of the authenticated terminal
+    MonoNs bad_since_ns;
+    device::DeviceSlot device;
+    std::uint16_t next_serial;
+    std::uint16_t bad_frames;
+    bool authenticated;
+  };
+  static_assert(std::is_trivially_copyable_v<State> &&
+                sizeof(State) <= limits::session_state_bytes);
+  // Whether a frame may be taken off the link.
+  enum class Taken : bool { no, yes };
+  // A frame with its header, on its way through the session.
+  struct Incoming {
+    Bytes frame;
+    Header header;
+    Bytes body() const { return body_of(frame, header); }
+  };
+
+  Taken handle(net::Link& link, Bytes frame);
+  Taken handle_known(net::Link& link, State& state, const Incoming& in);
+  Taken handle_stranger(net::Link& link, State& state, const Incoming& in);
+  Taken registration(net::Link& link, State& state, const Incoming& in);
+  Taken authentication(net::Link& link, State& state, const Incoming& in);
+  bool at_home(net::Link& link, State& state, const DeviceKey& key);
+  void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
+  void detach(net::Link& link, State& state, std::string_view why);
+  AckResult take_message(device::Device& device, const Incoming& in);
+  void take_position(device::Device& device, const Location& location);
+
+  // Logs the frame; replies after it wait for its position. False: the log takes nothing now.
+  bool store(net::Link& link, std::string_view device, const Incoming& in, bool duplicate);
+  void store_session(net::Link& link, std::string_view device, std::uint16_t event,
+                     std::string_view text);
+  Taken not_stored(net::Link& link, State& state, const Incoming& in);
+  void ack(net::Link& link, State& state, const Peer& peer, const Header& header,
+           AckResult result);
+  void refuse(net::Link& link, State& state, const Incoming& in, Refusal why, AckResult result);
+  void bad(net::Link& link, BadReason reason);
+  void count_bad(net::Link& link);
+
+  net::Links& links_;
+  log::Writer& log_;
+  device::DeviceTable& devices_;
+  const Authenticator& authenticator_;
+  Counters counters_;
+  observe::LogSource& logs_;
+  SessionOptions options_;
+  std::unique_ptr<std::uint8_t[]> scratch_;
+};
+
+}  // namespace ringgate::jt808
