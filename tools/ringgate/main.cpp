@@ -1,0 +1,196 @@
+// ringgate: command line, configuration, signals. The gateway itself is in server.cpp.
+#include <poll.h>
+#include <signal.h>
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+#include <vector>
+
+#include "protocols/jsonl/session.hpp"
+#include "protocols/jt808/keys.hpp"
+#include "storage/log/keys.hpp"
+#include "tools/ringgate/keys.hpp"
+#include "tools/ringgate/notify.hpp"
+#include "tools/ringgate/server.hpp"
+#include "tools/ringgate/status.hpp"
+
+namespace {
+
+using namespace ringgate;
+
+constexpr int exit_failure = 1;
+constexpr int exit_usage = 2;
+
+struct Arguments {
+  std::vector<std::string> files;
+  std::vector<std::string> sets;
+  bool check_config = false;
+  bool print_config = false;
+  bool sample_config = false;
+  std::string log_format = "logfmt";
+  std::string log_level = "info";
+};
+
+constexpr const char* examples = R"(Examples:
+  ringgate                                        start on the built-in defaults
+  ringgate --config /etc/ringgate.toml            with a file; later files win over earlier ones
+  ringgate --set 'jt808.listen=0.0.0.0:7808'      one value; a list is a,b
+  RINGGATE_SERVER__SHARDS=2 ringgate              the same by the environment
+  ringgate --sample-config > ringgate.toml        a commented file with every key
+  ringgate --config ringgate.toml --check-config  does it parse? exit code 0 or 2
+Signals: TERM, INT drain and stop (twice: at once); USR1 prints all counters to stderr.
+Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong arguments or configuration.)";
+
+config::Schema make_schema() {
+  config::Schema schema;
+  schema.add(server::keys);
+  schema.add(jt808::keys);
+  schema.add(jsonl::keys);
+  schema.add(log::keys);
+  return schema;
+}
+
+sigset_t handled_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+// Waits for one of the handled signals; 0 when the time is over.
+int wait_signal(const sigset_t& set, MonoNs timeout_ns) {
+  const timespec timeout{timeout_ns / ns_per_s, timeout_ns % ns_per_s};
+  const int signal = sigtimedwait(&set, nullptr, &timeout);
+  return signal > 0 ? signal : 0;
+}
+
+void print_counters(const observe::Registry& registry) {
+  std::string text;
+  registry.print(text);
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
+// Until a signal asks to stop.
+void serve(const config::Settings& settings, const sigset_t& signals, observe::LogSource& logs,
+           const observe::Registry& registry, io::Sys& sys, const server::Server& gateway) {
+  const MonoNs interval = settings.duration_ns("server.status_interval");
+  server::Status status(registry, sys.mono_now());
+  MonoNs next = sys.mono_now() + interval;
+  while (!gateway.stopped()) {
+    const MonoNs left = interval > 0 ? std::max<MonoNs>(next - sys.mono_now(), 0) : 3600 * ns_per_s;
+    switch (wait_signal(signals, left)) {
+      case SIGTERM:
+      case SIGINT:
+        return;
+      case SIGUSR1:
+        print_counters(registry);
+        break;
+      case SIGHUP:
+        logs.warn("SIGHUP: the configuration is read at start only; restart to change it");
+        break;
+      default:
+        break;
+    }
+    if (interval > 0 && sys.mono_now() >= next) {
+      status.log(logs, sys.mono_now());
+      next = sys.mono_now() + interval;
+    }
+  }
+}
+
+// Drains; a second signal, or the deadline and a second more for the kernel's last completions, ends it.
+void shut_down(const config::Settings& settings, const sigset_t& signals, observe::LogSource& logs,
+               const observe::Registry& registry, io::Sys& sys, server::Server& gateway) {
+  const MonoNs timeout = settings.duration_ns("server.drain_timeout");
+  logs.info("draining", {{"timeout_s", static_cast<double>(timeout) / ns_per_s}});
+  server::notify_manager("STOPPING=1");
+  gateway.drain(timeout);
+  const MonoNs deadline = sys.mono_now() + timeout;
+  while (!gateway.stopped() && sys.mono_now() < deadline) {
+    const int signal = wait_signal(signals, 10 * ns_per_ms);
+    if (signal == SIGTERM || signal == SIGINT) break;
+    if (signal == SIGUSR1) print_counters(registry);
+  }
+  gateway.stop();
+  while (!gateway.stopped()) wait_signal(signals, 10 * ns_per_ms);
+  logs.info("stopped");
+}
+
+int run(const config::Settings& settings, observe::LoggerOptions log_options) {
+  const sigset_t signals = handled_signals();
+  // Before any thread is made, so that all inherit it and only the main thread takes signals.
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  observe::Logger logger(std::move(log_options));
+  observe::Registry registry;
+  observe::LogSource& logs = logger.add_source("main");
+  io::Sys& sys = io::real_sys();
+  auto gateway = server::Server::start(settings, sys, logger, registry);
+  if (!gateway) {
+    logger.flush();
+    std::fprintf(stderr, "ringgate: %s\n", gateway.error().message.c_str());
+    return exit_failure;
+  }
+  std::printf("%s\n", (*gateway)->ready_line().c_str());
+  std::fflush(stdout);
+  server::notify_manager("READY=1");
+  serve(settings, signals, logs, registry, sys, **gateway);
+  shut_down(settings, signals, logs, registry, sys, **gateway);
+  return 0;
+}
+
+void add_options(CLI::App& app, Arguments& arguments) {
+  app.add_option("--config", arguments.files, "TOML file; may be given more than once")
+      ->type_name("FILE")
+      ->take_all();
+  app.add_option("--set", arguments.sets, "One value: section.key=value")
+      ->type_name("KEY=VALUE")
+      ->take_all();
+  app.add_flag("--check-config", arguments.check_config, "Check the configuration and exit");
+  app.add_flag("--print-config", arguments.print_config,
+               "Print every value with its source and exit");
+  app.add_flag("--sample-config", arguments.sample_config,
+               "Print a commented file with every key and exit");
+  app.add_option("--log-format", arguments.log_format, "logfmt or json")
+      ->check(CLI::IsMember({"logfmt", "json"}));
+  app.add_option("--log-level", arguments.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+  app.set_version_flag("--version", "ringgate " RINGGATE_VERSION);
+  app.footer(examples);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Gateway for fleets of devices: stores first, then acknowledges.", "ringgate");
+  Arguments arguments;
+  add_options(app, arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : exit_usage;
+  }
+  const config::Schema schema = make_schema();
+  if (arguments.sample_config) {
+    std::fputs(config::sample_config(schema).c_str(), stdout);
+    return 0;
+  }
+  const auto environment = config::process_environment();
+  const auto settings = config::load_settings(schema, arguments.files, environment, arguments.sets);
+  if (!settings) {
+    for (const config::ConfigError& error : settings.error()) {
+      std::fprintf(stderr, "ringgate: %s\n", error.text().c_str());
+    }
+    return exit_usage;
+  }
+  if (arguments.print_config) std::fputs(config::print_config(*settings).c_str(), stdout);
+  if (arguments.check_config && !arguments.print_config) std::puts("configuration ok");
+  if (arguments.print_config || arguments.check_config) return 0;
+  observe::LoggerOptions log_options;
+  log_options.format = *observe::parse_log_format(arguments.log_format);
+  log_options.level = *observe::parse_level(arguments.log_level);
+  return run(*settings, std::move(log_options));
+}

@@ -1,0 +1,70 @@
+// The gateway: the data directory, the listeners and the shards, wired together. Owned by main; all
+// methods on the main thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "engine/config/settings.hpp"
+#include "engine/io/sys.hpp"
+#include "engine/net/listener.hpp"
+#include "engine/observe/counter.hpp"
+#include "engine/observe/logger.hpp"
+#include "engine/shard/mailbox.hpp"
+#include "protocols/jt808/authenticator.hpp"
+#include "storage/log/data_dir.hpp"
+#include "storage/log/supply.hpp"
+
+namespace ringgate::server {
+
+class Server {
+ public:
+  // Recovers the log, opens the listeners and starts the shards; links are accepted when it returns.
+  // Error: what could not be opened, and the cure.
+  static Result<std::unique_ptr<Server>> start(const config::Settings& settings, io::Sys& sys,
+                                               observe::Logger& logger,
+                                               observe::Registry& registry);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // "ready jt808=127.0.0.1:7808 data=/var/lib/ringgate": the real addresses and the data directory.
+  std::string ready_line() const;
+
+  // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed or
+  // the time-out has passed.
+  void drain(MonoNs timeout_ns);
+  // Ends what is still open without waiting for peers.
+  void stop();
+  bool stopped() const { return running_.load(std::memory_order_acquire) == 0; }
+  unsigned shards() const { return shard_count_; }
+
+ private:
+  struct ShardThread;
+  Server(const config::Settings& settings, io::Sys& sys, observe::Logger& logger,
+         observe::Registry& registry);
+  Result<void> open_data(observe::LogSource& logs);
+  Result<void> open_listeners(observe::LogSource& logs);
+  Result<void> start_shards();
+  void run_shard(ShardThread& thread);
+  void wake_all();
+
+  const config::Settings& settings_;
+  io::Sys& sys_;
+  observe::Logger& logger_;
+  observe::Registry& registry_;
+  unsigned shard_count_ = 0;
+  std::vector<int> cpus_;
+  std::unique_ptr<log::DataDir> data_dir_;
+  std::unique_ptr<log::SegmentSupply> supply_;
+  std::unique_ptr<jt808::Authenticator> authenticator_;
+  std::vector<net::OpenListener> jt808_listeners_;
+  std::vector<net::OpenListener> jsonl_listeners_;
+  std::unique_ptr<shard::MailHub> hub_;
+  std::vector<std::unique_ptr<ShardThread>> threads_;
+  std::atomic<unsigned> running_{0};
+};
+
+}  // namespace ringgate::server

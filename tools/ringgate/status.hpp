@@ -1,0 +1,30 @@
+// The status line: what the gateway did since the last one, from the counters of all shards.
+// Main thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "engine/observe/counter.hpp"
+#include "engine/observe/logger.hpp"
+
+namespace ringgate::server {
+
+class Status {
+ public:
+  Status(const observe::Registry& registry, MonoNs now) : registry_(registry), last_ns_(now) {}
+  // Logs one line: links, devices, frames/s, acks/s, commits/s, MB/s, p99 of a commit, and what was
+  // dropped or refused since the last line, by reason.
+  void log(observe::LogSource& logs, MonoNs now);
+
+ private:
+  std::int64_t since_last(const observe::MetricSpec& spec, std::size_t place);
+
+  const observe::Registry& registry_;
+  MonoNs last_ns_;
+  std::vector<std::int64_t> last_;
+  observe::HistogramSnapshot last_commits_;
+};
+
+}  // namespace ringgate::server
