@@ -44,13 +44,20 @@ class Parser {
   bool value(int depth) {
     if (depth > json_depth_max) return fail(JsonScan::Error::too_deep);
     switch (peek()) {
-      case '{': return object(depth);
-      case '[': return array(depth);
-      case '"': return string();
-      case 't': return word("true");
-      case 'f': return word("false");
-      case 'n': return word("null");
-      default: return number();
+      case '{':
+        return object(depth);
+      case '[':
+        return array(depth);
+      case '"':
+        return string();
+      case 't':
+        return word("true");
+      case 'f':
+        return word("false");
+      case 'n':
+        return word("null");
+      default:
+        return number();
     }
   }
 
@@ -104,7 +111,8 @@ class Parser {
         continue;
       }
       const std::size_t length = utf8_length(text_, at_);
-      if (static_cast<unsigned char>(c) < 0x20 || length == 0) return fail(JsonScan::Error::not_json);
+      if (static_cast<unsigned char>(c) < 0x20 || length == 0)
+        return fail(JsonScan::Error::not_json);
       at_ += length;
     }
     return fail(JsonScan::Error::not_json);

@@ -1,5 +1,5 @@
-// What the links of one shard count. Written by the shard only, readable from any thread through the
-// registry.
+// What the links of one shard count. Written by the shard only, readable from any thread through
+// the registry.
 #pragma once
 
 #include "engine/net/link.hpp"
@@ -8,14 +8,14 @@
 namespace ringgate::net {
 
 inline constexpr std::string_view close_reason_names[] = {
-    "peer_closed", "peer_reset", "idle",     "frame_timeout", "bad_frames", "oversize",
-    "replaced",    "kicked",     "refused",  "draining",      "send_failed", "moved"};
+    "peer_closed", "peer_reset", "idle",    "frame_timeout", "bad_frames",  "oversize",
+    "replaced",    "kicked",     "refused", "draining",      "send_failed", "moved"};
 static_assert(std::size(close_reason_names) == static_cast<std::size_t>(CloseReason::count));
 inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log"};
 enum class PauseCount : std::uint8_t { credit, out_full, memory, log };
 
-inline constexpr observe::MetricSpec links_accepted{
-    .name = "ringgate_links_accepted_total", .help = "Connections accepted."};
+inline constexpr observe::MetricSpec links_accepted{.name = "ringgate_links_accepted_total",
+                                                    .help = "Connections accepted."};
 inline constexpr observe::MetricSpec links_live{.name = "ringgate_links",
                                                 .help = "Links that are open or ending.",
                                                 .kind = observe::MetricKind::gauge};
@@ -47,13 +47,12 @@ inline constexpr observe::MetricSpec spilled_bytes{
 inline constexpr observe::MetricSpec buffer_shortages{
     .name = "ringgate_receive_buffer_shortages_total",
     .help = "Receives that ended because all receive buffers were in use."};
-inline constexpr observe::MetricSpec links_moved_in{
-    .name = "ringgate_links_moved_in_total", .help = "Links that came from another shard."};
-inline constexpr observe::MetricSpec links_moved_out{
-    .name = "ringgate_links_moved_out_total", .help = "Links that went to another shard."};
+inline constexpr observe::MetricSpec links_moved_in{.name = "ringgate_links_moved_in_total",
+                                                    .help = "Links that came from another shard."};
+inline constexpr observe::MetricSpec links_moved_out{.name = "ringgate_links_moved_out_total",
+                                                     .help = "Links that went to another shard."};
 inline constexpr observe::MetricSpec frames_forwarded{
-    .name = "ringgate_frames_forwarded_total",
-    .help = "Frames sent to their device's home shard."};
+    .name = "ringgate_frames_forwarded_total", .help = "Frames sent to their device's home shard."};
 inline constexpr observe::MetricSpec reply_bytes_dropped{
     .name = "ringgate_reply_bytes_dropped_total",
     .help = "Reply bytes whose link ended before they could be sent."};
@@ -68,19 +67,24 @@ inline constexpr observe::MetricSpec memory_level{
 
 struct NetCounters {
   explicit NetCounters(observe::CounterGroup& group)
-      : accepted(group.counter(links_accepted)), live(group.gauge(links_live)),
+      : accepted(group.counter(links_accepted)),
+        live(group.gauge(links_live)),
         closed(group.family<CloseReason>(links_closed)),
         paused(group.family<PauseCount>(links_paused)),
         accept_errors(group.counter(net::accept_errors)),
-        accept_pauses(group.counter(net::accept_pauses)), receives(group.counter(net::receives)),
-        received_bytes(group.counter(net::received_bytes)), sends(group.counter(net::sends)),
+        accept_pauses(group.counter(net::accept_pauses)),
+        receives(group.counter(net::receives)),
+        received_bytes(group.counter(net::received_bytes)),
+        sends(group.counter(net::sends)),
         sent_bytes(group.counter(net::sent_bytes)),
         spilled_bytes(group.counter(net::spilled_bytes)),
         buffer_shortages(group.counter(net::buffer_shortages)),
-        moved_in(group.counter(links_moved_in)), moved_out(group.counter(links_moved_out)),
+        moved_in(group.counter(links_moved_in)),
+        moved_out(group.counter(links_moved_out)),
         forwarded(group.counter(frames_forwarded)),
         reply_bytes_dropped(group.counter(net::reply_bytes_dropped)),
-        memory_bytes(group.gauge(net::memory_bytes)), memory_level(group.gauge(net::memory_level)) {}
+        memory_bytes(group.gauge(net::memory_bytes)),
+        memory_level(group.gauge(net::memory_level)) {}
 
   observe::Counter accepted;
   observe::Gauge live;

@@ -1,5 +1,5 @@
-// Opening listening sockets: one per shard and address, sharing the port by SO_REUSEPORT. Start-up only,
-// on the main thread; the descriptors go to each shard's Links::add_listener.
+// Opening listening sockets: one per shard and address, sharing the port by SO_REUSEPORT. Start-up
+// only, on the main thread; the descriptors go to each shard's Links::add_listener.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@ struct SocketOptions {
 };
 
 struct OpenListener {
-  std::string address;  // as bound: port 0 is replaced by the real one
+  std::string address;   // as bound: port 0 is replaced by the real one
   std::vector<int> fds;  // one per shard
 };
 
@@ -34,57 +34,74 @@ struct OpenListener {
 Result<OpenListener> open_listener(io::Sys& sys, const config::ListenAddress& address,
                                    const SocketOptions& options, unsigned shards);
 
-// The keys that every listener section has, for its table: RG_LISTENER_KEYS("jt808", "127.0.0.1:7808").
+// The keys that every listener section has, for its table: RG_LISTENER_KEYS("jt808",
+// "127.0.0.1:7808").
 SocketOptions socket_options(const config::Settings& settings, const std::string& section);
 
-#define RG_LISTENER_KEYS(section, default_listen)                                                  \
-  ::ringgate::config::KeySpec{                                                                     \
-      .name = section ".listen", .type = ::ringgate::config::KeyType::text_list,                   \
-      .default_text = default_listen,                                                              \
-      .doc = "Addresses to listen on, as host:port; port 0 takes a free one. Empty: off.",         \
-      .max = 16, .check = &::ringgate::config::check_listen_address},                              \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".nodelay", .type = ::ringgate::config::KeyType::boolean,                \
-          .default_text = "true", .doc = "Send replies at once (TCP_NODELAY)."},                   \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".keepalive_idle", .type = ::ringgate::config::KeyType::duration,        \
-          .default_text = "0s",                                                                    \
-          .doc = "TCP keepalive after this much silence; 0s is off, the idle time-out suffices.",  \
-          .max = 32767 * ::ringgate::ns_per_s},                                                    \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".keepalive_interval", .type = ::ringgate::config::KeyType::duration,    \
-          .default_text = "0s", .doc = "Time between keepalive probes; 0s is the system's value.", \
-          .max = 32767 * ::ringgate::ns_per_s},                                                    \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".keepalive_count", .type = ::ringgate::config::KeyType::integer,        \
-          .default_text = "0",                                                                     \
-          .doc = "Unanswered keepalive probes that end a link; 0 is the system's value.",          \
-          .max = 127, .unit = "probes"},                                                           \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".receive_buffer", .type = ::ringgate::config::KeyType::size,            \
-          .default_text = "0B",                                                                    \
-          .doc = "Kernel receive buffer of a link (SO_RCVBUF); 0 lets the kernel choose.",         \
-          .max = 1 << 28},                                                                         \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".send_buffer", .type = ::ringgate::config::KeyType::size,               \
-          .default_text = "0B",                                                                    \
-          .doc = "Kernel send buffer of a link (SO_SNDBUF); 0 lets the kernel choose.",            \
-          .max = 1 << 28},                                                                         \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".backlog", .type = ::ringgate::config::KeyType::integer,                \
-          .default_text = "4096",                                                                  \
-          .doc = "Connections that may wait to be accepted (net.core.somaxconn caps it).",         \
-          .min = 1, .max = 65535, .unit = "connections"},                                          \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".idle_timeout", .type = ::ringgate::config::KeyType::duration,          \
-          .default_text = "5m", .doc = "A link that has sent nothing for this long is closed.",    \
-          .apply = ::ringgate::config::Apply::new_links, .min = ::ringgate::ns_per_s / 10,         \
-          .max = 7 * 24 * 3600 * ::ringgate::ns_per_s},                                            \
-      ::ringgate::config::KeySpec{                                                                 \
-          .name = section ".frame_timeout", .type = ::ringgate::config::KeyType::duration,         \
-          .default_text = "30s",                                                                   \
-          .doc = "A link whose frame has begun and does not end within this time is closed.",      \
-          .apply = ::ringgate::config::Apply::new_links, .min = ::ringgate::ns_per_s / 10,         \
-          .max = 24 * 3600 * ::ringgate::ns_per_s}
+#define RG_LISTENER_KEYS(section, default_listen)                                                 \
+  ::ringgate::config::KeySpec{                                                                    \
+      .name = section ".listen",                                                                  \
+      .type = ::ringgate::config::KeyType::text_list,                                             \
+      .default_text = default_listen,                                                             \
+      .doc = "Addresses to listen on, as host:port; port 0 takes a free one. Empty: off.",        \
+      .max = 16,                                                                                  \
+      .check = &::ringgate::config::check_listen_address},                                        \
+      ::ringgate::config::KeySpec{.name = section ".nodelay",                                     \
+                                  .type = ::ringgate::config::KeyType::boolean,                   \
+                                  .default_text = "true",                                         \
+                                  .doc = "Send replies at once (TCP_NODELAY)."},                  \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".keepalive_idle",                                                      \
+          .type = ::ringgate::config::KeyType::duration,                                          \
+          .default_text = "0s",                                                                   \
+          .doc = "TCP keepalive after this much silence; 0s is off, the idle time-out suffices.", \
+          .max = 32767 * ::ringgate::ns_per_s},                                                   \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".keepalive_interval",                                                  \
+          .type = ::ringgate::config::KeyType::duration,                                          \
+          .default_text = "0s",                                                                   \
+          .doc = "Time between keepalive probes; 0s is the system's value.",                      \
+          .max = 32767 * ::ringgate::ns_per_s},                                                   \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".keepalive_count",                                                     \
+          .type = ::ringgate::config::KeyType::integer,                                           \
+          .default_text = "0",                                                                    \
+          .doc = "Unanswered keepalive probes that end a link; 0 is the system's value.",         \
+          .max = 127,                                                                             \
+          .unit = "probes"},                                                                      \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".receive_buffer",                                                      \
+          .type = ::ringgate::config::KeyType::size,                                              \
+          .default_text = "0B",                                                                   \
+          .doc = "Kernel receive buffer of a link (SO_RCVBUF); 0 lets the kernel choose.",        \
+          .max = 1 << 28},                                                                        \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".send_buffer",                                                         \
+          .type = ::ringgate::config::KeyType::size,                                              \
+          .default_text = "0B",                                                                   \
+          .doc = "Kernel send buffer of a link (SO_SNDBUF); 0 lets the kernel choose.",           \
+          .max = 1 << 28},                                                                        \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".backlog",                                                             \
+          .type = ::ringgate::config::KeyType::integer,                                           \
+          .default_text = "4096",                                                                 \
+          .doc = "Connections that may wait to be accepted (net.core.somaxconn caps it).",        \
+          .min = 1,                                                                               \
+          .max = 65535,                                                                           \
+          .unit = "connections"},                                                                 \
+      ::ringgate::config::KeySpec{.name = section ".idle_timeout",                                \
+                                  .type = ::ringgate::config::KeyType::duration,                  \
+                                  .default_text = "5m",                                           \
+                                  .doc = "A link that has sent nothing for this long is closed.", \
+                                  .apply = ::ringgate::config::Apply::new_links,                  \
+                                  .min = ::ringgate::ns_per_s / 10,                               \
+                                  .max = 7 * 24 * 3600 * ::ringgate::ns_per_s},                   \
+      ::ringgate::config::KeySpec {                                                               \
+    .name = section ".frame_timeout", .type = ::ringgate::config::KeyType::duration,              \
+    .default_text = "30s",                                                                        \
+    .doc = "A link whose frame has begun and does not end within this time is closed.",           \
+    .apply = ::ringgate::config::Apply::new_links, .min = ::ringgate::ns_per_s / 10,              \
+    .max = 24 * 3600 * ::ringgate::ns_per_s                                                       \
+  }
 
 }  // namespace ringgate::net

@@ -11,8 +11,8 @@ namespace ringgate::shard {
 
 namespace {
 
-// Lines are "0::/user.slice/..." for cgroup v2; the path is below /sys/fs/cgroup. A limit of any parent
-// holds for this process too.
+// Lines are "0::/user.slice/..." for cgroup v2; the path is below /sys/fs/cgroup. A limit of any
+// parent holds for this process too.
 unsigned cgroup_limit() {
   std::ifstream self("/proc/self/cgroup");
   unsigned least = 0;

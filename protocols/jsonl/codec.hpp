@@ -1,4 +1,5 @@
-// Newline-delimited JSON: one object a line whose `id` names the device. Pure, no allocation; any thread.
+// Newline-delimited JSON: one object a line whose `id` names the device. Pure, no allocation; any
+// thread.
 #pragma once
 
 #include "engine/base/ids.hpp"

@@ -7,7 +7,8 @@ namespace ringgate::jsonl {
 
 namespace {
 
-// What a line's place in the order of answers remembers: its number and, above that, why it was refused.
+// What a line's place in the order of answers remembers: its number and, above that, why it was
+// refused.
 constexpr std::uint32_t cookie_lines = (1U << 28) - 1;
 std::uint32_t cookie_of(std::uint32_t line, LineError error) {
   return (line & cookie_lines) | static_cast<std::uint32_t>(error) << 28;
@@ -82,10 +83,8 @@ void Session::refuse(net::Link& link, LineError error) {
 }
 
 Position Session::store(LinkId origin, std::string_view id, Bytes line) {
-  const log::RecordInfo info{.kind = log::Kind::frame_up,
-                             .ns = Namespace::json,
-                             .link = origin.packed(),
-                             .device = id};
+  const log::RecordInfo info{
+      .kind = log::Kind::frame_up, .ns = Namespace::json, .link = origin.packed(), .device = id};
   const Position position = log_.append(info, line);
   if (position != 0) lines_.add();
   return position;
@@ -97,9 +96,10 @@ Position Session::on_forwarded(LinkId origin, Bytes line) {
 
 void Session::on_ordered(net::Link& link, std::uint32_t cookie, bool taken) {
   const auto error = static_cast<LineError>(cookie >> 28);
-  const std::string_view why = taken                      ? std::string_view{}
-                               : error == LineError::none ? "not_stored"
-                                                          : line_error_names[static_cast<std::size_t>(error)];
+  const std::string_view why = taken ? std::string_view{}
+                               : error == LineError::none
+                                   ? "not_stored"
+                                   : line_error_names[static_cast<std::size_t>(error)];
   answer(link, cookie & cookie_lines, why);
 }
 

@@ -1,11 +1,11 @@
-// jsonl: the smallest complete protocol, and the example of how one is plugged in. A client sends one JSON
-// object a line; each is answered by {"ok":n}, n being the line's number on its link, once it is durable,
-// or by {"error":"reason","line":n}. A link may name many devices; a line whose device is at home on another
-// shard is logged there. One per shard; lives on it.
+// jsonl: the smallest complete protocol, and the example of how one is plugged in. A client sends
+// one JSON object a line; each is answered by {"ok":n}, n being the line's number on its link, once
+// it is durable, or by {"error":"reason","line":n}. A link may name many devices; a line whose
+// device is at home on another shard is logged there. One per shard; lives on it.
 #pragma once
 
-#include "engine/net/listener.hpp"
 #include "engine/net/links.hpp"
+#include "engine/net/listener.hpp"
 #include "engine/observe/counter.hpp"
 #include "protocols/jsonl/codec.hpp"
 #include "storage/log/writer.hpp"
@@ -26,7 +26,9 @@ inline constexpr observe::MetricSpec lines_bad{.name = "ringgate_jsonl_bad_lines
 class Session final : public net::Protocol {
  public:
   Session(net::Links& links, log::Writer& log, observe::CounterGroup& counters)
-      : links_(links), log_(log), lines_(counters.counter(lines_received)),
+      : links_(links),
+        log_(log),
+        lines_(counters.counter(lines_received)),
         bad_(counters.family<LineError>(lines_bad)) {}
 
   std::string_view name() const override { return "jsonl"; }

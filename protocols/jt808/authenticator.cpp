@@ -26,8 +26,7 @@ Result<std::string> read_file(io::Sys& sys, const std::string& path) {
   const int fd = sys.open(path, O_RDONLY, 0);
   if (fd < 0) return errno_error(-fd, "cannot open " + path);
   std::string text(key_file_size_max, '\0');
-  const auto size =
-      sys.pread(fd, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}, 0);
+  const auto size = sys.pread(fd, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}, 0);
   sys.close(fd);
   if (size < 0) return errno_error(static_cast<int>(-size), "cannot read " + path);
   text.resize(static_cast<std::size_t>(size));
@@ -66,7 +65,8 @@ Result<std::vector<Authenticator::Key>> Authenticator::parse(const std::string& 
     ++line_number;
     if (line.empty() || line[0] == '#') continue;
     Key key;
-    const auto secret = line.size() == 66 && line[1] == ' ' ? from_hex(line.substr(2)) : std::nullopt;
+    const auto secret =
+        line.size() == 66 && line[1] == ' ' ? from_hex(line.substr(2)) : std::nullopt;
     if (!secret || secret->size() != key.secret.size() || hex_value(line[0]) < 0) {
       return Error{0, path + ":" + std::to_string(line_number) +
                           ": must be a key id (one hex digit), a blank and 64 hex digits"};
@@ -76,8 +76,9 @@ Result<std::vector<Authenticator::Key>> Authenticator::parse(const std::string& 
     keys.push_back(key);
   }
   if (keys.empty()) {
-    return Error{0, path + ": holds no key; remove the file to have a new one made "
-                           "(every terminal must then register again)"};
+    return Error{0, path +
+                        ": holds no key; remove the file to have a new one made "
+                        "(every terminal must then register again)"};
   }
   return keys;
 }
@@ -131,8 +132,8 @@ Authenticator::Code Authenticator::make_code(std::string_view phone,
 bool Authenticator::check(Bytes code, std::string_view phone, std::uint32_t generation) const {
   if (code.size() != code_size) return false;
   const int id = hex_value(static_cast<char>(code[0]));
-  // An unknown id is compared with some key's code too: it fails on its first character, in the same
-  // time as any other wrong code.
+  // An unknown id is compared with some key's code too: it fails on its first character, in the
+  // same time as any other wrong code.
   const Key* key = &keys_.back();
   for (const Key& candidate : keys_) {
     if (candidate.id == id) key = &candidate;

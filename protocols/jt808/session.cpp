@@ -49,8 +49,13 @@ SessionOptions session_options(const config::Settings& settings) {
 Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devices,
                  const Authenticator& authenticator, observe::CounterGroup& counters,
                  observe::LogSource& logs, const SessionOptions& options)
-    : links_(links), log_(log), devices_(devices), authenticator_(authenticator),
-      counters_(counters), logs_(logs), options_(options),
+    : links_(links),
+      log_(log),
+      devices_(devices),
+      authenticator_(authenticator),
+      counters_(counters),
+      logs_(logs),
+      options_(options),
       scratch_(std::make_unique<std::uint8_t[]>(scratch_size)) {}
 
 void Session::on_open(net::Link& link) {
@@ -145,9 +150,8 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
     }
     case id::location_batch: {
       const BatchSummary batch = for_each_location(
-          in.body(), [&](const Location& location, Bytes, std::size_t) {
-            take_position(device, location);
-          });
+          in.body(),
+          [&](const Location& location, Bytes, std::size_t) { take_position(device, location); });
       const bool usable = !batch.malformed && batch.bad == 0;
       return usable ? AckResult::ok : AckResult::bad_message;
     }
@@ -182,15 +186,17 @@ void Session::take_position(device::Device& device, const Location& location) {
 // Before authentication, and frames of another phone than the link's.
 Session::Taken Session::handle_stranger(net::Link& link, State& state, const Incoming& in) {
   switch (in.header.message_id) {
-    case id::registration: return registration(link, state, in);
-    case id::authentication: return authentication(link, state, in);
+    case id::registration:
+      return registration(link, state, in);
+    case id::authentication:
+      return authentication(link, state, in);
     case id::time_query: {
       const auto now_s = links_.shard().wall_now() / us_per_s;
       const Peer peer = peer_of(in.header);
       counters_.frames.add();
       std::uint8_t* room = links_.reply_room(link, 64);
-      links_.reply_done(link, static_cast<std::uint32_t>(write_time_reply(
-                                  {room, 64}, peer, state.next_serial++, now_s)));
+      links_.reply_done(link, static_cast<std::uint32_t>(
+                                  write_time_reply({room, 64}, peer, state.next_serial++, now_s)));
       return Taken::yes;
     }
     default:
@@ -245,8 +251,7 @@ Session::Taken Session::authentication(net::Link& link, State& state, const Inco
     return Taken::yes;
   }
   device::DeviceSlot slot = devices_.find(key);
-  const std::uint32_t generation =
-      slot == device::no_device ? 0 : devices_.at(slot).key_generation;
+  const std::uint32_t generation = slot == device::no_device ? 0 : devices_.at(slot).key_generation;
   if (!authenticator_.check(fields.code, key.id(), generation)) {
     logs_.warn("authentication refused", {{"device", key.id()}, {"peer", peer_text(link.peer)}});
     refuse(link, state, in, Refusal::wrong_code, AckResult::failed);
@@ -333,8 +338,8 @@ void Session::store_session(net::Link& link, std::string_view device, std::uint1
   if (position != 0 && options_.commit) links_.logged(link, position);
 }
 
-// log.on_failure = refuse answers "failed", so that the terminal keeps the frame and sends it again; in
-// every other case the frame waits with us until the log takes it.
+// log.on_failure = refuse answers "failed", so that the terminal keeps the frame and sends it
+// again; in every other case the frame waits with us until the log takes it.
 Session::Taken Session::not_stored(net::Link& link, State& state, const Incoming& in) {
   if (links_.shard().watermark().state() == flow::LogState::refusing) {
     refuse(link, state, in, Refusal::log, AckResult::failed);

@@ -1,6 +1,7 @@
-// JT/T 808 over TCP as the platform speaks it: registration, authentication, reports, and the answer to
-// each. One per shard; lives on it. A terminal's link moves to the shard that is its home before it
-// registers or authenticates; from then on its frames are handled, logged and answered there.
+// JT/T 808 over TCP as the platform speaks it: registration, authentication, reports, and the
+// answer to each. One per shard; lives on it. A terminal's link moves to the shard that is its home
+// before it registers or authenticates; from then on its frames are handled, logged and answered
+// there.
 //
 // Life: built after the shard's log writer and device table, before its first turn.
 #pragma once
@@ -97,8 +98,7 @@ class Session final : public net::Protocol {
   void store_session(net::Link& link, std::string_view device, std::uint16_t event,
                      std::string_view text);
   Taken not_stored(net::Link& link, State& state, const Incoming& in);
-  void ack(net::Link& link, State& state, const Peer& peer, const Header& header,
-           AckResult result);
+  void ack(net::Link& link, State& state, const Peer& peer, const Header& header, AckResult result);
   void refuse(net::Link& link, State& state, const Incoming& in, Refusal why, AckResult result);
   void bad(net::Link& link, BadReason reason);
   void count_bad(net::Link& link);

@@ -101,7 +101,8 @@ void serve(const config::Settings& settings, const sigset_t& signals, observe::L
   }
 }
 
-// Drains; a second signal, or the deadline and a second more for the kernel's last completions, ends it.
+// Drains; a second signal, or the deadline and a second more for the kernel's last completions,
+// ends it.
 void shut_down(const config::Settings& settings, const sigset_t& signals, observe::LogSource& logs,
                const observe::Registry& registry, io::Sys& sys, server::Server& gateway) {
   const MonoNs timeout = settings.duration_ns("server.drain_timeout");

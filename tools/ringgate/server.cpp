@@ -35,9 +35,11 @@ std::uint32_t links_per_shard(const config::Settings& settings, unsigned shards)
     getrlimit(RLIMIT_NOFILE, &limit);
     links = limit.rlim_cur > 2 * descriptors_kept ? limit.rlim_cur - descriptors_kept : 64;
   }
-  // Each shard may hold all of them: the kernel's spread is not even, and links move to their homes.
+  // Each shard may hold all of them: the kernel's spread is not even, and links move to their
+  // homes.
   static_cast<void>(shards);
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(links, limits::links_per_shard_max / 2));
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(links, limits::links_per_shard_max / 2));
 }
 
 std::uint64_t memory_per_shard(const config::Settings& settings, unsigned shards) {
@@ -114,7 +116,10 @@ struct ShardRooms {
 
 Server::Server(const config::Settings& settings, io::Sys& sys, observe::Logger& logger,
                observe::Registry& registry)
-    : settings_(settings), sys_(sys), logger_(logger), registry_(registry),
+    : settings_(settings),
+      sys_(sys),
+      logger_(logger),
+      registry_(registry),
       cpus_(shard::usable_cpus()) {
   shard_count_ = static_cast<unsigned>(settings.integer("server.shards"));
   if (shard_count_ == 0) {
@@ -147,16 +152,17 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   data_dir_ = std::move(*dir);
   auto recovered = log::recover(sys_, *data_dir_);
   if (!recovered) return recovered.error();
-  for (const std::string& problem : recovered->problems) logs.error("log damaged", {{"what", problem}});
+  for (const std::string& problem : recovered->problems)
+    logs.error("log damaged", {{"what", problem}});
   if (recovered->segments_sealed > 0) {
     logs.info("log recovered after an unclean stop",
               {{"segments", recovered->segments_sealed},
                {"records", recovered->records},
                {"dropped_unacknowledged", recovered->dropped_records}});
   }
-  supply_ = std::make_unique<log::SegmentSupply>(sys_, log::log_options(settings_),
-                                                 data_dir_->log_path(), data_dir_->node(),
-                                                 data_dir_->run(), log::SegmentSupply::Mode::thread);
+  supply_ = std::make_unique<log::SegmentSupply>(
+      sys_, log::log_options(settings_), data_dir_->log_path(), data_dir_->node(), data_dir_->run(),
+      log::SegmentSupply::Mode::thread);
   auto authenticator = jt808::Authenticator::open(sys_, data_dir_->path());
   if (!authenticator) return authenticator.error();
   authenticator_ = std::move(*authenticator);
@@ -169,12 +175,13 @@ Result<void> Server::open_listeners(observe::LogSource& logs) {
     for (const std::string& text : settings_.list(section + ".listen")) {
       const auto address = config::parse_listen_address(text);
       if (!address) return address.error();
-      auto listener = net::open_listener(sys_, *address, net::socket_options(settings_, section),
-                                         shard_count_);
+      auto listener =
+          net::open_listener(sys_, *address, net::socket_options(settings_, section), shard_count_);
       if (!listener) return listener.error();
       if (section == "jt808" && !address->loopback()) {
-        logs.warn("jt808.admission is \"open\" beyond loopback: whoever reaches the port may register",
-                  {{"listen", listener->address}});
+        logs.warn(
+            "jt808.admission is \"open\" beyond loopback: whoever reaches the port may register",
+            {{"listen", listener->address}});
       }
       out.push_back(std::move(*listener));
     }
@@ -257,8 +264,8 @@ Result<ShardRooms> wire(const WiringParts& parts) {
   auto writer = log::Writer::open(*rooms.shard, log::log_options(settings), parts.supply);
   if (!writer) return writer.error();
   rooms.writer = std::move(*writer);
-  rooms.log_counters = std::make_unique<log::Counters>(parts.counters, *rooms.writer,
-                                                       rooms.shard->watermark());
+  rooms.log_counters =
+      std::make_unique<log::Counters>(parts.counters, *rooms.writer, rooms.shard->watermark());
   rooms.devices = std::make_unique<device::DeviceTable>(rooms.links->budget());
   rooms.jt808 = std::make_unique<jt808::Session>(*rooms.links, *rooms.writer, *rooms.devices,
                                                  parts.authenticator, parts.counters, parts.logs,
@@ -274,8 +281,15 @@ Result<ShardRooms> wire(const WiringParts& parts) {
 
 void Server::run_shard(ShardThread& thread) {
   const bool pin = settings_.boolean("server.pin") && shard_count_ <= cpus_.size();
-  auto rooms = wire({settings_, sys_, *hub_, *supply_, *authenticator_, jt808_listeners_,
-                     jsonl_listeners_, *thread.counters, *thread.logs,
+  auto rooms = wire({settings_,
+                     sys_,
+                     *hub_,
+                     *supply_,
+                     *authenticator_,
+                     jt808_listeners_,
+                     jsonl_listeners_,
+                     *thread.counters,
+                     *thread.logs,
                      {.index = thread.index,
                       .count = static_cast<ShardIndex>(shard_count_),
                       .cpu = pin ? cpus_[thread.index] : -1}});

@@ -21,8 +21,8 @@ namespace ringgate::server {
 
 class Server {
  public:
-  // Recovers the log, opens the listeners and starts the shards; links are accepted when it returns.
-  // Error: what could not be opened, and the cure.
+  // Recovers the log, opens the listeners and starts the shards; links are accepted when it
+  // returns. Error: what could not be opened, and the cure.
   static Result<std::unique_ptr<Server>> start(const config::Settings& settings, io::Sys& sys,
                                                observe::Logger& logger,
                                                observe::Registry& registry);
@@ -33,8 +33,8 @@ class Server {
   // "ready jt808=127.0.0.1:7808 data=/var/lib/ringgate": the real addresses and the data directory.
   std::string ready_line() const;
 
-  // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed or
-  // the time-out has passed.
+  // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed
+  // or the time-out has passed.
   void drain(MonoNs timeout_ns);
   // Ends what is still open without waiting for peers.
   void stop();

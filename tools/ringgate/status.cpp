@@ -42,8 +42,9 @@ void Status::log(observe::LogSource& logs, MonoNs now) {
       {"commit_p99_ms", static_cast<double>(interval.percentile(99)) / 1e6},
   };
   // What people should look at appears only when there is some.
-  const observe::MetricSpec* const drops[] = {&jt808::bad_frames, &jt808::refusals, &jsonl::lines_bad,
-                                              &net::accept_errors, &net::reply_bytes_dropped};
+  const observe::MetricSpec* const drops[] = {&jt808::bad_frames, &jt808::refusals,
+                                              &jsonl::lines_bad, &net::accept_errors,
+                                              &net::reply_bytes_dropped};
   const char* const names[] = {"bad_frames", "refused", "bad_lines", "accept_errors",
                                "reply_bytes_dropped"};
   for (std::size_t i = 0; i < std::size(drops); ++i) {
