@@ -62,8 +62,15 @@ inline NextFrame next_frame(Bytes in, MutableBytes scratch) {
   return detail::next_frame_slowly(in, at, scan, scratch);
 }
 
-// Whether bytes kept after need_more are the start of a frame. A lone delimiter (a doubled closing
-// one) or bytes outside delimiters are not: no frame time-out runs for them.
-inline bool is_partial_frame(Bytes kept) { return kept.size() > 1 && kept[0] == delimiter; }
+// Whether bytes kept after need_more wait for more of a frame, so that a frame time-out runs. Not
+// so for a lone delimiter (a doubled closing one) and for a line end behind a frame: a terminal
+// that sends them is idle.
+inline bool is_partial_frame(Bytes kept) {
+  if (kept.size() > 2) return true;
+  for (const std::uint8_t byte : kept) {
+    if (byte != delimiter && byte != '\r' && byte != '\n') return true;
+  }
+  return false;
+}
 
 }  // namespace ringgate::jt808

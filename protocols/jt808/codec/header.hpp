@@ -58,20 +58,17 @@ static_assert(std::is_trivially_copyable_v<Header>);
 namespace detail {
 
 
-// Eight BCD bytes to sixteen characters.
-inline void spread_digits(const std::uint8_t* bcd, char* out) {
+// Sixteen BCD digits, the first in the highest bits, to characters.
+inline void spread_digits(std::uint64_t bcd, char* out) {
 #if defined(__SSE2__)
-  const __m128i packed = _mm_cvtsi64_si128(load_native<std::int64_t>(bcd));
+  const __m128i packed = _mm_cvtsi64_si128(static_cast<std::int64_t>(__builtin_bswap64(bcd)));
   const __m128i low_nibbles = _mm_set1_epi8(0x0f);
   const __m128i high = _mm_and_si128(_mm_srli_epi16(packed, 4), low_nibbles);
   const __m128i low = _mm_and_si128(packed, low_nibbles);
   const __m128i text = _mm_or_si128(_mm_unpacklo_epi8(high, low), _mm_set1_epi8('0'));
   std::memcpy(out, &text, sizeof text);
 #else
-  for (int i = 0; i < 8; ++i) {
-    out[2 * i] = static_cast<char>('0' + (bcd[i] >> 4));
-    out[2 * i + 1] = static_cast<char>('0' + (bcd[i] & 15));
-  }
+  for (int i = 0; i < 16; ++i) out[i] = static_cast<char>('0' + (bcd >> (60 - 4 * i) & 15));
 #endif
 }
 
@@ -81,11 +78,9 @@ inline bool read_phone(const std::uint8_t* bcd, Version version, Header& out) {
     // The two bytes before the phone are attributes, so eight bytes can be read from there.
     const std::uint64_t value = load_be64(bcd - 2) & 0xffffffffffffULL;
     if (!all_digits(value)) return false;
-    std::uint8_t padded[8] = {};
-    store_be64(padded, value << 16);
-    std::memcpy(out.phone_bcd, padded, 8);
+    store_be64(out.phone_bcd, value << 16);
     std::memset(out.phone_bcd + 8, 0, 2);
-    spread_digits(padded, out.phone.digits);
+    spread_digits(value << 16, out.phone.digits);
     std::memset(out.phone.digits + 16, '0', 4);
     const int zeros = (__builtin_clzll(value | 1) - 16) / 4;
     out.phone.begin = static_cast<std::uint8_t>(zeros);
@@ -97,11 +92,11 @@ inline bool read_phone(const std::uint8_t* bcd, Version version, Header& out) {
   const std::uint64_t last = load_be16(bcd + 8);
   if (!all_digits(first) || !all_digits(last)) return false;
   std::memcpy(out.phone_bcd, bcd, 10);
-  std::uint8_t padded[8] = {bcd[8], bcd[9]};
-  char text[16];
-  spread_digits(bcd, out.phone.digits);
-  spread_digits(padded, text);
-  std::memcpy(out.phone.digits + 16, text, 4);
+  spread_digits(first, out.phone.digits);
+  const auto tail = static_cast<std::uint32_t>(last);
+  const std::uint32_t last_four = 0x30303030U | (tail >> 12 & 0xf) | (tail & 0xf00) |
+                                  (tail << 12 & 0xf0000) | (tail << 24 & 0xf000000);
+  std::memcpy(out.phone.digits + 16, &last_four, sizeof last_four);
   const int zeros = first != 0 ? __builtin_clzll(first) / 4
                                : 16 + (__builtin_clzll(last | 1) - 48) / 4;
   out.phone.begin = static_cast<std::uint8_t>(zeros);

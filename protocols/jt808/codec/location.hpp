@@ -81,16 +81,22 @@ constexpr int cabin_temperature_c(std::uint32_t raw) {
 namespace detail {
 
 // How an item of one id is read: numbers of 1, 2 or 4 bytes go to a slot of `values`.
-struct ItemRule {
+struct alignas(16) ItemRule {
   static constexpr std::uint16_t not_simple = 0x100;  // no item is that long: goes the long way
+  std::uint32_t mask = 0;                             // of the value's bytes
+  std::uint32_t slot = 0;
   std::uint16_t size = not_simple;
-  std::uint16_t slot = 0;
+  std::uint16_t present = 0;
 };
 struct ItemRules {
   ItemRule of[256] = {};
   constexpr ItemRules() {
     const auto rule = [this](int id, int size, Item item) {
-      of[id] = {static_cast<std::uint16_t>(size), static_cast<std::uint16_t>(item)};
+      const auto slot = static_cast<std::uint32_t>(item);
+      of[id] = {.mask = 0xffffffffU >> (32 - 8 * size),
+                .slot = slot,
+                .size = static_cast<std::uint16_t>(size),
+                .present = static_cast<std::uint16_t>(1U << slot)};
     };
     rule(0x01, 4, Item::odometer_km_x10);
     rule(0x02, 2, Item::fuel_l_x10);
@@ -115,15 +121,14 @@ inline void read_items(Bytes body, Location& out) {
   std::uint32_t count = 0;
   std::uint32_t present = 0;
   while (at + 2 <= body.size()) {
-    const ItemRule rule = item_rules.of[start[at]];
+    const ItemRule& rule = item_rules.of[start[at]];
     const std::size_t size = start[at + 1];
     if (at + 2 + size > body.size()) break;
     ++count;
     if (rule.size == size) [[likely]] {
-      // Four bytes that end with the value; what stands before it is shifted out.
-      const std::uint32_t last = load_be32(start + at + size - 2);
-      out.values[rule.slot] = last & (0xffffffffU >> (32 - 8 * size));
-      present |= 1U << rule.slot;
+      // Four bytes that end with the value; what stands before it is masked out.
+      out.values[rule.slot] = load_be32(start + at + size - 2) & rule.mask;
+      present |= rule.present;
     } else {
       read_other_item(body, at, out);
     }

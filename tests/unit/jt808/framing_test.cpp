@@ -178,6 +178,10 @@ TEST_CASE("what is kept on need_more is bounded and starts at the frame") {
   CHECK(closed.kept.empty());
   closed.feed(hex("7e"));
   CHECK_FALSE(is_partial_frame(closed.kept));
+  CHECK_FALSE(is_partial_frame(hex("0d0a")));
+  CHECK(is_partial_frame(hex("00")));
+  CHECK(is_partial_frame(hex("7e00")));
+  CHECK(is_partial_frame(hex("0d0a0d")));
   Stream flood;
   for (int i = 0; i < 100; ++i) {
     flood.feed(Raw(777, 0x41));
