@@ -104,9 +104,11 @@ Result<void> DataDir::take_lock() {
   if (result == -EWOULDBLOCK) {
     const auto holder = read_small_file(sys_, file);
     const std::string pid = holder ? std::string(trimmed(*holder)) : std::string("unknown");
-    return Error{EWOULDBLOCK,
-                 fmt::format("the data directory {} is in use by process {}; stop it first, or give "
-                             "this one its own directory (server.data_dir)", path_, pid)};
+    return Error{
+        EWOULDBLOCK,
+        fmt::format("the data directory {} is in use by process {}; stop it first, or give "
+                    "this one its own directory (server.data_dir)",
+                    path_, pid)};
   }
   if (result < 0) return errno_error(-result, "cannot lock " + file);
   const std::string pid = fmt::format("{}\n", ::getpid());
@@ -121,8 +123,9 @@ Result<void> DataDir::load_node() {
   if (text) {
     const auto node = node_from_text(*text);
     if (!node) {
-      return Error{0, file + " holds no UUID; restore it from a copy, or move the data directory away "
-                             "to start a new node"};
+      return Error{0, file +
+                          " holds no UUID; restore it from a copy, or move the data directory away "
+                          "to start a new node"};
     }
     node_ = *node;
     return {};
@@ -142,7 +145,8 @@ Result<void> DataDir::next_run() {
     const std::string_view digits = trimmed(*text);
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), last);
     if (error != std::errc() || end != digits.data() + digits.size()) {
-      return Error{0, file + " holds no number; write the highest run of the files in log/ into it"};
+      return Error{0,
+                   file + " holds no number; write the highest run of the files in log/ into it"};
     }
   } else if (text.error().code != ENOENT) {
     return text.error();

@@ -14,8 +14,9 @@ namespace ringgate::log {
 
 class DataDir {
  public:
-  // Creates what is missing, takes the lock (retried for lock_patience), and makes the next run number
-  // durable. Error: another process holds it (names its pid), or what could not be made and where.
+  // Creates what is missing, takes the lock (retried for lock_patience), and makes the next run
+  // number durable. Error: another process holds it (names its pid), or what could not be made and
+  // where.
   static Result<std::unique_ptr<DataDir>> open(io::Sys& sys, const std::string& path);
   ~DataDir();
   DataDir(const DataDir&) = delete;

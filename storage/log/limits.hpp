@@ -7,19 +7,19 @@
 
 namespace ringgate::log {
 
-// O_DIRECT wants the device's logical block; 4096 covers every disk, and is the page that a rewritten
-// tail block dirties anyway.
+// O_DIRECT wants the device's logical block; 4096 covers every disk, and is the page that a
+// rewritten tail block dirties anyway.
 constexpr std::uint32_t block_size = 4096;
 
-// One JT/T 808 frame is at most 1 KiB, a JSON line or media part 64 KiB; four times that leaves room and
-// keeps a scanner's window small.
+// One JT/T 808 frame is at most 1 KiB, a JSON line or media part 64 KiB; four times that leaves
+// room and keeps a scanner's window small.
 constexpr std::uint32_t record_size_max = 256 * 1024;
 
 // Records of one write: at 1 MiB the disk's own rate is reached, more only adds latency.
 constexpr std::uint32_t batch_size_default = 1024 * 1024;
 
-// Buffers for batches: one in flight, one closed at the end of a segment, one being filled. In-flight
-// log bytes of a shard are bounded by their sum.
+// Buffers for batches: one in flight, one closed at the end of a segment, one being filled.
+// In-flight log bytes of a shard are bounded by their sum.
 constexpr std::uint32_t batch_count = 3;
 
 constexpr std::uint64_t segment_size_default = 64ULL << 20;
@@ -27,7 +27,8 @@ constexpr std::uint64_t segment_size_default = 64ULL << 20;
 constexpr std::uint64_t segment_size_min = 64ULL << 10;
 constexpr std::uint64_t segment_size_max = 16ULL << 30;
 
-// Zeros are written ahead in steps of this size: short enough that the disk serves commits between two.
+// Zeros are written ahead in steps of this size: short enough that the disk serves commits between
+// two.
 constexpr std::uint32_t zero_step = 1 << 20;
 // A new segment is handed over when this much of it is initialised,
 constexpr std::uint64_t initialise_first = 4ULL << 20;

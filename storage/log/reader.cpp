@@ -77,9 +77,10 @@ void Reader::forget_missing(const std::vector<io::DirectoryEntry>& entries) {
     // The one being read stays: it is known how far, and what can't be read is passed over.
     std::size_t keep = cursor->index + (cursor->at > 0 ? 1 : 0);
     keep = std::min(keep, segments.size());
-    segments.erase(std::remove_if(segments.begin() + static_cast<std::ptrdiff_t>(keep), segments.end(),
-                                  [&](const SegmentState& s) { return !names.contains(s.name); }),
-                   segments.end());
+    segments.erase(
+        std::remove_if(segments.begin() + static_cast<std::ptrdiff_t>(keep), segments.end(),
+                       [&](const SegmentState& s) { return !names.contains(s.name); }),
+        segments.end());
   }
 }
 
@@ -131,7 +132,8 @@ void Reader::queue(Cursor& cursor) {
   }
 }
 
-// Reads the record at the cursor, passing over marks and damaged places. False: none in this segment.
+// Reads the record at the cursor, passing over marks and damaged places. False: none in this
+// segment.
 bool Reader::load(Cursor& cursor) {
   SegmentState& segment = cursor.stream.segments[cursor.index];
   Position at = std::max(cursor.at, segment.header().base);

@@ -1,6 +1,6 @@
-// Reads all streams of a data directory, merged by received time. Read-only; safe on a live log, of which
-// it shows what is committed and nothing else. One owner, any thread; memory is bounded by a window per
-// stream that is being read and a few hundred bytes per segment.
+// Reads all streams of a data directory, merged by received time. Read-only; safe on a live log, of
+// which it shows what is committed and nothing else. One owner, any thread; memory is bounded by a
+// window per stream that is being read and a few hundred bytes per segment.
 #pragma once
 
 #include <cstdint>
@@ -57,7 +57,7 @@ class Reader {
     Position at = 0;        // in it; 0: at its base
     bool loaded = false;    // `record` is there
     bool queued = false;
-    WallUs due_us = 0;      // received time of `record`, or no later than that of the next one
+    WallUs due_us = 0;  // received time of `record`, or no later than that of the next one
     Record record;
   };
 

@@ -8,13 +8,20 @@ namespace ringgate::log {
 
 std::string_view kind_name(Kind kind) {
   switch (kind) {
-    case Kind::frame_up: return "frame-up";
-    case Kind::frame_down: return "frame-down";
-    case Kind::session: return "session";
-    case Kind::command: return "command";
-    case Kind::audit: return "audit";
-    case Kind::media: return "media";
-    case Kind::state: return "state";
+    case Kind::frame_up:
+      return "frame-up";
+    case Kind::frame_down:
+      return "frame-down";
+    case Kind::session:
+      return "session";
+    case Kind::command:
+      return "command";
+    case Kind::audit:
+      return "audit";
+    case Kind::media:
+      return "media";
+    case Kind::state:
+      return "state";
   }
   return "unknown";
 }
@@ -62,7 +69,8 @@ __attribute__((target("sse4.2"), always_inline)) inline std::uint64_t copy_and_c
   return narrow;
 }
 
-__attribute__((target("sse4.2"))) void put_record_sse42(std::uint8_t* at, const RecordHeader& header,
+__attribute__((target("sse4.2"))) void put_record_sse42(std::uint8_t* at,
+                                                        const RecordHeader& header,
                                                         std::string_view device, Bytes payload,
                                                         std::uint32_t seed) {
   std::uint64_t words[6];
@@ -81,8 +89,8 @@ const bool has_sse42 = __builtin_cpu_supports("sse4.2") != 0;
 
 }  // namespace
 
-void put_record(std::uint8_t* at, const RecordHeader& header, std::string_view device, Bytes payload,
-                std::uint32_t seed) {
+void put_record(std::uint8_t* at, const RecordHeader& header, std::string_view device,
+                Bytes payload, std::uint32_t seed) {
 #if defined(__x86_64__)
   if (has_sse42) return put_record_sse42(at, header, device, payload, seed);
 #endif

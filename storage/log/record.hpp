@@ -69,7 +69,7 @@ struct RecordInfo {
   std::uint8_t flags = 0;
   std::uint16_t message = 0;
   std::uint16_t serial = 0;
-  std::uint64_t link = 0;  // LinkId::packed()
+  std::uint64_t link = 0;   // LinkId::packed()
   std::string_view device;  // at most 255 bytes
 };
 
@@ -82,9 +82,7 @@ struct Record {
   Kind kind() const { return static_cast<Kind>(header.kind); }
   Namespace ns() const { return static_cast<Namespace>(header.ns); }
   bool duplicate() const { return (header.flags & flag_duplicate) != 0; }
-  WallUs wall_us() const {
-    return header.received_us + std::int64_t{header.wall_delta_ms} * 1000;
-  }
+  WallUs wall_us() const { return header.received_us + std::int64_t{header.wall_delta_ms} * 1000; }
   Position end() const { return header.position + align_up(header.size_bytes, 8); }
   Position proves() const { return header.position - header.committed_back; }
   bool is_mark(std::uint16_t mark) const {
@@ -105,19 +103,21 @@ inline std::uint32_t crc_seed(std::uint64_t epoch) {
 constexpr std::uint64_t padded_size(std::uint64_t size_bytes) { return align_up(size_bytes, 8); }
 
 // CRC of a record whose `size_bytes` bytes lie at `at`.
-inline std::uint32_t record_crc(std::uint32_t seed, const std::uint8_t* at, std::uint32_t size_bytes) {
+inline std::uint32_t record_crc(std::uint32_t seed, const std::uint8_t* at,
+                                std::uint32_t size_bytes) {
   return crc32c(seed, {at + 4, size_bytes - 4});
 }
 
-// Writes the record at `at` (8-aligned, padded_size(header.size_bytes) bytes of room): header with its CRC,
-// device, payload, zeros. header.crc is ignored. Copies and checks in one pass.
-void put_record(std::uint8_t* at, const RecordHeader& header, std::string_view device, Bytes payload,
-                std::uint32_t seed);
+// Writes the record at `at` (8-aligned, padded_size(header.size_bytes) bytes of room): header with
+// its CRC, device, payload, zeros. header.crc is ignored. Copies and checks in one pass.
+void put_record(std::uint8_t* at, const RecordHeader& header, std::string_view device,
+                Bytes payload, std::uint32_t seed);
 
 // The record that should begin at bytes.data() with this position, if it is whole and valid.
 std::optional<Record> parse_record(Bytes bytes, Position position, std::uint32_t seed);
 
-// The size a record at bytes.data() claims (0 where it can't be one): tells a scanner how much to read.
+// The size a record at bytes.data() claims (0 where it can't be one): tells a scanner how much to
+// read.
 inline std::uint32_t claimed_size(Bytes bytes, Position position) {
   if (bytes.size() < record_header_size) return 0;
   if (load_native<std::uint64_t>(bytes.data() + 8) != position) return 0;

@@ -10,7 +10,8 @@ namespace ringgate::log {
 
 namespace {
 
-// More stretches than this come only from a file that is beyond repair by reading; the last one grows.
+// More stretches than this come only from a file that is beyond repair by reading; the last one
+// grows.
 constexpr std::size_t stretches_max = 4096;
 
 void add_to_stretch(Stretch& stretch, const Record& record) {
@@ -120,8 +121,8 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
   const std::string path = data_dir + "/log";
   std::vector<io::DirectoryEntry> entries;
   if (const int result = sys.list_directory(path, entries); result < 0) {
-    return errno_error(-result, "cannot list " + path + " (is " + data_dir +
-                                    " a data directory of ringgate?)");
+    return errno_error(
+        -result, "cannot list " + path + " (is " + data_dir + " a data directory of ringgate?)");
   }
   Inventory inventory;
   for (const io::DirectoryEntry& entry : entries) {
@@ -196,7 +197,8 @@ Position scan_limit(const SegmentState& segment, Position limit) {
 
 }  // namespace
 
-void scan(SegmentState& segment, Position limit, const std::function<void(std::uint64_t)>& read_bytes) {
+void scan(SegmentState& segment, Position limit,
+          const std::function<void(std::uint64_t)>& read_bytes) {
   SegmentFile& file = *segment.file;
   limit = scan_limit(segment, limit);
   segment.stretches.clear();
@@ -247,8 +249,8 @@ void judge(Stream& stream, bool live) {
 
 namespace {
 
-// What was proven while a live stream was read lies on the disk by now: looks at incomplete segments
-// again before they count as damaged.
+// What was proven while a live stream was read lies on the disk by now: looks at incomplete
+// segments again before they count as damaged.
 void look_again(Stream& stream) {
   for (std::size_t i = 0; i < stream.segments.size(); ++i) {
     SegmentState& segment = stream.segments[i];
@@ -289,10 +291,11 @@ void examine(Stream& stream, bool live, bool sealed_too,
 }
 
 std::string describe(const SegmentState& segment, const Damage& damage) {
-  return fmt::format("{}: {} bytes at offset {} (positions {} to {}) should hold acknowledged records "
-                     "and do not",
-                     segment.file->path(), damage.end - damage.begin, damage.file_offset, damage.begin,
-                     damage.end);
+  return fmt::format(
+      "{}: {} bytes at offset {} (positions {} to {}) should hold acknowledged records "
+      "and do not",
+      segment.file->path(), damage.end - damage.begin, damage.file_offset, damage.begin,
+      damage.end);
 }
 
 namespace {
@@ -307,9 +310,9 @@ Result<void> write_seal(io::Sys& sys, const SegmentState& segment) {
   const int fd = open_maybe_direct(sys, path, O_RDWR, 0, direct);
   if (fd < 0) return errno_error(-fd, "cannot seal " + path);
   const AlignedMemory block = aligned_memory(block_size);
-  const Seal seal{SealKind::recovered,       segment.end,
-                  segment.records,           segment.first_received_us,
-                  segment.last_received_us,  segment.damage.size()};
+  const Seal seal{SealKind::recovered,      segment.end,
+                  segment.records,          segment.first_received_us,
+                  segment.last_received_us, segment.damage.size()};
   encode_seal(seal, segment.header().epoch, {block.get(), block_size});
   std::int64_t result = sys.pwrite(fd, {block.get(), block_size}, seal_offset);
   if (result >= 0 && result != block_size) result = -EIO;
@@ -324,8 +327,9 @@ Result<void> write_seal(io::Sys& sys, const SegmentState& segment) {
 }
 
 Result<void> recover_stream(io::Sys& sys, Stream& stream, RecoveryReport& report) {
-  const bool all_sealed = std::all_of(stream.segments.begin(), stream.segments.end(),
-                                      [](const SegmentState& s) { return s.file->seal().has_value(); });
+  const bool all_sealed =
+      std::all_of(stream.segments.begin(), stream.segments.end(),
+                  [](const SegmentState& s) { return s.file->seal().has_value(); });
   report.segments_seen += stream.segments.size();
   if (all_sealed) return {};
   examine(stream, false, false, {});
@@ -336,7 +340,8 @@ Result<void> recover_stream(io::Sys& sys, Stream& stream, RecoveryReport& report
     report.records += segment.records;
     report.dropped_records += segment.dropped_records;
     report.dropped_bytes += segment.dropped_bytes;
-    for (const Damage& damage : segment.damage) report.problems.push_back(describe(segment, damage));
+    for (const Damage& damage : segment.damage)
+      report.problems.push_back(describe(segment, damage));
   }
   // Only now: an unused segment's header may prove what the one before it had to hold.
   for (SegmentState& segment : stream.segments) {

@@ -1,6 +1,6 @@
-// What the segments of a stream hold, by the rules of FORMAT.md ("Reading after the writer is gone"), and
-// the sealing of what an unclean stop left. Bounded memory: one window per open segment. Cold; any
-// thread.
+// What the segments of a stream hold, by the rules of FORMAT.md ("Reading after the writer is
+// gone"), and the sealing of what an unclean stop left. Bounded memory: one window per open
+// segment. Cold; any thread.
 #pragma once
 
 #include <cstdint>
@@ -82,9 +82,10 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir);
 // Where a segment of `stream` has to end because the next one begins (next_base() where none does).
 Position limit_of(const Stream& stream, std::size_t index);
 
-// Finds the stretches of one segment below `limit`. On a live log a bad place is looked at once more before
-// it is left behind.
-void scan(SegmentState& segment, Position limit, const std::function<void(std::uint64_t)>& read_bytes);
+// Finds the stretches of one segment below `limit`. On a live log a bad place is looked at once
+// more before it is left behind.
+void scan(SegmentState& segment, Position limit,
+          const std::function<void(std::uint64_t)>& read_bytes);
 // Goes on where the last scan's last stretch ended, as far as there is no gap.
 void extend(SegmentState& segment, Position limit);
 
@@ -94,13 +95,14 @@ Position find_record(SegmentFile& file, Position from, Position limit);
 // Raises `stream.proven` by what headers, seals and scanned segments prove.
 void prove(Stream& stream);
 
-// With `proven` known: each segment's end, damage and what is dropped. `live`: what is not proven stays
-// out, and what is missing at the end is not damage but not there yet.
+// With `proven` known: each segment's end, damage and what is dropped. `live`: what is not proven
+// stays out, and what is missing at the end is not damage but not there yet.
 void judge(Stream& stream, bool live);
 
-// scan (unsealed segments, or all), prove and judge. A live stream's segments that are known already
-// are extended.
-void examine(Stream& stream, bool live, bool sealed_too, const std::function<void(std::uint64_t)>& read_bytes);
+// scan (unsealed segments, or all), prove and judge. A live stream's segments that are known
+// already are extended.
+void examine(Stream& stream, bool live, bool sealed_too,
+             const std::function<void(std::uint64_t)>& read_bytes);
 
 struct RecoveryReport {
   std::uint64_t segments_seen = 0;
@@ -109,7 +111,7 @@ struct RecoveryReport {
   std::uint64_t records = 0;           // in the segments sealed now
   std::uint64_t dropped_records = 0;
   std::uint64_t dropped_bytes = 0;
-  std::vector<std::string> problems;   // damage and unreadable files, a sentence each
+  std::vector<std::string> problems;  // damage and unreadable files, a sentence each
 };
 
 // Seals what earlier runs left unsealed. Error: what could not be read or written.

@@ -62,7 +62,8 @@ void put(Block block, std::uint32_t seed, MutableBytes out) {
 
 template <class Number>
 bool whole_number(std::string_view text, Number& out, int number_base) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, number_base);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), out, number_base);
   return error == std::errc() && end == text.data() + text.size();
 }
 
@@ -92,10 +93,14 @@ std::optional<NodeId> node_from_text(std::string_view text) {
 
 std::string_view seal_kind_name(SealKind kind) {
   switch (kind) {
-    case SealKind::full: return "full";
-    case SealKind::stopped: return "stopped";
-    case SealKind::recovered: return "recovered";
-    case SealKind::replaced: return "replaced";
+    case SealKind::full:
+      return "full";
+    case SealKind::stopped:
+      return "stopped";
+    case SealKind::recovered:
+      return "recovered";
+    case SealKind::replaced:
+      return "replaced";
   }
   return "unknown";
 }
@@ -134,7 +139,8 @@ Result<SegmentHeader> decode_header(Bytes block) {
   std::memcpy(&in, block.data(), sizeof in);
   if (in.magic != header_magic) return Error{0, "no segment header (wrong magic)"};
   if (in.version != format_version) {
-    return Error{0, fmt::format("format version {}, this program reads {}", in.version, format_version)};
+    return Error{
+        0, fmt::format("format version {}, this program reads {}", in.version, format_version)};
   }
   if (in.crc != crc32c(0, block.subspan(crc_from, block_size - crc_from))) {
     return Error{0, "damaged segment header (wrong checksum)"};
@@ -157,12 +163,17 @@ std::optional<Seal> decode_seal(Bytes block, std::uint64_t epoch) {
   if (block.size() < block_size) return std::nullopt;
   SealBlock in{};
   std::memcpy(&in, block.data(), sizeof in);
-  if (in.magic != seal_magic || in.epoch != epoch || in.kind < 1 || in.kind > 4) return std::nullopt;
+  if (in.magic != seal_magic || in.epoch != epoch || in.kind < 1 || in.kind > 4)
+    return std::nullopt;
   if (in.crc != crc32c(crc_seed(epoch), block.subspan(crc_from, block_size - crc_from))) {
     return std::nullopt;
   }
-  return Seal{static_cast<SealKind>(in.kind), in.end, in.records, in.first_received_us,
-              in.last_received_us, in.damaged};
+  return Seal{static_cast<SealKind>(in.kind),
+              in.end,
+              in.records,
+              in.first_received_us,
+              in.last_received_us,
+              in.damaged};
 }
 
 std::string segment_file_name(const StreamId& stream, Position base) {

@@ -1,4 +1,5 @@
-// The two head blocks of a segment and the names of its files (FORMAT.md). Pure functions, any thread.
+// The two head blocks of a segment and the names of its files (FORMAT.md). Pure functions, any
+// thread.
 #pragma once
 
 #include <array>

@@ -16,7 +16,8 @@ AlignedMemory aligned_memory(std::size_t size_bytes) {
   return AlignedMemory(static_cast<std::uint8_t*>(memory));
 }
 
-int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode, bool& direct) {
+int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode,
+                      bool& direct) {
   int fd = sys.open(path, flags | O_DIRECT, mode);
   direct = fd >= 0;
   if (fd == -EINVAL) fd = sys.open(path, flags, mode);
@@ -95,7 +96,8 @@ void SegmentFile::fill_window(std::uint64_t offset) {
   // Some block can't be read: find out which, keep the others.
   window_size_ = 0;
   for (std::uint64_t at = 0; at < capacity; at += block_size) {
-    const std::int64_t block = sys_.pread(fd_, {window_.get() + at, block_size}, window_offset_ + at);
+    const std::int64_t block =
+        sys_.pread(fd_, {window_.get() + at, block_size}, window_offset_ + at);
     if (block == 0) break;
     if (block < 0) {
       ++unreadable_blocks_;

@@ -1,5 +1,6 @@
-// A segment opened for reading: its two head blocks and a sliding window over its records. Uses O_DIRECT
-// where it can, so that it sees the disk and not the page cache. One owner, any thread. Read-only.
+// A segment opened for reading: its two head blocks and a sliding window over its records. Uses
+// O_DIRECT where it can, so that it sees the disk and not the page cache. One owner, any thread.
+// Read-only.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ using AlignedMemory = std::unique_ptr<std::uint8_t[], FreeAligned>;
 AlignedMemory aligned_memory(std::size_t size_bytes);
 
 // Opens for O_DIRECT where the file system has it. `direct` says what came of it. fd or -errno.
-int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode, bool& direct);
+int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode,
+                      bool& direct);
 
 class SegmentFile {
  public:
@@ -43,8 +45,8 @@ class SegmentFile {
   bool refresh();
   // Forgets the window: what a live writer changed is read again.
   void forget_window() { window_size_ = 0; }
-  // Frees the window and closes the file until it is needed again, so that any number of segments may
-  // be known. A file that has become another segment meanwhile reads as empty.
+  // Frees the window and closes the file until it is needed again, so that any number of segments
+  // may be known. A file that has become another segment meanwhile reads as empty.
   void release();
 
   // Bytes from `offset`, at least `need` where the file has them; valid until the next call.

@@ -26,7 +26,12 @@ Error supply_error(std::int64_t result, const std::string& what) {
 
 SegmentSupply::SegmentSupply(io::Sys& sys, const LogOptions& options, std::string directory,
                              const NodeId& node, std::uint32_t run, Mode mode)
-    : sys_(sys), options_(options), directory_(std::move(directory)), node_(node), run_(run), mode_(mode),
+    : sys_(sys),
+      options_(options),
+      directory_(std::move(directory)),
+      node_(node),
+      run_(run),
+      mode_(mode),
       zeros_(aligned_memory(zero_step)) {
   std::memset(zeros_.get(), 0, zero_step);
   std::vector<io::DirectoryEntry> entries;
@@ -34,8 +39,8 @@ SegmentSupply::SegmentSupply(io::Sys& sys, const LogOptions& options, std::strin
   for (const io::DirectoryEntry& entry : entries) {
     if (entry.name.starts_with("new-")) sys_.remove(directory_ + "/" + entry.name);
     if (entry.name.starts_with("spare-")) {
-      next_spare_ = std::max<std::uint64_t>(
-          next_spare_, std::strtoull(entry.name.c_str() + 6, nullptr, 10) + 1);
+      next_spare_ = std::max<std::uint64_t>(next_spare_,
+                                            std::strtoull(entry.name.c_str() + 6, nullptr, 10) + 1);
     }
   }
   if (mode_ == Mode::thread) thread_ = std::thread([this] { work(); });
@@ -133,10 +138,10 @@ void SegmentSupply::work() {
     lock.lock();
     if (did || stop_) continue;
     // Work that came since step() looked is seen here, with the lock held.
-    const bool due = !retired_.empty() ||
-                     std::any_of(slots_.begin(), slots_.end(), [](const auto& entry) {
-                       return entry.second.wanted != entry.second.done && entry.second.wanted != 0;
-                     });
+    const bool due =
+        !retired_.empty() || std::any_of(slots_.begin(), slots_.end(), [](const auto& entry) {
+          return entry.second.wanted != entry.second.done && entry.second.wanted != 0;
+        });
     if (due) continue;
     if (wake_.wait_for(lock, retention_pause) == std::cv_status::timeout) {
       retention_due_ = options_.retention_age_s > 0;
@@ -213,8 +218,9 @@ Result<ReadySegment> SegmentSupply::make(ReadySegment reuse, ShardIndex shard, P
   header.size_bytes = options_.segment_size;
   header.created_us = sys_.wall_now();
   header.committed = committed;
-  const std::uint64_t first = mode_ == Mode::inline_now ? options_.segment_size
-                                                        : std::min(initialise_first, options_.segment_size);
+  const std::uint64_t first = mode_ == Mode::inline_now
+                                  ? options_.segment_size
+                                  : std::min(initialise_first, options_.segment_size);
   Result<void> done = zero_to(segment, first);
   if (done) done = put_header(segment);
   if (!done) {
@@ -256,8 +262,10 @@ Result<ReadySegment> SegmentSupply::open_file(ShardIndex shard) {
     return supply_error(segment.fd, "cannot make a log segment in " + directory_);
   }
   counters_.segments_made.fetch_add(1, std::memory_order_relaxed);
-  if (sys_.free_bytes(directory_) >= static_cast<std::int64_t>(roomy_segments * options_.segment_size)) {
-    // Size and extents at once, so that no later write changes them. Where it is refused, zeros do it.
+  if (sys_.free_bytes(directory_) >=
+      static_cast<std::int64_t>(roomy_segments * options_.segment_size)) {
+    // Size and extents at once, so that no later write changes them. Where it is refused, zeros do
+    // it.
     sys_.fallocate(segment.fd, 0, options_.segment_size);
   }
   return segment;
@@ -407,7 +415,8 @@ std::vector<std::string> SegmentSupply::expired_segments() {
   }
   const WallUs oldest_kept = sys_.wall_now() - options_.retention_age_s * us_per_s;
   std::vector<std::string> expired;
-  // Runs follow one another in time; within a run the stream whose head was written last waits longest.
+  // Runs follow one another in time; within a run the stream whose head was written last waits
+  // longest.
   while (!streams.empty()) {
     const std::uint32_t run = streams.begin()->first.run;
     auto best = streams.end();
@@ -440,9 +449,9 @@ std::vector<std::string> SegmentSupply::expired_segments() {
 void SegmentSupply::recycle_or_remove(const std::string& name, std::uint64_t size_bytes) {
   std::vector<io::DirectoryEntry> entries;
   sys_.list_directory(directory_, entries);
-  const auto spares = std::count_if(entries.begin(), entries.end(), [](const io::DirectoryEntry& entry) {
-    return entry.name.starts_with("spare-");
-  });
+  const auto spares = std::count_if(
+      entries.begin(), entries.end(),
+      [](const io::DirectoryEntry& entry) { return entry.name.starts_with("spare-"); });
   const std::string path = directory_ + "/" + name;
   if (size_bytes == options_.segment_size && spares < static_cast<std::ptrdiff_t>(spare_max)) {
     sys_.rename(path, fmt::format("{}/spare-{}", directory_, next_spare_++));

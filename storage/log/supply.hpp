@@ -1,9 +1,9 @@
-// Makes segments ahead of need, seals and retires them, and removes or recycles the oldest: all the file
-// work that would block a shard. One supply serves all shards of a process.
+// Makes segments ahead of need, seals and retires them, and removes or recycles the oldest: all the
+// file work that would block a shard. One supply serves all shards of a process.
 //
-// Life: made at start, before the writers; ended after the last writer. In Mode::thread a helper thread
-// does the work and shards only exchange small structs with it (a lock held for the copy, once per
-// segment); in Mode::inline_now the call itself does it, for simulations and tests.
+// Life: made at start, before the writers; ended after the last writer. In Mode::thread a helper
+// thread does the work and shards only exchange small structs with it (a lock held for the copy,
+// once per segment); in Mode::inline_now the call itself does it, for simulations and tests.
 #pragma once
 
 #include <atomic>
@@ -25,8 +25,8 @@
 
 namespace ringgate::log {
 
-// How far a segment's blocks are initialised. The supply raises `initialised_bytes` (file offsets); the
-// writer never writes at or above it, and raises `wanted_bytes` as it goes.
+// How far a segment's blocks are initialised. The supply raises `initialised_bytes` (file offsets);
+// the writer never writes at or above it, and raises `wanted_bytes` as it goes.
 struct SegmentProgress {
   std::atomic<std::uint64_t> initialised_bytes{0};
   std::atomic<std::uint64_t> wanted_bytes{0};
@@ -46,7 +46,7 @@ struct SupplyCounters {
   std::atomic<std::uint64_t> segments_made{0};
   std::atomic<std::uint64_t> segments_recycled{0};
   std::atomic<std::uint64_t> segments_retired{0};
-  std::atomic<std::uint64_t> segments_removed{0};   // by retention
+  std::atomic<std::uint64_t> segments_removed{0};  // by retention
   std::atomic<std::uint64_t> zero_bytes_written{0};
   std::atomic<std::uint64_t> failures{0};
 };
@@ -63,8 +63,8 @@ class SegmentSupply {
   SegmentSupply(const SegmentSupply&) = delete;
   SegmentSupply& operator=(const SegmentSupply&) = delete;
 
-  // Asks for the stream's next segment. A request that was not taken yet is replaced: what was made for
-  // it gets the new base.
+  // Asks for the stream's next segment. A request that was not taken yet is replaced: what was made
+  // for it gets the new base.
   void request(ShardIndex shard, Position base, Position committed);
   enum class Answer : std::uint8_t { none, working, ready, failed };
   // The state of the last request.
@@ -107,7 +107,8 @@ class SegmentSupply {
   bool serve_request();
   bool serve_retired();
   bool initialise_more();
-  Result<ReadySegment> make(ReadySegment reuse, ShardIndex shard, Position base, Position committed);
+  Result<ReadySegment> make(ReadySegment reuse, ShardIndex shard, Position base,
+                            Position committed);
   Result<ReadySegment> open_file(ShardIndex shard);
   std::string new_path(ShardIndex shard) const;
   int open_spare(ReadySegment& segment);

@@ -34,10 +34,10 @@ Result<std::unique_ptr<Writer>> Writer::open(shard::Shard& shard, const LogOptio
   const std::uint64_t size = options.segment_size;
   if (size < segment_size_min || size > segment_size_max || size % block_size != 0 ||
       options.batch_size < block_size || size < records_offset + 2ULL * options.batch_size) {
-    return Error{0, fmt::format("log.segment_size = {} is no size for a segment: it must be a multiple of "
-                                "{} from {} to {}, and hold two batches of {} bytes",
-                                size, block_size, segment_size_min, segment_size_max,
-                                options.batch_size)};
+    return Error{
+        0, fmt::format("log.segment_size = {} is no size for a segment: it must be a multiple of "
+                       "{} from {} to {}, and hold two batches of {} bytes",
+                       size, block_size, segment_size_min, segment_size_max, options.batch_size)};
   }
   std::unique_ptr<Writer> writer(new Writer(shard, options, supply));
   const ShardIndex index = shard.index();
@@ -155,7 +155,8 @@ bool Writer::close_batch() {
   ++batch_used_;
   begin_batch(*current_, fill_position_, before.file_end());
   Batch& batch = fill();
-  std::memcpy(batch.memory.get(), before.memory.get() + align_down(before.used, block_size), batch.prefix);
+  std::memcpy(batch.memory.get(), before.memory.get() + align_down(before.used, block_size),
+              batch.prefix);
   return true;
 }
 
@@ -306,8 +307,9 @@ void Writer::commit_head() {
 void Writer::fail_write(int error) {
   ++stats_.write_failures;
   ++failures_in_row_;
-  stats_.last_error = errno_error(error, "cannot write to the log segment " +
-                                             batch_at(0).segment->file.path).message;
+  stats_.last_error =
+      errno_error(error, "cannot write to the log segment " + batch_at(0).segment->file.path)
+          .message;
   replacing_ = true;
   if (failures_in_row_ == 1) {
     supply_.request(shard_.index(), batch_at(0).begin, shard_.watermark().committed());
@@ -320,7 +322,8 @@ void Writer::fail_write(int error) {
 }
 
 void Writer::request_segment() {
-  supply_.request(shard_.index(), current_->file.header.next_base(), shard_.watermark().committed());
+  supply_.request(shard_.index(), current_->file.header.next_base(),
+                  shard_.watermark().committed());
 }
 
 // The supply's answer to what is needed now; asks if nobody has.
@@ -350,8 +353,9 @@ void Writer::set_state(bool accepting) {
   if (accepting) {
     shard_.watermark().set_state(flow::LogState::accepting);
   } else {
-    shard_.watermark().set_state(options_.on_failure == OnFailure::refuse ? flow::LogState::refusing
-                                                                          : flow::LogState::holding);
+    shard_.watermark().set_state(options_.on_failure == OnFailure::refuse
+                                     ? flow::LogState::refusing
+                                     : flow::LogState::holding);
   }
 }
 
@@ -359,9 +363,14 @@ void Writer::on_supply_alarm() {
   // Otherwise it only woke the shard, to look again at what is initialised.
   if (stopping_ || (!replacing_ && !waiting_next_)) return;
   switch (ask_segment()) {
-    case SegmentSupply::Answer::failed: no_segment(supply_.failure(shard_.index())); return;
-    case SegmentSupply::Answer::ready: break;
-    default: shard_.arm(supply_alarm_.timer, supply_poll); return;
+    case SegmentSupply::Answer::failed:
+      no_segment(supply_.failure(shard_.index()));
+      return;
+    case SegmentSupply::Answer::ready:
+      break;
+    default:
+      shard_.arm(supply_alarm_.timer, supply_poll);
+      return;
   }
   if (replacing_) {
     replace_segment();
@@ -374,8 +383,8 @@ void Writer::on_supply_alarm() {
   shard_.watermark().advance(shard_.watermark().committed());
 }
 
-// The fresh segment begins at the first record that is not durable; whatever waits for the failed one
-// moves over, positions unchanged.
+// The fresh segment begins at the first record that is not durable; whatever waits for the failed
+// one moves over, positions unchanged.
 void Writer::replace_segment() {
   Segment& from = *batch_at(0).segment;
   const Position begin = batch_at(0).begin;
@@ -432,7 +441,8 @@ void Writer::move_batch(Batch& batch, const Batch* before, Segment& to) {
 
 void Writer::retire(Segment& segment, SealKind kind, Position end) {
   RG_CHECK(segment.batches == 0);
-  const Seal seal{kind, end, segment.records, segment.first_received_us, segment.last_received_us, 0};
+  const Seal seal{kind, end, segment.records, segment.first_received_us, segment.last_received_us,
+                  0};
   supply_.retire(std::move(segment.file), seal);
   segment = Segment{};
 }

@@ -1,13 +1,13 @@
-// Appends the records of one shard to its stream of the log and makes them durable in groups: what is
-// appended while one write is in flight goes out in the next. Nothing above the committed position
-// may be acknowledged; shard.watermark() carries that position.
+// Appends the records of one shard to its stream of the log and makes them durable in groups: what
+// is appended while one write is in flight goes out in the next. Nothing above the committed
+// position may be acknowledged; shard.watermark() carries that position.
 //
-// Life: opened after the supply, on the shard's thread, before its first turn; ends after the shard has
-// stopped. Lives on one shard. No allocation, lock or system call per record.
+// Life: opened after the supply, on the shard's thread, before its first turn; ends after the shard
+// has stopped. Lives on one shard. No allocation, lock or system call per record.
 //
-// Failure: a failed or short write moves the batch and what follows to a fresh segment, with the positions
-// that were handed out. Where no segment can be had the watermark's state says so until one can; links
-// and unacknowledged records are kept.
+// Failure: a failed or short write moves the batch and what follows to a fresh segment, with the
+// positions that were handed out. Where no segment can be had the watermark's state says so until
+// one can; links and unacknowledged records are kept.
 #pragma once
 
 #include <array>
@@ -28,29 +28,30 @@ constexpr std::size_t content_size_max = record_size_max - record_header_size;
 
 struct WriterStats {
   std::uint64_t records = 0;
-  std::uint64_t record_bytes = 0;    // records with their headers, padded
-  std::uint64_t commits = 0;         // finished writes
-  std::uint64_t written_bytes = 0;   // what those writes sent to the disk
+  std::uint64_t record_bytes = 0;   // records with their headers, padded
+  std::uint64_t commits = 0;        // finished writes
+  std::uint64_t written_bytes = 0;  // what those writes sent to the disk
   std::uint64_t write_failures = 0;
-  std::uint64_t segments = 0;        // begun
-  std::uint64_t refused = 0;         // appends that got 0
-  MonoNs last_commit_ns = 0;         // duration of the last write
+  std::uint64_t segments = 0;  // begun
+  std::uint64_t refused = 0;   // appends that got 0
+  MonoNs last_commit_ns = 0;   // duration of the last write
   std::uint64_t last_batch_bytes = 0;
-  std::string last_error;            // empty: none
+  std::string last_error;  // empty: none
 };
 
 class Writer final : public shard::Hook, public shard::CompletionHandler {
  public:
-  // Waits for the first segment (this is start-up). Registers with the shard. Error: why there is none.
+  // Waits for the first segment (this is start-up). Registers with the shard. Error: why there is
+  // none.
   static Result<std::unique_ptr<Writer>> open(shard::Shard& shard, const LogOptions& options,
                                               SegmentSupply& supply);
   ~Writer() override;
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  // Returns the position that must be committed before anybody may be told of this record, or 0 where
-  // the log takes nothing now (its state, or all buffers full). `device` and `payload` are copied.
-  // They may have content_size_max bytes together.
+  // Returns the position that must be committed before anybody may be told of this record, or 0
+  // where the log takes nothing now (its state, or all buffers full). `device` and `payload` are
+  // copied. They may have content_size_max bytes together.
   Position append(const RecordInfo& info, Bytes payload) {
     const std::uint64_t size = record_header_size + info.device.size() + payload.size();
     const std::uint64_t padded = padded_size(size);
@@ -61,8 +62,8 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
     put(info, payload, static_cast<std::uint32_t>(size), padded);
     return fill_position_;
   }
-  // Whether a record with this many bytes of device and payload would be taken now. Full buffers end with
-  // the next commit; listeners of the watermark are called then.
+  // Whether a record with this many bytes of device and payload would be taken now. Full buffers
+  // end with the next commit; listeners of the watermark are called then.
   bool has_room(std::size_t content_bytes) {
     const std::uint64_t padded = padded_size(record_header_size + content_bytes);
     return padded <= fill_room_ || make_room(padded);
@@ -97,7 +98,8 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
     WallUs last_received_us = 0;
     bool full = false;
   };
-  // Records that are written together. memory[0, prefix) repeats the tail block of what lies before.
+  // Records that are written together. memory[0, prefix) repeats the tail block of what lies
+  // before.
   struct Batch {
     AlignedMemory memory;
     std::uint64_t file_offset = 0;  // of memory[0], a multiple of block_size
@@ -164,10 +166,10 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   LogOptions options_;
 
   // The hot part: one cache line and a bit.
-  std::uint8_t* fill_at_ = nullptr;   // where the next record goes
-  std::uint64_t fill_room_ = 0;       // bytes that append may take without a look around
-  Position fill_position_ = 0;        // position of the next record
-  Position batch_begin_ = 0;          // of the batch being filled
+  std::uint8_t* fill_at_ = nullptr;  // where the next record goes
+  std::uint64_t fill_room_ = 0;      // bytes that append may take without a look around
+  Position fill_position_ = 0;       // position of the next record
+  Position batch_begin_ = 0;         // of the batch being filled
   WallUs last_received_us_ = 0;
   std::uint32_t seed_ = 0;
   std::uint32_t fill_records_ = 0;
@@ -178,7 +180,7 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   std::uint32_t first_batch_ = 0;
   std::uint32_t batch_used_ = 0;  // batches in order from first_batch_; the last is being filled
   std::array<Segment, batch_count + 1> segments_;
-  Segment* current_ = nullptr;    // the fill batch's
+  Segment* current_ = nullptr;  // the fill batch's
 
   bool in_flight_ = false;
   std::uint16_t generation_ = 0;

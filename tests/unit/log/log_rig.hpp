@@ -66,7 +66,8 @@ struct Rig {
     auto recovered = recover(sys, *dir);
     REQUIRE_MESSAGE(recovered.ok(), (recovered.ok() ? std::string() : recovered.error().message));
     report = std::move(*recovered);
-    supply = std::make_unique<SegmentSupply>(sys, options, dir->log_path(), dir->node(), dir->run(), mode);
+    supply = std::make_unique<SegmentSupply>(sys, options, dir->log_path(), dir->node(), dir->run(),
+                                             mode);
     shard = std::make_unique<shard::Shard>(shard::ShardOptions{}, std::move(ring), sys);
     auto made = Writer::open(*shard, options, *supply);
     REQUIRE_MESSAGE(made.ok(), (made.ok() ? std::string() : made.error().message));
