@@ -34,11 +34,15 @@ inline constexpr observe::MetricSpec log_state{
 class Counters final : public flow::CommitListener {
  public:
   Counters(observe::CounterGroup& group, const Writer& writer, flow::Watermark& watermark)
-      : writer_(writer), records_(group.counter(records_appended)),
-        record_bytes_(group.counter(log::record_bytes)), commits_(group.counter(log::commits)),
+      : writer_(writer),
+        records_(group.counter(records_appended)),
+        record_bytes_(group.counter(log::record_bytes)),
+        commits_(group.counter(log::commits)),
         written_bytes_(group.counter(log::written_bytes)),
-        failures_(group.counter(write_failures)), refused_(group.counter(appends_refused)),
-        commit_seconds_(group.histogram(log::commit_seconds)), state_(group.gauge(log_state)) {
+        failures_(group.counter(write_failures)),
+        refused_(group.counter(appends_refused)),
+        commit_seconds_(group.histogram(log::commit_seconds)),
+        state_(group.gauge(log_state)) {
     watermark.listen(*this);
   }
 

@@ -13,6 +13,8 @@ LogOptions log_options(const config::Settings& settings) {
   options.retention_age_s = settings.duration_ns("log.retention_age") / ns_per_s;
   options.on_failure = static_cast<OnFailure>(settings.choice_index("log.on_failure"));
   options.direct = static_cast<Direct>(settings.choice_index("log.direct"));
+  options.sync = settings.boolean("log.dsync");
+  options.batch_size = batch_size_for(options.segment_size);
   return options;
 }
 

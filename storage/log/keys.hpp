@@ -35,9 +35,14 @@ inline constexpr config::KeySpec keys[] = {
      .doc = "auto writes past the page cache where the file system can; off never does.",
      .choices = directs,
      .hidden = true},
+    {.name = "log.dsync",
+     .type = config::KeyType::boolean,
+     .default_text = "true",
+     .doc = "false acknowledges what a power cut may lose: only for tests that show the loss.",
+     .hidden = true},
 };
 
-// Sizes are rounded down to whole blocks.
+// Sizes are rounded down to whole blocks; batches are at most a quarter of a segment.
 LogOptions log_options(const config::Settings& settings);
 
 }  // namespace ringgate::log

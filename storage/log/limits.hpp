@@ -23,8 +23,9 @@ constexpr std::uint32_t batch_size_default = 1024 * 1024;
 constexpr std::uint32_t batch_count = 3;
 
 constexpr std::uint64_t segment_size_default = 64ULL << 20;
-// Below this a segment's two head blocks and its directory work weigh more than its records.
-constexpr std::uint64_t segment_size_min = 64ULL << 10;
+// Holds four batches of 64 KiB less their heads' 2 KiB, and so the longest JSON line (16 KiB)
+// easily.
+constexpr std::uint64_t segment_size_min = 256ULL << 10;
 constexpr std::uint64_t segment_size_max = 16ULL << 30;
 
 // Zeros are written ahead in steps of this size: short enough that the disk serves commits between
@@ -40,6 +41,12 @@ constexpr std::uint32_t spare_max = 4;
 
 // An idle stream proves its last batch to readers after this long.
 constexpr MonoNs commit_mark_after = 250 * ns_per_ms;
+// A batch of a segment of this size: a small segment would else be all one batch.
+constexpr std::uint32_t batch_size_for(std::uint64_t segment_size) {
+  const std::uint64_t quarter = segment_size / 4 / block_size * block_size;
+  return quarter < batch_size_default ? static_cast<std::uint32_t>(quarter) : batch_size_default;
+}
+
 // Waiting for a segment that is being made.
 constexpr MonoNs supply_poll = 1 * ns_per_ms;
 // Waiting for a disk that refuses: from here, doubling, to there.

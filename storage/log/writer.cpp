@@ -32,8 +32,8 @@ Writer::Writer(shard::Shard& shard, const LogOptions& options, SegmentSupply& su
 Result<std::unique_ptr<Writer>> Writer::open(shard::Shard& shard, const LogOptions& options,
                                              SegmentSupply& supply) {
   const std::uint64_t size = options.segment_size;
-  if (size < segment_size_min || size > segment_size_max || size % block_size != 0 ||
-      options.batch_size < block_size || size < records_offset + 2ULL * options.batch_size) {
+  if (size > segment_size_max || size % block_size != 0 || options.batch_size < block_size ||
+      size < records_offset + 2ULL * options.batch_size) {
     return Error{
         0, fmt::format("log.segment_size = {} is no size for a segment: it must be a multiple of "
                        "{} from {} to {}, and hold two batches of {} bytes",

@@ -10,6 +10,7 @@
 // one can; links and unacknowledged records are kept.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -22,9 +23,6 @@
 #include "storage/log/supply.hpp"
 
 namespace ringgate::log {
-
-// Device and payload of one record.
-constexpr std::size_t content_size_max = record_size_max - record_header_size;
 
 struct WriterStats {
   std::uint64_t records = 0;
@@ -61,6 +59,9 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
     }
     put(info, payload, static_cast<std::uint32_t>(size), padded);
     return fill_position_;
+  }
+  std::size_t content_max() const {
+    return std::min<std::size_t>(record_size_max, options_.batch_size) - record_header_size;
   }
   // Whether a record with this many bytes of device and payload would be taken now. Full buffers
   // end with the next commit; listeners of the watermark are called then.
