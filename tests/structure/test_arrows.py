@@ -71,13 +71,15 @@ class Arrows(unittest.TestCase):
                 "engine/net/b.hpp": '#pragma once\n#include "engine/base/a.hpp"\n',
                 "engine/attic/c.hpp": '#pragma once\n',
                 "engine/io/d.cpp": '#include "e.hpp"\n',
-                "protocols/jt808/codec.cpp": '#include <liburing.h>\n#include <cstdint>\n',
+                "protocols/jt808/codec.cpp": '#include <liburing.h>\n#include <cstdint>\n'
+                                             '#include <emmintrin.h>\n#include <iconv.h>\n'
+                                             '#include <unistd.h>\n',
             }.items():
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).write_text(text)
             found = arrows.violations(root)
         self.assertEqual([line.split(": ")[0] for line in found], [
-            "protocols/jt808/codec.cpp:1", "engine/attic/c.hpp", "engine/base/a.hpp:2",
+            "protocols/jt808/codec.cpp:1", "protocols/jt808/codec.cpp:5", "engine/attic/c.hpp", "engine/base/a.hpp:2",
             "engine/io/d.cpp:1"])
 
 
