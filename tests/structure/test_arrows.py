@@ -79,8 +79,8 @@ class Arrows(unittest.TestCase):
                 (root / path).write_text(text)
             found = arrows.violations(root)
         self.assertEqual([line.split(": ")[0] for line in found], [
-            "protocols/jt808/codec.cpp:1", "protocols/jt808/codec.cpp:5", "engine/attic/c.hpp", "engine/base/a.hpp:2",
-            "engine/io/d.cpp:1"])
+            "protocols/jt808/codec.cpp:1", "protocols/jt808/codec.cpp:5", "engine/attic/c.hpp",
+            "engine/base/a.hpp:2", "engine/io/d.cpp:1"])
 
 
 if __name__ == "__main__":

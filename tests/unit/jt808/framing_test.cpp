@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <set>
+
 #include "tests/unit/jt808/support.hpp"
 #include "tests/unit/jt808/vectors.hpp"
 
@@ -138,15 +140,33 @@ TEST_CASE("one bad frame costs no good one: every reason") {
   }
 }
 
-TEST_CASE("a body length that disagrees is a frame with a bad header, and costs no other") {
-  Raw frame = frame_2013(0x0200, 3, Raw(28, 0));
-  frame[3] = 29;
-  const Raw stream = good(1) + wire(frame) + good(2);
-  const std::vector<Event> events = events_of(stream);
-  REQUIRE(events.size() == 3);
-  Header header;
-  CHECK(parse_header(events[1].frame, header) == BadReason::length);
-  CHECK(parse_header(events[2].frame, header) == BadReason::none);
+TEST_CASE("a bad header is a frame of its own and costs no other: length, phone, packet number") {
+  Raw length = frame_2013(0x0200, 3, Raw(28, 0));
+  length[3] = 29;
+  Raw phone = frame_2013(0x0200, 3, Raw(28, 0));
+  phone[4] = 0xa1;
+  const Raw packet = hex("0801 2001 013800138000 0001 0003 0004 aa");
+  const std::pair<Raw, BadReason> cases[] = {
+      {length, BadReason::length}, {phone, BadReason::phone}, {packet, BadReason::header}};
+  for (const auto& [frame, reason] : cases) {
+    const std::vector<Event> events = events_of(good(1) + wire(frame) + good(2));
+    REQUIRE(events.size() == 3);
+    Header header;
+    CHECK(parse_header(events[0].frame, header) == BadReason::none);
+    CHECK(parse_header(events[1].frame, header) == reason);
+    CHECK(parse_header(events[2].frame, header) == BadReason::none);
+    // Without its opening delimiter nothing says that it is a frame at all.
+    const Raw whole = wire(frame);
+    const Raw open(whole.begin() + 1, whole.end());
+    CHECK(events_of(good(1) + open + good(2))[1].reason == BadReason::garbage);
+  }
+}
+
+TEST_CASE("reasons have names of their own") {
+  std::set<std::string_view> names;
+  for (std::size_t i = 0; i < bad_reason_count; ++i) names.insert(name(static_cast<BadReason>(i)));
+  CHECK(names.size() == bad_reason_count);
+  CHECK(name(BadReason::header) == "header");
 }
 
 TEST_CASE("a check byte of 7D that was not escaped is accepted") {
