@@ -2,12 +2,12 @@
 // measured against it (perf/run). FROZEN: its figures are the yardstick of every later run, so this
 // file is not tuned, extended or brought into line with the engine. It shares no code with it.
 //
-// One thread, one io_uring. It splits what arrives at 7E, copies each frame as it came into a batch,
-// writes the batch with one O_DIRECT|RWF_DSYNC write at a time over a file of written blocks (from
-// the start again at its end), and when that write is done answers each of its frames with the
-// shortest valid 0x8001 (JT/T 808-2013 8.2), one send per link. 0x0100 gets a 0x8100 with a fixed
-// code, so that the same load tool drives both. It checks nothing, decodes no body, knows no device,
-// keeps no record headers and can't read back what it wrote.
+// One thread, one io_uring. It splits what arrives at 7E, copies each frame as it came into a
+// batch, writes the batch with one O_DIRECT|RWF_DSYNC write at a time over a file of written blocks
+// (from the start again at its end), and when that write is done answers each of its frames with
+// the shortest valid 0x8001 (JT/T 808-2013 8.2), one send per link. 0x0100 gets a 0x8100 with a
+// fixed code, so that the same load tool drives both. It checks nothing, decodes no body, knows no
+// device, keeps no record headers and can't read back what it wrote.
 //
 //   floor [--port N] [--file PATH] [--cpu N] [--file-mib N]
 //
@@ -102,7 +102,8 @@ struct Ring {
     }
   }
   u8* map(size_t bytes, off_t offset) {
-    void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
+    void* memory =
+        mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, offset);
     if (memory == MAP_FAILED) die("mmap of the ring", errno);
     return static_cast<u8*>(memory);
   }
@@ -127,8 +128,8 @@ struct Ring {
 
 // ---- receive buffers ---------------------------------------------------------------------------
 
-// The kernel takes buffers in the order in which they lie in the ring, and we give them back in that
-// order too, so entry i always holds buffer i and one index says what a bundle covers.
+// The kernel takes buffers in the order in which they lie in the ring, and we give them back in
+// that order too, so entry i always holds buffer i and one index says what a bundle covers.
 struct Buffers {
   io_uring_buf_ring* shared = nullptr;
   u8* memory = nullptr;
@@ -136,8 +137,8 @@ struct Buffers {
 
   void open(const Ring& ring) {
     const size_t shared_bytes = buffers * sizeof(io_uring_buf);
-    void* pages = mmap(nullptr, shared_bytes + size_t{buffers} * buffer_stride, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+    void* pages = mmap(nullptr, shared_bytes + size_t{buffers} * buffer_stride,
+                       PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (pages == MAP_FAILED) die("mmap of receive buffers", errno);
     shared = static_cast<io_uring_buf_ring*>(pages);
     memory = static_cast<u8*>(pages) + shared_bytes;
@@ -320,7 +321,8 @@ void Floor::feed(Link& link, u32 index, const u8* from, u32 count) {
     }
   }
   while (from < end) {
-    const auto* start = static_cast<const u8*>(std::memchr(from, 0x7e, static_cast<size_t>(end - from)));
+    const auto* start =
+        static_cast<const u8*>(std::memchr(from, 0x7e, static_cast<size_t>(end - from)));
     if (!start) return;
     const u8* inside = start + 1;
     const auto* stop =
@@ -482,8 +484,9 @@ void Floor::start_send(u32 index) {
   link.now = link.later.front();
   link.later.erase(link.later.begin());
   io_uring_sqe* sqe = ring.next();
-  io_uring_prep_send(sqe, static_cast<int>(index), batches[link.now.batch].answers.data() + link.now.offset,
-                     link.now.size_bytes, MSG_NOSIGNAL | MSG_WAITALL);
+  const u8* from = batches[link.now.batch].answers.data() + link.now.offset;
+  io_uring_prep_send(sqe, static_cast<int>(index), from, link.now.size_bytes,
+                     MSG_NOSIGNAL | MSG_WAITALL);
   sqe->user_data = user_data(tag_send, index);
   link.sending = 1;
 }

@@ -55,8 +55,8 @@ Fleet::Fleet(shard::Shard& shard, std::unique_ptr<io::BufferRing> buffers,
   RG_CHECK(pages != MAP_FAILED);
   slots_ = static_cast<Outstanding*>(pages);
   const std::uint32_t frames = options.rate > 0 ? 4 : options.in_flight;
-  send_buffer_bytes_ = std::min<std::uint32_t>(
-      send_buffer_bytes_max, static_cast<std::uint32_t>(FrameWriter::frame_bytes_max) + frames * 80);
+  constexpr auto one = static_cast<std::uint32_t>(FrameWriter::frame_bytes_max);
+  send_buffer_bytes_ = std::min(send_buffer_bytes_max, one + frames * 80);
   dirty_.reserve(options.devices);
   shard.handle(io::Tag::connect, *this);
   shard.handle(io::Tag::recv, *this);
@@ -357,7 +357,9 @@ void Fleet::on_reply(std::uint32_t index, Bytes inside) {
     send(index, writer_.authenticate(buffer, who.phone, who.next_serial++, reply.code));
     return;
   }
-  if (reply.answered_id == 0x0200 && who.state == State::ready) return on_acknowledged(index, reply);
+  if (reply.answered_id == 0x0200 && who.state == State::ready) {
+    return on_acknowledged(index, reply);
+  }
   if (reply.answered_id == 0x0102 && who.state == State::authenticating) {
     if (reply.result != 0) return lose(index, Failure::auth_refused, 0);
     return on_ready(index);
@@ -406,7 +408,8 @@ void Fleet::on_acknowledged(std::uint32_t index, const Reply& reply) {
   if (who.buffer == no_buffer && may_report(index)) mark(index);
 }
 
-// What is counted as acknowledged is in the log first, so that a kill of this tool loses none of it.
+// What is counted as acknowledged is in the log first, so that a kill of this tool loses none of
+// it.
 void Fleet::write_acked_log() {
   std::size_t done = 0;
   while (done < acked_lines_.size()) {

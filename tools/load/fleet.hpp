@@ -1,9 +1,9 @@
-// Simulated JT/T 808 terminals: connects, registers, authenticates and reports, on one shard's ring.
-// Each device has one multishot receive and at most one send in flight.
+// Simulated JT/T 808 terminals: connects, registers, authenticates and reports, on one shard's
+// ring. Each device has one multishot receive and at most one send in flight.
 //
-// Lives on one shard, which runs nothing else; the object must outlive the shard's last turn. Memory
-// per idle device: one Device (40 bytes); what is outstanding lies in pages that are touched only
-// when it reports.
+// Lives on one shard, which runs nothing else; the object must outlive the shard's last turn.
+// Memory per idle device: one Device (40 bytes); what is outstanding lies in pages that are touched
+// only when it reports.
 #pragma once
 
 #include <netinet/in.h>
@@ -164,7 +164,8 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
   std::vector<std::uint32_t> dirty_;   // devices that may have something to send
   std::vector<std::uint32_t> starved_;  // receives to arm again
   std::deque<std::pair<MonoNs, std::uint32_t>> reconnects_;
-  std::unordered_map<std::uint32_t, std::vector<std::uint8_t>> rests_;  // frames that have not ended
+  // Frames that have not ended, by device.
+  std::unordered_map<std::uint32_t, std::vector<std::uint8_t>> rests_;
 
   Phase phase_ = Phase::connecting;
   MonoNs phase_end_ns_ = 0;

@@ -94,7 +94,8 @@ FrameWriter::FrameWriter(Version version) : version_(version) {
   body_at_ = start(report_.data(), 0x0200, body_bytes, Phone{}, 0);
   report_bytes_ = body_at_ + body_bytes;
   std::uint8_t* item = report_.data() + body_at_ + 28;
-  constexpr std::uint8_t items[][2] = {{0x01, 4}, {0x02, 2}, {0x03, 2}, {0x25, 4}, {0x30, 1}, {0x31, 1}};
+  constexpr std::uint8_t items[][2] = {{0x01, 4}, {0x02, 2}, {0x03, 2},
+                                       {0x25, 4}, {0x30, 1}, {0x31, 1}};
   for (const auto& [id, size] : items) {
     item[0] = id;
     item[1] = size;

@@ -84,7 +84,7 @@ struct Reply {
   std::uint16_t serial = 0;     // of the message that is answered
   std::uint16_t answered_id = 0;  // 0x8001 only
   std::uint8_t result = 0;
-  Bytes code;                   // 0x8100 only; points into the scratch space
+  Bytes code;                   // 0x8100 only; in the frame or in the scratch space
 };
 
 enum class ReplyKind : std::uint8_t {

@@ -94,8 +94,8 @@ Result<void> raise_file_limit(std::uint32_t devices) {
   limit.rlim_cur = need;
   if (limit.rlim_max < need) limit.rlim_max = need;
   if (setrlimit(RLIMIT_NOFILE, &limit) == 0) return {};
-  return errno_error(errno, fmt::format("{} devices need {} open files and the limit is lower: raise "
-                                        "it (ulimit -n, LimitNOFILE=) or lower --devices",
+  return errno_error(errno, fmt::format("{} devices need {} open files and the limit is lower: "
+                                        "raise it (ulimit -n, LimitNOFILE=) or lower --devices",
                                         devices, need));
 }
 
@@ -108,7 +108,7 @@ Result<std::unique_ptr<shard::Shard>> open_shard(const Arguments& arguments) {
                                         std::move(*ring), io::real_sys());
 }
 
-// One line, updated in place on a terminal, a line a second (every ten seconds in a demo) elsewhere.
+// One line, updated in place on a terminal; elsewhere a line a second (ten seconds in a demo).
 class Progress {
  public:
   Progress(const Arguments& arguments, MonoNs now)
@@ -120,7 +120,8 @@ class Progress {
     const double seconds = static_cast<double>(now - last_ns_) / static_cast<double>(ns_per_s);
     const Counts& counts = fleet.counts();
     fmt::print(stderr,
-               "{}{}: {} online, {} sent, {} acknowledged ({:.0f}/s), {} outstanding, {} errors{}{}{}",
+               "{}{}: {} online, {} sent, {} acknowledged ({:.0f}/s), {} outstanding, {} errors"
+               "{}{}{}",
                on_terminal_ ? "\r\x1b[K" : "", fleet.phase_name(), fleet.ready(), counts.sent,
                counts.acknowledged,
                static_cast<double>(counts.acknowledged - last_acknowledged_) / seconds,
@@ -171,7 +172,9 @@ Result<bool> run(Arguments& arguments) {
   if (!arguments.acked_log_file.empty()) {
     options.acked_log_fd = open(arguments.acked_log_file.c_str(),
                                 O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (options.acked_log_fd < 0) return errno_error(errno, "--acked-log " + arguments.acked_log_file);
+    if (options.acked_log_fd < 0) {
+      return errno_error(errno, "--acked-log " + arguments.acked_log_file);
+    }
   }
   Result<std::unique_ptr<shard::Shard>> shard = open_shard(arguments);
   if (!shard.ok()) return shard.error();
@@ -222,7 +225,8 @@ void declare(CLI::App& app, Arguments& arguments) {
       ->check(CLI::NonNegativeNumber);
   app.add_option("--duration", arguments.duration_s, "Measured seconds (default: until Ctrl-C)")
       ->check(CLI::NonNegativeNumber);
-  app.add_option("--warmup", arguments.warmup_s, "Seconds of the same load before the measured ones")
+  app.add_option("--warmup", arguments.warmup_s,
+      "Seconds of the same load before the measured ones")
       ->check(CLI::NonNegativeNumber);
   app.add_flag("--idle", fleet.idle, "Authenticate, then only hold the links");
   app.add_flag("--reconnect", fleet.reconnect, "Come back a second after a link is lost");
@@ -237,7 +241,8 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--server-pid", fleet.server_pid, "Sample this process's CPU time and memory");
   app.add_option("--acked-log", arguments.acked_log_file,
       "Append `phone,serial` of each acknowledged report to this file");
-  app.add_option("--json", arguments.json_file, "Write the results to this file (-: standard output)");
+  app.add_option("--json", arguments.json_file,
+      "Write the results to this file (-: standard output)");
   app.add_flag("--quiet", arguments.quiet, "No progress");
 }
 
@@ -245,7 +250,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Simulated devices against a gateway", "ringgate-load"};
   app.require_subcommand(1);
   Arguments arguments;
-  CLI::App* jt808 = app.add_subcommand("jt808", "Vehicle terminals, JT/T 808-2013 or -2019 over TCP");
+  CLI::App* jt808 =
+      app.add_subcommand("jt808", "Vehicle terminals, JT/T 808-2013 or -2019 over TCP");
   declare(*jt808, arguments);
   try {
     app.parse(argc, argv);

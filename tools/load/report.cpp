@@ -73,13 +73,14 @@ std::string Report::bottleneck() const {
   if (idle || window_s <= 0) return {};
   const double lag_us = us(lag.percentile(99));
   if (rate_per_device > 0 && lag_us > lag_limit_us) {
-    return fmt::format("THE LOAD GENERATOR WAS LATE: 1 % of reports left {:.1f} ms or more after they "
-                       "were due; give it a CPU of its own (--cpu) or lower --rate",
+    return fmt::format("THE LOAD GENERATOR WAS LATE: 1 % of reports left {:.1f} ms or more after "
+                       "they were due; give it a CPU of its own (--cpu) or lower --rate",
                        lag_us / 1'000);
   }
   if (own_cpu_share > cpu_share_limit) {
-    return fmt::format("THE LOAD GENERATOR WAS THE BOTTLENECK: it used {:.0f} % of its CPU; rates and "
-                       "latencies are bounded by it (the server's CPU per acknowledgement is not)",
+    return fmt::format("THE LOAD GENERATOR WAS THE BOTTLENECK: it used {:.0f} % of its CPU; rates "
+                       "and latencies are bounded by it (the server's CPU per acknowledgement "
+                       "is not)",
                        own_cpu_share * 100);
   }
   return {};
@@ -105,7 +106,8 @@ std::string table(const Report& report) {
   if (!report.idle && report.window_s > 0) {
     put("measured for", fmt::format("{:.2f}", report.window_s), "s");
     put("acknowledged per s", fmt::format("{:.0f}", report.rate()), "");
-    out += "\n  microseconds                   p50         p90         p99       p99.9         max\n";
+    out += "\n  microseconds                   p50         p90         p99       p99.9"
+           "         max\n";
     row(out, report.rate_per_device > 0 ? "due to acknowledged" : "sent to acknowledged",
         report.response);
     if (report.rate_per_device > 0) {

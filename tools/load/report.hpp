@@ -1,5 +1,5 @@
-// What a load run found: counters while it runs, the final table and JSON. Plain values; the fleet's
-// thread writes them, and the same thread prints them.
+// What a load run found: counters while it runs, the final table and JSON. Plain values; the
+// fleet's thread writes them, and the same thread prints them.
 #pragma once
 
 #include <array>
@@ -39,7 +39,9 @@ struct Counts {
   std::uint64_t received_bytes = 0;
   std::array<std::uint64_t, static_cast<std::size_t>(Failure::count)> failures{};
 
-  std::uint64_t failed(Failure failure) const { return failures[static_cast<std::size_t>(failure)]; }
+  std::uint64_t failed(Failure failure) const {
+    return failures[static_cast<std::size_t>(failure)];
+  }
   std::uint64_t errors() const;  // sum of all kinds
 };
 
@@ -72,7 +74,9 @@ struct Report {
   std::int64_t server_cpu_ns = 0;  // in the window
   ServerUse server_end;
 
-  double rate() const { return window_s > 0 ? static_cast<double>(window.acknowledged) / window_s : 0; }
+  double rate() const {
+    return window_s > 0 ? static_cast<double>(window.acknowledged) / window_s : 0;
+  }
   double server_us_per_ack() const;
   // A sentence when this tool, not the server, set the figures; else empty.
   std::string bottleneck() const;

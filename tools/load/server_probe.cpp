@@ -11,8 +11,8 @@
 namespace ringgate::load {
 namespace {
 
-// The first number of /proc/PID/task/TID/schedstat: nanoseconds on a CPU. Finer than the clock ticks
-// of stat, which is what is left where the kernel has no schedstat.
+// The first number of /proc/PID/task/TID/schedstat: nanoseconds on a CPU. Finer than the clock
+// ticks of stat, which is what is left where the kernel has no schedstat.
 Result<std::int64_t> thread_cpu_ns(const std::string& task) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file{
       std::fopen((task + "/schedstat").c_str(), "re"), std::fclose};

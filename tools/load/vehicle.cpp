@@ -54,7 +54,9 @@ std::uint32_t Vehicle::random(std::uint32_t below) {  // xorshift64*
 }
 
 void Vehicle::reach_corner() {
-  if (turning_) heading_deg_ = static_cast<std::uint16_t>((heading_deg_ + (random(2) ? 90 : 270)) % 360);
+  if (turning_) {
+    heading_deg_ = static_cast<std::uint16_t>((heading_deg_ + (random(2) ? 90 : 270)) % 360);
+  }
   // Whoever has left the city turns back towards its centre.
   if (heading_deg_ == 0 && north_m_ > city_radius_m) heading_deg_ = 180;
   if (heading_deg_ == 180 && north_m_ < -city_radius_m) heading_deg_ = 0;
@@ -80,11 +82,13 @@ void Vehicle::step(double seconds) {
     return;
   }
   // Fast enough for the street, slow enough to take the next corner.
+  const double left_m = std::max(0.0, to_corner_m_);
   const double braking_ms =
-      std::sqrt(corner_speed_ms * corner_speed_ms + 2 * acceleration_ms2 * std::max(0.0, to_corner_m_));
+      std::sqrt(corner_speed_ms * corner_speed_ms + 2 * acceleration_ms2 * left_m);
   const double wanted_ms = turning_ ? std::min(limit_ms_, braking_ms) : limit_ms_;
   const double change_ms = acceleration_ms2 * seconds;
-  speed_ms_ = std::clamp(wanted_ms, std::max(0.0, speed_ms_ - 2 * change_ms), speed_ms_ + change_ms);
+  const double slowest_ms = std::max(0.0, speed_ms_ - 2 * change_ms);
+  speed_ms_ = std::clamp(wanted_ms, slowest_ms, speed_ms_ + change_ms);
   const double way_m = speed_ms_ * seconds;
   const double heading = heading_deg_ * std::numbers::pi / 180;
   north_m_ += way_m * std::cos(heading);
@@ -108,8 +112,8 @@ Position Vehicle::drive_to(MonoNs now) {
   const double north = north_m_ * std::cos(turn) - east_m_ * std::sin(turn);
   const double east = north_m_ * std::sin(turn) + east_m_ * std::cos(turn);
   const double latitude = city.latitude + north / metres_per_degree;
-  const double longitude =
-      city.longitude + east / (metres_per_degree * std::cos(city.latitude * std::numbers::pi / 180));
+  const double shrink = std::cos(city.latitude * std::numbers::pi / 180);  // of a degree east
+  const double longitude = city.longitude + east / (metres_per_degree * shrink);
   const bool moving = speed_ms_ > 0.5;
 
   Position position;

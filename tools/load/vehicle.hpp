@@ -1,6 +1,6 @@
-// Simulated vehicles for demonstrations: each drives a street grid around one of a few cities, obeys
-// a speed limit, slows down for corners, waits at lights and parks now and then with the ignition
-// off. Pure: the caller brings the time. One thread.
+// Simulated vehicles for demonstrations: each drives a street grid around one of a few cities,
+// obeys a speed limit, slows down for corners, waits at lights and parks now and then with the
+// ignition off. Pure: the caller brings the time. One thread.
 #pragma once
 
 #include <cstdint>
