@@ -42,6 +42,7 @@ struct Device {
   // Notes a frame by its fingerprint; true if it was among the last limits::recent_frames. A frame
   // that is heard again does not push others out.
   bool heard_before(std::uint32_t fingerprint) {
+    fingerprint += static_cast<std::uint32_t>(fingerprint == 0);  // 0 is an unused place
     std::uint32_t hits = 0;
     for (const std::uint32_t other : recent)
       hits |= static_cast<std::uint32_t>(other == fingerprint);
@@ -78,6 +79,7 @@ class DeviceTable {
 
  private:
   static constexpr std::uint32_t devices_per_chunk = 256;
+  std::uint32_t first_place(std::uint32_t tag) const;
   std::uint32_t probe(const DeviceKey& key, std::uint64_t hash_value) const;
   void grow();
 

@@ -104,6 +104,7 @@ void MailRoom::before_enter() {
 }
 
 bool MailRoom::has_work() const {
+  if (owes_wakes_) return true;  // posted after before_enter
   for (const auto& column : self_.columns) {
     if (!column->empty()) return true;
   }

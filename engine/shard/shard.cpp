@@ -73,6 +73,9 @@ bool Shard::turn(MonoNs longest_ns) {
   ++turns_;
   now_ns_ = sys_.mono_now();
   wall_us_ = sys_.wall_now();
+  // What the batch arms counts from now, not from before the sleep.
+  object_timers_.move_to(now_ns_);
+  link_timers_.move_to(now_ns_);
   handle_batch();
   fire_timers();
   step_phase();

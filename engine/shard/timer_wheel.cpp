@@ -34,6 +34,7 @@ void TimerWheel::place(TimerNode& node) {
   std::uint32_t level = 0;
   while (level + 1 < levels && (differs >> (8 * (level + 1))) != 0) ++level;
   const std::uint32_t slot = (node.deadline_tick >> (8 * level)) & (slots - 1);
+  ++placed_;
   link_before(wheel_[level][slot], node);
   used_[level][slot / 64] |= std::uint64_t{1} << (slot % 64);
 }
@@ -103,8 +104,10 @@ MonoNs TimerWheel::next_delay(MonoNs now, MonoNs longest) const {
     ticks = slot + static_cast<std::uint32_t>(__builtin_ctzll(rest)) - here;
     break;
   }
-  const MonoNs at = origin_ns_ + static_cast<MonoNs>(now_tick_ + ticks) * tick_ns;
-  const MonoNs delay = at - now;
+  // The wheel may be behind `now`; ticks wrap after two years, so only their difference counts.
+  const MonoNs behind = static_cast<MonoNs>(tick_at(now) - now_tick_) * tick_ns +
+                        (now - origin_ns_) % tick_ns;
+  const MonoNs delay = static_cast<MonoNs>(ticks) * tick_ns - behind;
   if (delay <= 0) return 0;
   return delay < longest ? delay : longest;
 }

@@ -24,10 +24,13 @@ class TimerWheel {
 
   explicit TimerWheel(MonoNs now);
 
-  // Fires not before `delay_ns` from the wheel's present tick and at most two ticks later. Re-arms
-  // an armed node.
+  // Fires not before `delay_ns` from the wheel's present (see move_to) and at most two ticks later.
+  // Re-arms an armed node.
   void arm(TimerNode& node, MonoNs delay_ns);
   void cancel(TimerNode& node);
+
+  // The wheel's present, before anything is armed relative to it; what is due waits for advance().
+  void move_to(MonoNs now) { collect(now); }
 
   // Moves to `now` and calls fire(TimerNode&) for at most `limit` due nodes, each disarmed first;
   // fire may arm or cancel any node. Returns the number fired; what is left fires on the next call.
@@ -48,6 +51,8 @@ class TimerWheel {
   // `longest`.
   MonoNs next_delay(MonoNs now, MonoNs longest) const;
   std::uint32_t armed_count() const { return armed_; }
+  // Nodes put into a slot so far: when armed, and at most three times on their way to the due list.
+  std::uint64_t placed_count() const { return placed_; }
 
  private:
   static constexpr std::uint32_t levels = 4;
@@ -67,6 +72,7 @@ class TimerWheel {
   MonoNs origin_ns_;
   std::uint32_t now_tick_ = 0;
   std::uint32_t armed_ = 0;
+  std::uint64_t placed_ = 0;
 };
 
 }  // namespace ringgate::shard
