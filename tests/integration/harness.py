@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 from pathlib import Path
 
@@ -22,7 +23,7 @@ SANITIZED = BUILD.name == "asan"
 # Only a hang reaches it.
 LIMIT_S = 60
 
-DEFAULTS = {"server.shards": "1", "jt808.listen": '["127.0.0.1:0"]'}
+DEFAULTS = {"server.shards": "1", "jt808.listen": "127.0.0.1:0"}
 
 
 class Gateway:
@@ -30,7 +31,7 @@ class Gateway:
 
     def __init__(self, data_dir, settings=None, arguments=(), wait=True, prefix=()):
         self.data_dir = Path(data_dir)
-        options = DEFAULTS | {"server.data_dir": f'"{data_dir}"'} | (settings or {})
+        options = DEFAULTS | {"server.data_dir": str(data_dir)} | (settings or {})
         command = [*prefix, str(GATEWAY), *arguments]
         for key, value in options.items():
             command += ["--set", f"{key}={value}"]
@@ -114,6 +115,18 @@ def frames(records, message_id=None):
     """The frames that devices sent, of one message id where it is given (like "0x0200")."""
     return [record for record in records if record["kind"] == "frame-up"
             and message_id in (None, record["message_id"])]
+
+
+def dump_until(data_dir, enough, message_id=None):
+    """Dumps a live log again and again until `enough` says so of its frames."""
+    patience = time.monotonic() + LIMIT_S
+    while True:
+        found = frames(dump(data_dir), message_id)
+        if enough(found):
+            return found
+        if time.monotonic() > patience:
+            raise AssertionError(f"still only {len(found)} frames in the live log")
+        time.sleep(0.05)
 
 
 def verify(data_dir):
