@@ -55,7 +55,8 @@ sockaddr_in6 as_ipv6(const sockaddr_storage& storage) {
 }  // namespace
 
 std::uint16_t ListenAddress::port() const {
-  return storage.ss_family == AF_INET ? ntohs(as_ipv4(storage).sin_port) : ntohs(as_ipv6(storage).sin6_port);
+  return storage.ss_family == AF_INET ? ntohs(as_ipv4(storage).sin_port)
+                                      : ntohs(as_ipv6(storage).sin6_port);
 }
 
 bool ListenAddress::loopback() const {
@@ -93,9 +94,10 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
   in6_addr ipv6{};
   if (bracketed && inet_pton(AF_INET6, name.c_str(), &ipv6) == 1) return from_ipv6(ipv6, port);
   if (!bracketed && inet_pton(AF_INET, name.c_str(), &ipv4) == 1) return from_ipv4(ipv4, port);
-  return refuse(text,
-                "the host must be an IP address of this machine, such as 127.0.0.1, 0.0.0.0 or [::1]; "
-                "\":PORT\" means all addresses");
+  return refuse(
+      text,
+      "the host must be an IP address of this machine, such as 127.0.0.1, 0.0.0.0 or [::1]; "
+      "\":PORT\" means all addresses");
 }
 
 ListenAddress all_ipv4(std::uint16_t port) { return from_ipv4(in_addr{INADDR_ANY}, port); }

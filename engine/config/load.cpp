@@ -37,13 +37,13 @@ std::string wrong_type(const KeySpec& key, const TomlEntry& entry) {
   return message;
 }
 
-// "RINGGATE_PORT", "RINGGATE_SERVICE_HOST", "RINGGATE_PORT_7808_TCP_ADDR": Kubernetes gives them to every
-// container beside a Service named ringgate. A setting's name always holds "__".
+// "RINGGATE_PORT", "RINGGATE_SERVICE_HOST", "RINGGATE_PORT_7808_TCP_ADDR": Kubernetes gives them to
+// every container beside a Service named ringgate. A setting's name always holds "__".
 bool from_kubernetes(std::string_view name) {
   if (name.find("__") != std::string_view::npos) return false;
   return name.ends_with("_PORT") || name.find("_SERVICE_HOST") != std::string_view::npos ||
-         name.find("_SERVICE_PORT") != std::string_view::npos || name.find("_TCP") != std::string_view::npos ||
-         name.find("_UDP") != std::string_view::npos;
+         name.find("_SERVICE_PORT") != std::string_view::npos ||
+         name.find("_TCP") != std::string_view::npos || name.find("_UDP") != std::string_view::npos;
 }
 
 // The key that an environment variable would name, right or misspelt.
@@ -90,9 +90,10 @@ class Loader {
       put_text(index, std::string_view(assignment).substr(equals + 1), where);
     } else if (!from_kubernetes(name)) {
       const std::string_view meant = index == Schema::none ? schema_.nearest_key(key) : key;
-      errors_.push_back({where, fmt::format("no setting has this name{}{}",
-                                            meant.empty() ? "" : "; did you mean " + environment_name(meant),
-                                            meant.empty() ? "" : "?")});
+      errors_.push_back(
+          {where, fmt::format("no setting has this name{}{}",
+                              meant.empty() ? "" : "; did you mean " + environment_name(meant),
+                              meant.empty() ? "" : "?")});
     }
   }
 
@@ -146,17 +147,19 @@ class Loader {
         toml(index, entry);
       } else if (entry.kind != TomlEntry::Kind::table) {
         if (schema_.has_section(entry.path)) {
-          errors_.push_back({key_place(entry), fmt::format("\"{}\" is a section, not a setting; write [{}] and "
-                                                           "its settings below",
-                                                           entry.path, entry.path)});
+          errors_.push_back(
+              {key_place(entry), fmt::format("\"{}\" is a section, not a setting; write [{}] and "
+                                             "its settings below",
+                                             entry.path, entry.path)});
         } else {
           unknown_key(entry.path, key_place(entry));
         }
       } else if (schema_.has_section(entry.path)) {
         table(entry);
       } else {
-        errors_.push_back({key_place(entry), fmt::format("unknown section {}{}", toml_quoted(entry.path),
-                                                         suggestion(schema_.nearest_section(entry.path)))});
+        errors_.push_back(
+            {key_place(entry), fmt::format("unknown section {}{}", toml_quoted(entry.path),
+                                           suggestion(schema_.nearest_section(entry.path)))});
       }
     }
   }
@@ -193,8 +196,8 @@ class Loader {
       case KeyType::duration:
         if (entry.kind == Kind::text) return parse_value(key, entry.text);
         if (entry.kind == Kind::integer && !key.secret) {
-          return Error{0, fmt::format("{} needs a unit: write \"{}s\" or \"{}ms\", not {}", key.name,
-                                      entry.integer, entry.integer, entry.integer)};
+          return Error{0, fmt::format("{} needs a unit: write \"{}s\" or \"{}ms\", not {}",
+                                      key.name, entry.integer, entry.integer, entry.integer)};
         }
         break;
       case KeyType::text:
@@ -229,7 +232,8 @@ class Loader {
 
 }  // namespace
 
-Result<Settings, ConfigErrors> load_settings(const Schema& schema, std::span<const std::string> files,
+Result<Settings, ConfigErrors> load_settings(const Schema& schema,
+                                             std::span<const std::string> files,
                                              std::span<const std::string> environment,
                                              std::span<const std::string> sets) {
   Loader loader(schema);

@@ -13,12 +13,14 @@ namespace ringgate::config {
 namespace {
 
 [[noreturn]] void wrong_table(std::string_view key, std::string_view why) {
-  check_failed(fmt::format("configuration table, key \"{}\": {}", key, why).c_str(), __FILE__, __LINE__);
+  check_failed(fmt::format("configuration table, key \"{}\": {}", key, why).c_str(), __FILE__,
+               __LINE__);
 }
 
 bool well_formed(std::string_view name) {
   if (section_of(name).empty() || leaf_of(name).empty()) return false;
-  if (name.find("__") != std::string_view::npos || name.find("..") != std::string_view::npos) return false;
+  if (name.find("__") != std::string_view::npos || name.find("..") != std::string_view::npos)
+    return false;
   return std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
   });
@@ -62,7 +64,8 @@ std::string figure(const KeySpec& key, std::int64_t value) {
 
 // What the range of a key applies to.
 std::int64_t measure(const Data& value) {
-  if (const auto* text = std::get_if<std::string>(&value)) return static_cast<std::int64_t>(text->size());
+  if (const auto* text = std::get_if<std::string>(&value))
+    return static_cast<std::int64_t>(text->size());
   if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
     return static_cast<std::int64_t>(list->size());
   }
@@ -107,7 +110,8 @@ Result<Data> parse_number(const KeySpec& key, std::string_view text) {
   if (key.type == KeyType::integer) {
     std::int64_t number = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size()) return wrong_value(key, text, "");
+    if (parsed.ec != std::errc{} || parsed.ptr != text.data() + text.size())
+      return wrong_value(key, text, "");
     return Data(number);
   }
   const auto parsed = key.type == KeyType::size ? parse_size(text) : parse_duration(text);
@@ -167,9 +171,11 @@ std::string_view expectation(KeyType type) {
 
 void Schema::add(std::span<const KeySpec> table) {
   for (const KeySpec& key : table) {
-    if (!well_formed(key.name)) wrong_table(key.name, "the name must be section.key in a-z, 0-9 and _");
+    if (!well_formed(key.name))
+      wrong_table(key.name, "the name must be section.key in a-z, 0-9 and _");
     if (key.doc.empty()) wrong_table(key.name, "has no doc");
-    if ((key.type == KeyType::choice) == key.choices.empty()) wrong_table(key.name, "choices and type disagree");
+    if ((key.type == KeyType::choice) == key.choices.empty())
+      wrong_table(key.name, "choices and type disagree");
     if (!index_.emplace(key.name, keys_.size()).second) wrong_table(key.name, "is there twice");
     auto value = parse_value(key, key.default_text);
     if (!value) wrong_table(key.name, "default: " + value.error().message);
@@ -185,7 +191,8 @@ std::vector<std::size_t> Schema::by_section() const {
   std::vector<std::string_view> sections;
   for (const KeySpec* key : keys_) {
     const auto section = section_of(key->name);
-    if (std::find(sections.begin(), sections.end(), section) == sections.end()) sections.push_back(section);
+    if (std::find(sections.begin(), sections.end(), section) == sections.end())
+      sections.push_back(section);
   }
   std::vector<std::size_t> order;
   for (const std::string_view section : sections) {
@@ -262,7 +269,8 @@ Result<Data> parse_value(const KeySpec& key, std::string_view text) {
 
 Result<void> check_value(const KeySpec& key, const Data& value) {
   if (const auto* text = std::get_if<std::string>(&value)) {
-    const auto checked = key.type == KeyType::choice ? check_choice(key, *text) : check_text(key, *text);
+    const auto checked =
+        key.type == KeyType::choice ? check_choice(key, *text) : check_text(key, *text);
     if (!checked || key.type == KeyType::choice) return checked;
   }
   if (const auto* list = std::get_if<std::vector<std::string>>(&value)) {
@@ -278,14 +286,15 @@ Result<void> check_value(const KeySpec& key, const Data& value) {
   std::string range = range_text(key);
   if (range.empty()) range = "at least 0";
   if (key.secret && !counted) return Error{0, fmt::format("{} must be {}", key.name, range)};
-  return Error{0, fmt::format("{} {} {}; it must {} {}", key.name, counted ? "has" : "is", figure(key, size),
-                              counted ? "have" : "be", range)};
+  return Error{0, fmt::format("{} {} {}; it must {} {}", key.name, counted ? "has" : "is",
+                              figure(key, size), counted ? "have" : "be", range)};
 }
 
 std::string range_text(const KeySpec& key) {
   if (key.type == KeyType::boolean || key.type == KeyType::choice) return {};
   const bool open_above = key.max == std::numeric_limits<std::int64_t>::max();
-  if (open_above) return key.min == 0 ? std::string{} : fmt::format("at least {}", figure(key, key.min));
+  if (open_above)
+    return key.min == 0 ? std::string{} : fmt::format("at least {}", figure(key, key.min));
   if (key.type == KeyType::size || key.type == KeyType::duration) {
     return fmt::format("between {} and {}", figure(key, key.min), figure(key, key.max));
   }

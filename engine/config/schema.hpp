@@ -8,11 +8,11 @@
 //       {.name = "jt808.admission", .type = KeyType::choice, .default_text = "open",
 //        .doc = "Who may register.", .apply = Apply::live, .choices = admissions}};
 //
-// and main collects them: schema.add(jt808_keys). Everything else (files, environment, --set, errors,
-// the printed configuration, the sample) comes from these tables.
+// and main collects them: schema.add(jt808_keys). Everything else (files, environment, --set,
+// errors, the printed configuration, the sample) comes from these tables.
 //
-// Threads: filled by one thread at start, then constant and readable by any. Mistakes in a table (a key
-// twice, a default that does not parse) end the process with a sentence that names the key.
+// Threads: filled by one thread at start, then constant and readable by any. Mistakes in a table (a
+// key twice, a default that does not parse) end the process with a sentence that names the key.
 #pragma once
 
 #include <cstddef>
@@ -51,8 +51,8 @@ struct KeySpec {
   std::string_view default_text = {};  // as the environment would say it: "5m", "a,b", ""
   std::string_view doc;                // one sentence
   Apply apply = Apply::restart;
-  // integer: the value; size: bytes; duration: nanoseconds; text: its length in bytes; text_list: its
-  // number of entries. Both ends belong to the range.
+  // integer: the value; size: bytes; duration: nanoseconds; text: its length in bytes; text_list:
+  // its number of entries. Both ends belong to the range.
   std::int64_t min = 0;
   std::int64_t max = std::numeric_limits<std::int64_t>::max();
   std::string_view unit = {};  // of an integer, for people: "links"

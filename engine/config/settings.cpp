@@ -81,7 +81,8 @@ Settings::Settings(const Schema& schema) : schema_(&schema) {
 std::size_t Settings::index_of(std::string_view key) const {
   const std::size_t index = schema_->find(key);
   if (index == Schema::none) {
-    check_failed(fmt::format("no configuration table holds the key \"{}\"", key).c_str(), __FILE__, __LINE__);
+    check_failed(fmt::format("no configuration table holds the key \"{}\"", key).c_str(), __FILE__,
+                 __LINE__);
   }
   return index;
 }
@@ -89,8 +90,8 @@ std::size_t Settings::index_of(std::string_view key) const {
 const Settings::Value& Settings::value(std::string_view key, KeyType type) const {
   const std::size_t index = index_of(key);
   if (schema_->key(index).type != type) {
-    check_failed(fmt::format("configuration key \"{}\" is no {}", key, type_name(type)).c_str(), __FILE__,
-                 __LINE__);
+    check_failed(fmt::format("configuration key \"{}\" is no {}", key, type_name(type)).c_str(),
+                 __FILE__, __LINE__);
   }
   return values_[index];
 }
@@ -128,7 +129,9 @@ const std::string& Settings::source(std::string_view key) const {
   return source.empty() ? default_source : source;
 }
 
-bool Settings::is_default(std::string_view key) const { return values_[index_of(key)].source.empty(); }
+bool Settings::is_default(std::string_view key) const {
+  return values_[index_of(key)].source.empty();
+}
 
 void Settings::put(std::size_t index, Data data, std::string source) {
   RG_CHECK(index < values_.size());
@@ -140,22 +143,29 @@ void Settings::put(std::size_t index, Data data, std::string source) {
 std::string print_config(const Settings& settings) {
   const Schema& schema = settings.schema();
   std::string out = "# Every setting in effect. Behind each value stands where it comes from.\n";
-  const auto shown = [&](std::size_t i) { return !schema.key(i).hidden || !settings.source(i).empty(); };
+  const auto shown = [&](std::size_t i) {
+    return !schema.key(i).hidden || !settings.source(i).empty();
+  };
   each_section(out, schema, shown, [&](std::size_t i) {
     const KeySpec& key = schema.key(i);
     const Data& value = settings.data(i);
     const std::string text = redact(key, value) ? toml_quoted(redacted) : toml_value(key, value);
-    out += fmt::format("{} = {}  # {}\n", leaf_of(key.name), text, one_line(settings.source(key.name)));
+    out += fmt::format("{} = {}  # {}\n", leaf_of(key.name), text,
+                       one_line(settings.source(key.name)));
   });
   return out;
 }
 
 std::string sample_config(const Schema& schema) {
   std::string out =
-      "# Every setting of ringgate with its default. Remove the # in front of a setting to change it.\n"
-      "# Each can also be given as environment variable (server.shards is RINGGATE_SERVER__SHARDS; lists\n"
-      "# with commas) or on the command line (--set server.shards=2); the later of file, environment and\n"
-      "# command line wins. Sizes take B, KiB, MiB, GiB, TiB, kB, MB, GB, TB; durations ns, us, ms, s, m,\n"
+      "# Every setting of ringgate with its default. Remove the # in front of a setting to change "
+      "it.\n"
+      "# Each can also be given as environment variable (server.shards is RINGGATE_SERVER__SHARDS; "
+      "lists\n"
+      "# with commas) or on the command line (--set server.shards=2); the later of file, "
+      "environment and\n"
+      "# command line wins. Sizes take B, KiB, MiB, GiB, TiB, kB, MB, GB, TB; durations ns, us, "
+      "ms, s, m,\n"
       "# h, d, also together (1h30m).\n";
   const auto shown = [&](std::size_t i) { return !schema.key(i).hidden; };
   bool first = true;
@@ -165,8 +175,8 @@ std::string sample_config(const Schema& schema) {
     first = section != section_of(key.name);
     section = section_of(key.name);
     if (!first) out += '\n';
-    out += fmt::format("# {}\n# {}.\n#{} = {}\n", key.doc, facts(key, schema.default_of(i)), leaf_of(key.name),
-                       toml_value(key, schema.default_of(i)));
+    out += fmt::format("# {}\n# {}.\n#{} = {}\n", key.doc, facts(key, schema.default_of(i)),
+                       leaf_of(key.name), toml_value(key, schema.default_of(i)));
   });
   return out;
 }

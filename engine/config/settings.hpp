@@ -6,12 +6,12 @@
 //   if (!loaded) for (const ConfigError& e : loaded.error()) print(e.text());
 //   const auto idle_ns = loaded->duration_ns("jt808.idle_timeout");
 //
-// Layers, later ones win: defaults, files in order, environment, --set in order. Every error of every
-// layer is reported at once.
+// Layers, later ones win: defaults, files in order, environment, --set in order. Every error of
+// every layer is reported at once.
 //
-// Threads: plain values; readable by any thread once built. Getters look names up in a hash table: take
-// what the message path needs at start. An unknown key or a wrong type in a getter is a mistake in the
-// program and ends the process.
+// Threads: plain values; readable by any thread once built. Getters look names up in a hash table:
+// take what the message path needs at start. An unknown key or a wrong type in a getter is a
+// mistake in the program and ends the process.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +26,7 @@
 namespace ringgate::config {
 
 struct ConfigError {
-  std::string where;    // "/etc/x.toml:12:5", "environment RINGGATE_...", "--set jt808.idle_timeout"
+  std::string where;  // "/etc/x.toml:12:5", "environment RINGGATE_...", "--set jt808.idle_timeout"
   std::string message;  // names the key and the cure
   std::string text() const { return where + ": " + message; }
 };
@@ -47,7 +47,8 @@ class Settings {
   // Which of KeySpec::choices, so that an enum in the same order can be cast from it.
   std::size_t choice_index(std::string_view key) const;
 
-  // "default", "/etc/x.toml:12:5", "environment RINGGATE_JT808__IDLE_TIMEOUT", "--set jt808.idle_timeout".
+  // "default", "/etc/x.toml:12:5", "environment RINGGATE_JT808__IDLE_TIMEOUT", "--set
+  // jt808.idle_timeout".
   const std::string& source(std::string_view key) const;
   bool is_default(std::string_view key) const;  // nobody set it
 
@@ -68,21 +69,22 @@ class Settings {
   std::vector<Value> values_;
 };
 
-// The whole way of a server or tool. `environment` holds "NAME=value" strings; only names that start
-// with RINGGATE_ are looked at. Nothing is taken over when there is any error.
-Result<Settings, ConfigErrors> load_settings(const Schema& schema, std::span<const std::string> files,
+// The whole way of a server or tool. `environment` holds "NAME=value" strings; only names that
+// start with RINGGATE_ are looked at. Nothing is taken over when there is any error.
+Result<Settings, ConfigErrors> load_settings(const Schema& schema,
+                                             std::span<const std::string> files,
                                              std::span<const std::string> environment,
                                              std::span<const std::string> sets);
 
 // `environ` of the process as load_settings wants it.
 std::vector<std::string> process_environment();
 
-// Every value in effect with its source, as TOML that parses. Secrets read "<redacted>" unless empty;
-// hidden keys appear when they are set.
+// Every value in effect with its source, as TOML that parses. Secrets read "<redacted>" unless
+// empty; hidden keys appear when they are set.
 std::string print_config(const Settings& settings);
 
-// Every key that is not hidden, with what it means, its type, range, default and reload class. Every
-// setting is commented out; uncommented, it is the default.
+// Every key that is not hidden, with what it means, its type, range, default and reload class.
+// Every setting is commented out; uncommented, it is the default.
 std::string sample_config(const Schema& schema);
 
 // A key whose value differs. Both texts are fit to print: secrets read "<redacted>".

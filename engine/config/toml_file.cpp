@@ -33,7 +33,8 @@ TomlEntry convert(const toml::node& node, std::string path);
 
 void convert_table(TomlEntry& entry, const toml::table& table) {
   for (const auto& [key, child] : table) {
-    std::string path = entry.path.empty() ? std::string(key.str()) : entry.path + "." + std::string(key.str());
+    std::string path =
+        entry.path.empty() ? std::string(key.str()) : entry.path + "." + std::string(key.str());
     TomlEntry converted = convert(child, std::move(path));
     converted.line = key.source().begin.line;
     converted.column = key.source().begin.column;
@@ -104,7 +105,9 @@ Result<TomlEntry, ConfigError> parse_toml(std::string_view text, const std::stri
 }
 
 Result<std::string, ConfigError> read_config_file(const std::string& path) {
-  const auto failed = [&](int code) { return ConfigError{path, errno_error(code, "cannot read it").message}; };
+  const auto failed = [&](int code) {
+    return ConfigError{path, errno_error(code, "cannot read it").message};
+  };
   const std::unique_ptr<std::FILE, CloseFile> file(std::fopen(path.c_str(), "rbe"));
   if (!file) return failed(errno);
   std::string text(config_file_size_max + 1, '\0');

@@ -14,17 +14,22 @@ struct Unit {
 
 constexpr std::int64_t kilo = 1000;
 constexpr std::int64_t kibi = 1024;
-constexpr Unit size_units[] = {
-    {"TiB", kibi * kibi * kibi * kibi}, {"GiB", kibi * kibi * kibi}, {"MiB", kibi * kibi}, {"KiB", kibi},
-    {"TB", kilo * kilo * kilo * kilo},  {"GB", kilo * kilo * kilo},  {"MB", kilo * kilo},  {"kB", kilo},
-    {"B", 1}};
+constexpr Unit size_units[] = {{"TiB", kibi* kibi* kibi* kibi},
+                               {"GiB", kibi* kibi* kibi},
+                               {"MiB", kibi* kibi},
+                               {"KiB", kibi},
+                               {"TB", kilo* kilo* kilo* kilo},
+                               {"GB", kilo* kilo* kilo},
+                               {"MB", kilo* kilo},
+                               {"kB", kilo},
+                               {"B", 1}};
 constexpr std::size_t binary_units = 4;
 
 constexpr std::int64_t second = 1'000'000'000;
 // Largest first: parse_duration wants them in this order.
-constexpr Unit duration_units[] = {{"d", 86'400 * second}, {"h", 3'600 * second}, {"m", 60 * second},
-                                   {"s", second},          {"ms", 1'000'000},     {"us", 1'000},
-                                   {"ns", 1}};
+constexpr Unit duration_units[] = {
+    {"d", 86'400 * second}, {"h", 3'600 * second}, {"m", 60 * second}, {"s", second},
+    {"ms", 1'000'000},      {"us", 1'000},         {"ns", 1}};
 
 std::size_t digits_at(std::string_view text) {
   std::size_t count = 0;
@@ -65,7 +70,9 @@ Result<std::int64_t> parse_duration(std::string_view text) {
   if (text.empty()) return Error{0, "it starts with no digit"};
   while (!text.empty()) {
     const std::size_t digits = digits_at(text);
-    if (digits == 0) return Error{0, sum == 0 && next_unit == 0 ? "it starts with no digit" : "a digit is missing"};
+    if (digits == 0)
+      return Error{0,
+                   sum == 0 && next_unit == 0 ? "it starts with no digit" : "a digit is missing"};
     std::size_t end = digits;
     while (end < text.size() && (text[end] < '0' || text[end] > '9')) ++end;
     const std::string_view unit = text.substr(digits, end - digits);
@@ -86,7 +93,8 @@ Result<std::int64_t> parse_duration(std::string_view text) {
 std::string format_size(std::int64_t bytes) {
   if (bytes != 0) {
     for (std::size_t i = 0; i < binary_units; ++i) {
-      if (bytes % size_units[i].factor == 0) return with_unit(bytes / size_units[i].factor, size_units[i].name);
+      if (bytes % size_units[i].factor == 0)
+        return with_unit(bytes / size_units[i].factor, size_units[i].name);
     }
   }
   return with_unit(bytes, "B");

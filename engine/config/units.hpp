@@ -14,8 +14,8 @@ namespace ringgate::config {
 // wrong with the text, without repeating it.
 Result<std::int64_t> parse_size(std::string_view text);
 
-// "30s", "500ms", "1h30m" to nanoseconds. Whole numbers with units ns, us, ms, s, m, h, d, the larger
-// unit first.
+// "30s", "500ms", "1h30m" to nanoseconds. Whole numbers with units ns, us, ms, s, m, h, d, the
+// larger unit first.
 Result<std::int64_t> parse_duration(std::string_view text);
 
 // The shortest exact text that parses back to the same figure: 67108864 -> "64MiB", 0 -> "0B".

@@ -1,4 +1,4 @@
-"""Mistakes in settings are told with the place and the cure, and the sources of values are shown."""
+"""Mistakes in settings are told with the place and the cure; each value knows its source."""
 
 import os
 import unittest

@@ -15,8 +15,8 @@ class FullDisk(harness.GatewayTest):
         super().setUp()
         self.mount = self.folder / "disk"
         self.mount.mkdir()
-        code, _, err = harness.run("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m", "ringgate-test",
-                                   self.mount)
+        code, _, err = harness.run("mount", "-t", "tmpfs", "-o", f"size={SIZE_MIB}m",
+                                   "ringgate-test", self.mount)
         if code:
             self.skipTest(f"no tmpfs may be mounted here: {err.strip()}")
         self.addCleanup(harness.run, "umount", "-l", self.mount)

@@ -18,10 +18,17 @@ CODE_BANS = [
     (re.compile(r"\bthrow\b(?!\(\))"), "the message path has no exceptions", MESSAGE_PATH),
     (re.compile(r"\bstd::(format|print|println|expected)\b|<(format|print|expected)>"),
      "not there with g++ 12 and clang", r".*"),
-    (re.compile(r"\busing namespace std\b"), "names of the library stay in std", r".*"),
+    (re.compile(r"\busing namespace std\s*;"), "names of the library stay in std", r".*"),
     (re.compile(r"\bstd::this_thread::sleep|\busleep\(|\bnanosleep\("),
      "no test and no shard waits on wall time", r"(engine|storage|protocols|tests/(unit|sim))/"),
 ]
+# Where a ban does not hold, and why.
+ALLOWED = {
+    ("storage/log/supply.hpp", "std::mutex"): "makes segments on a thread of its own",
+    ("storage/log/supply.cpp", "std::mutex"): "makes segments on a thread of its own",
+    ("storage/log/data_dir.cpp", "nanosleep("): "the lock is retried before any shard runs",
+    ("storage/log/writer.cpp", "nanosleep("): "the first segment is awaited before the shard runs",
+}
 TOP = {"meson.build", "meson_options.txt", "README.md", "LICENSE"}
 ROOMS_AT_THE_TOP = {"engine", "storage", "protocols", "tools", "tests", "perf"}
 
@@ -91,6 +98,8 @@ def code_problems(path, text):
         if not re.match(where, path):
             continue
         for match in pattern.finditer(code):
+            if (path, match[0].strip()) in ALLOWED:
+                continue
             yield f"{path}:{code.count(chr(10), 0, match.start()) + 1}: '{match[0].strip()}': {why}"
     if path.endswith(".hpp") and "#pragma once" not in text:
         yield f"{path}: no #pragma once"

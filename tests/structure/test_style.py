@@ -78,15 +78,17 @@ class Style(unittest.TestCase):
     def test_long_functions_are_found_and_nothing_else(self):
         body = "  x();\n" * 79
         top = "// A thing.\n#include <vector>\n"
-        self.assert_one("engine/net/a.cpp", f"{top}namespace a {{\nint f(int b) {{\n{body}}}\n}}\n",
-                        "81 lines")
         self.assert_one("engine/net/a.cpp",
-                        f"{top}class A {{\n public:\n  A() : b_{{1}} {{\n{body}}}\n}};\n", "81 lines")
+                        f"{top}namespace a {{\nint f(int b) {{\n{body}}}\n}}\n", "81 lines")
+        self.assert_one("engine/net/a.cpp",
+                        f"{top}class A {{\n public:\n  A() : b_{{1}} {{\n{body}}}\n}};\n",
+                        "81 lines")
         fits = "  x();\n" * 78
         for text in [f"namespace a {{\nint f() {{\n{fits}}}\n}}\n",
                      "struct A {\n" + "  int f() { return 1; }\n" * 200 + "};\n",
                      "const int table[] = {\n" + "  f(1),\n" * 200 + "};\n",
-                     "template <class T = decltype(f())>\nstruct B {\n" + "  int a;\n" * 99 + "};\n"]:
+                     "template <class T = decltype(f())>\nstruct B {\n" + "  int a;\n" * 99
+                     + "};\n"]:
             with self.subTest(text=text[:30]):
                 self.assertEqual(style.problems("engine/net/a.cpp", top + text), [])
 

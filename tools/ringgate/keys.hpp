@@ -1,6 +1,7 @@
 // Sections `server`, `memory` and `engine` of the configuration.
 #pragma once
 
+#include "engine/base/clock.hpp"
 #include "engine/base/limits.hpp"
 #include "engine/config/schema.hpp"
 #include "engine/config/settings.hpp"

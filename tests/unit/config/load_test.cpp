@@ -11,8 +11,8 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-Result<Settings, ConfigErrors> load(const Schema& schema, const Texts& files, const Texts& environment = {},
-                                    const Texts& sets = {}) {
+Result<Settings, ConfigErrors> load(const Schema& schema, const Texts& files,
+                                    const Texts& environment = {}, const Texts& sets = {}) {
   return load_settings(schema, files, environment, sets);
 }
 
@@ -60,13 +60,15 @@ TEST_CASE("defaults") {
 TEST_CASE("layers: file, second file, environment, --set; the later wins and names itself") {
   const Schema schema = make_schema();
   const TempFile first(
-      "[server]\nshards = 1\nverbose = true\n[jt808]\nidle_timeout = \"30s\"\nlisten = [\"[::1]:1\", \":2\"]\n"
+      "[server]\nshards = 1\nverbose = true\n[jt808]\nidle_timeout = \"30s\"\nlisten = "
+      "[\"[::1]:1\", \":2\"]\n"
       "admission = \"known\"\n[log]\nsegment_size = 2097152\nsink.batch = \"1kB\"\n");
   const TempFile second("server.shards = 2\n");
-  const auto loaded = load(schema, {first.path(), second.path()},
-                           {"PATH=/bin", "RINGGATE_JT808__IDLE_TIMEOUT=1m", "RINGGATE_SERVER__SHARDS=3",
-                            "RINGGATE_JT808__LISTEN=127.0.0.1:1, [::1]:2"},
-                           {"server.shards=4", "server.shards=5", "jt808.note=a=b, c"});
+  const auto loaded =
+      load(schema, {first.path(), second.path()},
+           {"PATH=/bin", "RINGGATE_JT808__IDLE_TIMEOUT=1m", "RINGGATE_SERVER__SHARDS=3",
+            "RINGGATE_JT808__LISTEN=127.0.0.1:1, [::1]:2"},
+           {"server.shards=4", "server.shards=5", "jt808.note=a=b, c"});
   REQUIRE(loaded.ok());
   CHECK(loaded->integer("server.shards") == 5);
   CHECK(loaded->source("server.shards") == "--set server.shards");
@@ -89,10 +91,13 @@ TEST_CASE("unknown keys and sections name the nearest one") {
         Texts{"F:1:2: unknown section \"jt880\"; did you mean \"jt808\"?"});
   CHECK(file_errors("[server]\nlisten = []\n") ==
         Texts{"F:2:1: unknown key \"server.listen\"; did you mean \"jt808.listen\"?"});
-  CHECK(file_errors("shards = 2\n") == Texts{"F:1:1: unknown key \"shards\"; did you mean \"server.shards\"?"});
+  CHECK(file_errors("shards = 2\n") ==
+        Texts{"F:1:1: unknown key \"shards\"; did you mean \"server.shards\"?"});
   CHECK(file_errors("[server]\ncolour = 1\n") == Texts{"F:2:1: unknown key \"server.colour\""});
-  CHECK(file_errors("server = 1\n") ==
-        Texts{"F:1:1: \"server\" is a section, not a setting; write [server] and its settings below"});
+  CHECK(
+      file_errors("server = 1\n") ==
+      Texts{
+          "F:1:1: \"server\" is a section, not a setting; write [server] and its settings below"});
 }
 
 TEST_CASE("wrong types say what would be right") {
@@ -105,10 +110,12 @@ TEST_CASE("wrong types say what would be right") {
   CHECK(file_errors("[jt808]\nidle_timeout = 30\n") ==
         Texts{"F:2:16: jt808.idle_timeout needs a unit: write \"30s\" or \"30ms\", not 30"});
   CHECK(file_errors("[jt808]\nidle_timeout = \"30 fortnights\"\n") ==
-        Texts{"F:2:16: jt808.idle_timeout must be a duration such as \"30s\" or \"5m\", not \"30 fortnights\": "
+        Texts{"F:2:16: jt808.idle_timeout must be a duration such as \"30s\" or \"5m\", not \"30 "
+              "fortnights\": "
               "the unit must be ns, us, ms, s, m, h or d, larger ones first"});
-  CHECK(file_errors("[jt808.idle_timeout]\n") ==
-        Texts{"F:1:1: jt808.idle_timeout must be a duration such as \"30s\" or \"5m\", not a table"});
+  CHECK(
+      file_errors("[jt808.idle_timeout]\n") ==
+      Texts{"F:1:1: jt808.idle_timeout must be a duration such as \"30s\" or \"5m\", not a table"});
   CHECK(file_errors("[jt808]\nlisten = \"127.0.0.1:1\"\n") ==
         Texts{"F:2:10: jt808.listen must be a list of texts such as [\"a\", \"b\"], not the text "
               "\"127.0.0.1:1\""});
@@ -117,7 +124,8 @@ TEST_CASE("wrong types say what would be right") {
   CHECK(file_errors("[jt808]\nnote = 2026-11-20\n") ==
         Texts{"F:2:8: jt808.note must be text in quotes, not a date or time"});
   CHECK(file_errors("[log]\nsegment_size = \"64M\"\n") ==
-        Texts{"F:2:16: log.segment_size must be a size such as \"64MiB\", not \"64M\": the unit must be B, KiB, "
+        Texts{"F:2:16: log.segment_size must be a size such as \"64MiB\", not \"64M\": the unit "
+              "must be B, KiB, "
               "MiB, GiB, TiB, kB, MB, GB or TB"});
 }
 
@@ -130,19 +138,23 @@ TEST_CASE("values out of range say the range and its unit") {
         Texts{"F:2:10: server.shards is 5000 shards; it must be between 0 and 1024 shards"});
   CHECK(file_errors("[jt808]\nlisten = []\n") ==
         Texts{"F:2:10: jt808.listen has 0 entries; it must have between 1 and 4 entries"});
-  CHECK(file_errors("[log]\nsink.batch = 0\n") == Texts{"F:2:14: log.sink.batch is 0B; it must be at least 1B"});
+  CHECK(file_errors("[log]\nsink.batch = 0\n") ==
+        Texts{"F:2:14: log.sink.batch is 0B; it must be at least 1B"});
   CHECK(file_errors("[jt808]\nadmission = \"opne\"\n") ==
-        Texts{"F:2:13: jt808.admission must be \"open\", \"known\" or \"closed\", not \"opne\"; did you mean "
+        Texts{"F:2:13: jt808.admission must be \"open\", \"known\" or \"closed\", not \"opne\"; "
+              "did you mean "
               "\"open\"?"});
   CHECK(file_errors("[jt808]\nlisten = [\"127.0.0.1:1\", \"localhost:2\"]\n") ==
-        Texts{"F:2:10: jt808.listen: \"localhost:2\" is no listen address: the host must be an IP address of "
+        Texts{"F:2:10: jt808.listen: \"localhost:2\" is no listen address: the host must be an IP "
+              "address of "
               "this machine, such as 127.0.0.1, 0.0.0.0 or [::1]; \":PORT\" means all addresses"});
 }
 
 TEST_CASE("every error is reported, in the order of the file, then of the layers") {
   const Schema schema = make_schema();
   const TempFile file("[server]\nzeta = 1\nshards = -1\nalpha = 1\n[jt808]\nidle_timeout = 5\n");
-  const auto loaded = load(schema, {file.path(), "/nonexistent/x.toml"}, {"RINGGATE_SERVER__SHARDS=many"}, {"nonsense"});
+  const auto loaded = load(schema, {file.path(), "/nonexistent/x.toml"},
+                           {"RINGGATE_SERVER__SHARDS=many"}, {"nonsense"});
   REQUIRE_FALSE(loaded.ok());
   const ConfigErrors& errors = loaded.error();
   REQUIRE(errors.size() == 7);
@@ -172,11 +184,13 @@ TEST_CASE("environment and --set") {
         Texts{"--set jt808.idle_timout: unknown key \"jt808.idle_timout\"; did you mean "
               "\"jt808.idle_timeout\"?"});
   CHECK(layer_errors({}, {"jt808.idle_timeout=30"}) ==
-        Texts{"--set jt808.idle_timeout: jt808.idle_timeout must be a duration such as \"30s\" or \"5m\", not "
+        Texts{"--set jt808.idle_timeout: jt808.idle_timeout must be a duration such as \"30s\" or "
+              "\"5m\", not "
               "\"30\": the unit must be ns, us, ms, s, m, h or d, larger ones first"});
   CHECK(layer_errors({}, {"server.verbose=1"}) ==
         Texts{"--set server.verbose: server.verbose must be true or false, not \"1\""});
-  CHECK(layer_errors({}, {"jt808.note=\xff"}) == Texts{"--set jt808.note: jt808.note is not valid UTF-8"});
+  CHECK(layer_errors({}, {"jt808.note=\xff"}) ==
+        Texts{"--set jt808.note: jt808.note is not valid UTF-8"});
   // What Kubernetes sets beside a Service named ringgate is not ours.
   CHECK(layer_errors({"RINGGATE_PORT=tcp://10.0.0.1:7808", "RINGGATE_SERVICE_HOST=10.0.0.1",
                       "RINGGATE_SERVICE_PORT_JT808=7808", "RINGGATE_PORT_7808_TCP_ADDR=10.0.0.1",
@@ -210,11 +224,17 @@ TEST_CASE("syntax errors and files that are no text carry their place") {
 }
 
 TEST_CASE("errors repeat no secret") {
-  const auto errors = layer_errors({"RINGGATE_SERVER__SECRET=hunter2hunter2hunter2", "RINGGATE_SERVER__PIN=hunter2"}, {});
-  CHECK(errors == Texts{"environment RINGGATE_SERVER__SECRET: server.secret has 21 bytes; it must have between 0 "
-                        "and 16 bytes",
-                        "environment RINGGATE_SERVER__PIN: server.pin must be a whole number"});
+  const auto errors = layer_errors(
+      {"RINGGATE_SERVER__SECRET=hunter2hunter2hunter2", "RINGGATE_SERVER__PIN=hunter2"}, {});
+  CHECK(
+      errors ==
+      Texts{
+          "environment RINGGATE_SERVER__SECRET: server.secret has 21 bytes; it must have between 0 "
+          "and 16 bytes",
+          "environment RINGGATE_SERVER__PIN: server.pin must be a whole number"});
   CHECK(file_errors("[server]\nsecret = 77001\npin = \"77001\"\n") ==
-        Texts{"F:2:10: server.secret must be text in quotes", "F:3:7: server.pin must be a whole number"});
-  CHECK(file_errors("[server]\npin = 77001\n") == Texts{"F:2:7: server.pin must be between 1000 and 9999"});
+        Texts{"F:2:10: server.secret must be text in quotes",
+              "F:3:7: server.pin must be a whole number"});
+  CHECK(file_errors("[server]\npin = 77001\n") ==
+        Texts{"F:2:7: server.pin must be between 1000 and 9999"});
 }

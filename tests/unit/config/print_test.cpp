@@ -26,22 +26,26 @@ std::string uncommented(const std::string& sample) {
 
 }  // namespace
 
-TEST_CASE("the sample says all about every key, parses clean, and uncommented yields the defaults") {
+TEST_CASE(
+    "the sample says all about every key, parses clean, and uncommented yields the defaults") {
   const Schema schema = make_schema();
   const std::string sample = sample_config(schema);
-  CHECK(sample.find("\n[jt808]\n"
-                    "# Where terminals connect.\n"
-                    "# list of text between 1 and 4 entries; default [\"127.0.0.1:7808\"]; a change needs a "
-                    "restart.\n"
-                    "#listen = [\"127.0.0.1:7808\"]\n"
-                    "\n"
-                    "# A link that has sent nothing for this long is closed.\n"
-                    "# duration between 10s and 1d; default \"5m\"; a reload applies it to new links.\n"
-                    "#idle_timeout = \"5m\"\n"
-                    "\n"
-                    "# Who may register.\n"
-                    "# one of \"open\", \"known\", \"closed\"; default \"open\"; a reload applies it at once.\n"
-                    "#admission = \"open\"\n") != std::string::npos);
+  CHECK(
+      sample.find(
+          "\n[jt808]\n"
+          "# Where terminals connect.\n"
+          "# list of text between 1 and 4 entries; default [\"127.0.0.1:7808\"]; a change needs a "
+          "restart.\n"
+          "#listen = [\"127.0.0.1:7808\"]\n"
+          "\n"
+          "# A link that has sent nothing for this long is closed.\n"
+          "# duration between 10s and 1d; default \"5m\"; a reload applies it to new links.\n"
+          "#idle_timeout = \"5m\"\n"
+          "\n"
+          "# Who may register.\n"
+          "# one of \"open\", \"known\", \"closed\"; default \"open\"; a reload applies it at "
+          "once.\n"
+          "#admission = \"open\"\n") != std::string::npos);
   CHECK(sample.find("force_small_ring") == std::string::npos);
 
   const Settings defaults(schema);
@@ -88,7 +92,8 @@ TEST_CASE("the printed configuration shows values and sources, hides secrets, an
   std::string again = text;
   for (const char* line : {"\nsecret", "\npin"}) again.insert(again.find(line) + 1, 1, '#');
   const TempFile file(again);
-  const auto reloaded = load_settings(schema, Texts{file.path()}, Texts{"RINGGATE_SERVER__SECRET=hunter2"}, {});
+  const auto reloaded =
+      load_settings(schema, Texts{file.path()}, Texts{"RINGGATE_SERVER__SECRET=hunter2"}, {});
   REQUIRE(reloaded.ok());
   CHECK(diff(*loaded, *reloaded).empty());
 }
@@ -98,15 +103,17 @@ TEST_CASE("hidden keys are printed once they are set; odd file names stay in the
   Settings settings(schema);
   CHECK(print_config(settings).find("force_small_ring") == std::string::npos);
   settings.put(schema.find("server.force_small_ring"), true, "evil\nname = 1");
-  CHECK(print_config(settings).find("force_small_ring = true  # evil?name = 1\n") != std::string::npos);
+  CHECK(print_config(settings).find("force_small_ring = true  # evil?name = 1\n") !=
+        std::string::npos);
 }
 
 TEST_CASE("a difference names the keys, their texts and when they apply") {
   const Schema schema = make_schema();
   const auto before = load_settings(schema, {}, {}, Texts{"server.secret=old"});
-  const auto after = load_settings(schema, {}, {},
-                                   Texts{"server.secret=new", "server.shards=2", "jt808.idle_timeout=10m",
-                                         "jt808.admission=open", "log.segment_size=65536KiB"});
+  const auto after =
+      load_settings(schema, {}, {},
+                    Texts{"server.secret=new", "server.shards=2", "jt808.idle_timeout=10m",
+                          "jt808.admission=open", "log.segment_size=65536KiB"});
   REQUIRE(before.ok());
   REQUIRE(after.ok());
   const auto changes = diff(*before, *after);

@@ -16,8 +16,10 @@ TEST_CASE("sizes") {
   CHECK(parse_size("4 KiB").value() == 4096);
   CHECK(parse_size("4kB").value() == 4000);
   CHECK(parse_size("2TiB").value() == std::int64_t{2} << 40);
-  CHECK(parse_size("64").error().message == "the unit must be B, KiB, MiB, GiB, TiB, kB, MB, GB or TB");
-  CHECK(parse_size("64M").error().message == "the unit must be B, KiB, MiB, GiB, TiB, kB, MB, GB or TB");
+  CHECK(parse_size("64").error().message ==
+        "the unit must be B, KiB, MiB, GiB, TiB, kB, MB, GB or TB");
+  CHECK(parse_size("64M").error().message ==
+        "the unit must be B, KiB, MiB, GiB, TiB, kB, MB, GB or TB");
   CHECK(parse_size("MiB").error().message == "it starts with no digit");
   CHECK(parse_size("-1B").error().message == "it starts with no digit");
   CHECK(parse_size("").error().message == "it starts with no digit");
@@ -32,9 +34,12 @@ TEST_CASE("durations") {
   CHECK(parse_duration("2d").value() == 172'800'000'000'000);
   CHECK(parse_duration("3us7ns").value() == 3007);
   CHECK(parse_duration("0s").value() == 0);
-  CHECK(parse_duration("30").error().message == "the unit must be ns, us, ms, s, m, h or d, larger ones first");
-  CHECK(parse_duration("5m1h").error().message == "the unit must be ns, us, ms, s, m, h or d, larger ones first");
-  CHECK(parse_duration("5m5m").error().message == "the unit must be ns, us, ms, s, m, h or d, larger ones first");
+  CHECK(parse_duration("30").error().message ==
+        "the unit must be ns, us, ms, s, m, h or d, larger ones first");
+  CHECK(parse_duration("5m1h").error().message ==
+        "the unit must be ns, us, ms, s, m, h or d, larger ones first");
+  CHECK(parse_duration("5m5m").error().message ==
+        "the unit must be ns, us, ms, s, m, h or d, larger ones first");
   CHECK(parse_duration("").error().message == "it starts with no digit");
   CHECK(parse_duration("s").error().message == "it starts with no digit");
   CHECK_FALSE(parse_duration("1.5s").ok());
@@ -43,9 +48,10 @@ TEST_CASE("durations") {
 }
 
 TEST_CASE("what is printed parses back to the same") {
-  for (const std::int64_t value : {std::int64_t{0}, std::int64_t{1}, std::int64_t{1023}, std::int64_t{4096},
-                                   std::int64_t{90'000'000'000}, std::int64_t{3 << 20},
-                                   std::numeric_limits<std::int64_t>::max()}) {
+  for (const std::int64_t value :
+       {std::int64_t{0}, std::int64_t{1}, std::int64_t{1023}, std::int64_t{4096},
+        std::int64_t{90'000'000'000}, std::int64_t{3 << 20},
+        std::numeric_limits<std::int64_t>::max()}) {
     CHECK(parse_size(format_size(value)).value() == value);
     CHECK(parse_duration(format_duration(value)).value() == value);
   }
@@ -83,15 +89,18 @@ TEST_CASE("listen addresses") {
         "\"127.0.0.1\" is no listen address: the port is missing; write IP:PORT, for example "
         "\"127.0.0.1:7808\"");
   CHECK(parse_listen_address("::1:7808").error().message ==
-        "\"::1:7808\" is no listen address: put an IPv6 address in brackets, for example \"[::1]:7808\"");
+        "\"::1:7808\" is no listen address: put an IPv6 address in brackets, for example "
+        "\"[::1]:7808\"");
   CHECK(parse_listen_address("127.0.0.1:70000").error().message ==
-        "\"127.0.0.1:70000\" is no listen address: the port must be a number from 0 (the kernel chooses) to "
+        "\"127.0.0.1:70000\" is no listen address: the port must be a number from 0 (the kernel "
+        "chooses) to "
         "65535");
   CHECK(parse_listen_address("localhost:7808").error().message ==
-        "\"localhost:7808\" is no listen address: the host must be an IP address of this machine, such as "
+        "\"localhost:7808\" is no listen address: the host must be an IP address of this machine, "
+        "such as "
         "127.0.0.1, 0.0.0.0 or [::1]; \":PORT\" means all addresses");
-  for (const char* bad : {"", ":", "127.0.0.1:", "127.0.0.1:x", "127.1:80", "[]:80", "[127.0.0.1]:80", "[::1]80",
-                          "127.0.0.1:-1", "127.0.0.1: 80"}) {
+  for (const char* bad : {"", ":", "127.0.0.1:", "127.0.0.1:x", "127.1:80", "[]:80",
+                          "[127.0.0.1]:80", "[::1]80", "127.0.0.1:-1", "127.0.0.1: 80"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_listen_address(bad).ok());
   }

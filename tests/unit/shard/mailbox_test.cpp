@@ -136,7 +136,8 @@ struct Player final : shard::MailHandler {
   std::uint64_t last = 0;
 };
 
-// Two shards throw a ball to and fro; each sleeps until the other wakes it. Returns both last balls.
+// Two shards throw a ball to and fro; each sleeps until the other wakes it. Returns both last
+// balls.
 std::array<std::uint64_t, 2> play(std::uint32_t without) {
   shard::MailHub hub(2, 1);
   std::array<std::uint64_t, 2> last{};

@@ -1,5 +1,6 @@
-// Columns and the sleep flag between real threads. Build with -Db_sanitize=thread to have the orders
-// checked as well: the bytes in a column are plain memory, ordered by nothing but its two indices.
+// Columns and the sleep flag between real threads. Build with -Db_sanitize=thread to have the
+// orders checked as well: the bytes in a column are plain memory, ordered by nothing but its two
+// indices.
 #include "engine/shard/mailbox.hpp"
 
 #include <doctest/doctest.h>
