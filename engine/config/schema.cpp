@@ -32,12 +32,25 @@ std::string_view trimmed(std::string_view text) {
   return text;
 }
 
+// Without the quotes of TOML, which people carry over from files.
+std::string_view unquoted(std::string_view text) {
+  const bool quoted = text.size() >= 2 && text.front() == text.back() &&
+                      (text.front() == '"' || text.front() == '\'');
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
+// a,b or ["a", "b"]. A bracket before anything but a quote begins an IPv6 address.
 std::vector<std::string> split_list(std::string_view text) {
   std::vector<std::string> parts;
-  if (trimmed(text).empty()) return parts;
+  text = trimmed(text);
+  if (text.size() >= 2 && text.front() == '[' && text.back() == ']') {
+    const std::string_view inside = trimmed(text.substr(1, text.size() - 2));
+    if (inside.empty() || inside.front() == '"' || inside.front() == '\'') text = inside;
+  }
+  if (text.empty()) return parts;
   for (;;) {
     const std::size_t comma = text.find(',');
-    parts.emplace_back(trimmed(text.substr(0, comma)));
+    parts.emplace_back(unquoted(trimmed(text.substr(0, comma))));
     if (comma == std::string_view::npos) return parts;
     text.remove_prefix(comma + 1);
   }
@@ -120,6 +133,7 @@ Result<Data> parse_number(const KeySpec& key, std::string_view text) {
 }
 
 Result<Data> parse_unchecked(const KeySpec& key, std::string_view text) {
+  if (key.type != KeyType::text_list) text = unquoted(text);
   switch (key.type) {
     case KeyType::boolean:
       if (text == "true") return Data(true);

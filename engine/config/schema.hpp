@@ -35,7 +35,7 @@ enum class KeyType : std::uint8_t {
   size,       // "64MiB"; bytes
   duration,   // "30s"; nanoseconds
   text,       // "..."
-  text_list,  // ["a", "b"]; in the environment and --set: a,b
+  text_list,  // ["a", "b"]; in the environment and --set also: a,b
   choice,     // one of `choices`
 };
 

@@ -58,6 +58,15 @@ class Configuration(harness.GatewayTest):
         self.assertIn("7", drain)
         self.assertIn(str(path), drain)
 
+    def test_values_may_be_written_as_in_a_file(self):
+        code, out, err = harness.run(
+            harness.GATEWAY, "--set", 'jt808.listen=["127.0.0.1:1", "[::1]:2"]', "--set",
+            'server.drain_timeout="7s"', "--set", "jsonl.listen=[::1]:3,[::1]:4", "--print-config")
+        self.assertEqual(code, 0, err)
+        for line in ('listen = ["127.0.0.1:1", "[::1]:2"]', 'drain_timeout = "7s"',
+                     'listen = ["[::1]:3", "[::1]:4"]'):
+            self.assertIn(line, out)
+
     def test_version(self):
         code, out, _ = harness.run(harness.GATEWAY, "--version")
         self.assertEqual(code, 0)

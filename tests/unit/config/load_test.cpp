@@ -57,6 +57,18 @@ TEST_CASE("defaults") {
   CHECK(settings.is_default("log.segment_size"));
 }
 
+TEST_CASE("--set takes values as a file has them") {
+  const Schema schema = make_schema();
+  const Texts sets = {"jt808.listen=[\"127.0.0.1:1\", '[::1]:2']", "jt808.idle_timeout=\"40s\""};
+  const auto loaded = load(schema, {}, {}, sets);
+  REQUIRE(loaded.ok());
+  CHECK(loaded->list("jt808.listen") == Texts{"127.0.0.1:1", "[::1]:2"});
+  CHECK(loaded->duration_ns("jt808.idle_timeout") == 40 * ns_per_s);
+  const auto bare = load(schema, {}, {}, {"jt808.listen=[::1]:3,[::1]:4"});
+  REQUIRE(bare.ok());
+  CHECK(bare->list("jt808.listen") == Texts{"[::1]:3", "[::1]:4"});
+}
+
 TEST_CASE("layers: file, second file, environment, --set; the later wins and names itself") {
   const Schema schema = make_schema();
   const TempFile first(
