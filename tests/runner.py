@@ -164,7 +164,7 @@ def python_jobs(folder, kind, options):
     """One job per test method of tests/FOLDER/test_*.py. A method whose name ends in `_alone` gets
     the machine to itself; a file that cannot be loaded is one failing job."""
     jobs = []
-    environment = {"RINGGATE_BUILD": str(ROOT / "build" / kind)} if kind else {}
+    environment = {"RG_TEST_BUILD": str(ROOT / "build" / kind)} if kind else {}
     if kind == "asan":
         environment |= SANITIZERS
     for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
@@ -252,7 +252,7 @@ def main():
                         help="with --long: how long each fuzzer runs (default 60)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    os.environ["RINGGATE_TEST_LONG"] = "1" if options.long else "0"
+    os.environ["RG_TEST_LONG"] = "1" if options.long else "0"
     total = Sum()
     started = time.monotonic()
     try:

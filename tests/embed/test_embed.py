@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-BUILD = Path(os.environ.get("RINGGATE_BUILD", ROOT / "build" / "release"))
+BUILD = Path(os.environ.get("RG_TEST_BUILD", ROOT / "build" / "release"))
 
 
 def run(*command, **environment):

@@ -1,5 +1,5 @@
 """Starts the real executables for tests: a gateway on port 0 with a data directory of its own, and
-the tools. RINGGATE_BUILD names the build directory (default build/release)."""
+the tools. RG_TEST_BUILD names the build directory (default build/release)."""
 
 import json
 import os
@@ -14,11 +14,11 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BUILD = Path(os.environ.get("RINGGATE_BUILD", ROOT / "build" / "release"))
+BUILD = Path(os.environ.get("RG_TEST_BUILD", ROOT / "build" / "release"))
 GATEWAY = BUILD / "tools" / "ringgate" / "ringgate"
 LOG = BUILD / "tools" / "log" / "ringgate-log"
 LOAD = BUILD / "tools" / "load" / "ringgate-load"
-LONG = os.environ.get("RINGGATE_TEST_LONG") == "1"
+LONG = os.environ.get("RG_TEST_LONG") == "1"
 SANITIZED = BUILD.name == "asan"
 # Only a hang reaches it.
 LIMIT_S = 60

@@ -19,7 +19,7 @@ using shard::MailKind;
 using shard::SleepFlag;
 
 std::uint64_t mails() {
-  const char* text = std::getenv("RINGGATE_TEST_LONG");
+  const char* text = std::getenv("RG_TEST_LONG");
   return text != nullptr && std::string_view(text) == "1" ? 2'000'000 : 100'000;
 }
 
