@@ -163,14 +163,11 @@ bool bundles_known_bad(const char* release) {
 }
 
 std::string feature_names(std::uint32_t features) {
-  static constexpr const char* names[] = {
-      "single_issuer",    "defer_taskrun",  "coop_taskrun", "no_sqarray", "registered_ring",
-      "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring"};
   std::string text;
-  for (std::uint32_t i = 0; i < std::size(names); ++i) {
+  for (std::uint32_t i = 0; i < std::size(feature_list); ++i) {
     if ((features & 1U << i) == 0) continue;
     if (!text.empty()) text += ' ';
-    text += names[i];
+    text += feature_list[i];
   }
   return text;
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "engine/base/bytes.hpp"
 #include "engine/base/clock.hpp"
@@ -31,6 +32,11 @@ enum class Feature : std::uint32_t {
   msg_ring = 1U << 8,           // 5.18; without it mailboxes wake by eventfd
 };
 constexpr std::uint32_t bit(Feature feature) { return static_cast<std::uint32_t>(feature); }
+
+// Names of the bits, in their order.
+inline constexpr std::string_view feature_list[] = {
+    "single_issuer",    "defer_taskrun",  "coop_taskrun", "no_sqarray", "registered_ring",
+    "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring"};
 
 struct RingOptions {
   std::uint32_t sq_entries = 4096;   // power of two

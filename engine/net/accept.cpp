@@ -112,6 +112,7 @@ void Links::open_link(int fd, std::uint32_t listener) {
   link->last_position = 0;
   link->last_receive_ns = shard_.now();
   link->idle_timeout_ms = options.idle_timeout_ms;
+  if (options.filter != nullptr) add_filter(*link, options.filter->make());
   link->state = LinkState::open;
   protocol_of(*link).on_open(*link);
   arm_timer(*link);

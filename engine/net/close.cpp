@@ -22,6 +22,7 @@ struct MoveRecord {
   std::uint32_t unread_inline = 1;
   PeerAddress peer;
   std::uint32_t unused2 = 0;
+  std::uint64_t filter_at = 0;  // a Filter, owned by the mail; 0: none
   std::uint64_t received_bytes = 0;
   std::uint64_t unread_at = 0;  // a malloc'ed block, owned by the mail
   std::uint8_t session_bytes[limits::session_state_bytes] = {};
@@ -142,6 +143,9 @@ void Links::send_move(Link& link) {
     record.unread_inline = 0;
     unread = {};
   }
+  if (link.filtered) {
+    record.filter_at = reinterpret_cast<std::uint64_t>(filters_[link.slot]->filter.release());
+  }
   PendingMove move{link.move_to, {}};
   move.mail.resize(sizeof record + unread.size());
   std::memcpy(move.mail.data(), &record, sizeof record);
@@ -175,6 +179,9 @@ void Links::adopt(Bytes mail) {
   link->received_bytes = record.received_bytes;
   link->last_receive_ns = shard_.now();
   std::memcpy(link->session_bytes, record.session_bytes, sizeof link->session_bytes);
+  if (record.filter_at != 0) {
+    add_filter(*link, std::unique_ptr<Filter>(reinterpret_cast<Filter*>(record.filter_at)));
+  }
   link->state = LinkState::open;
   protocol_of(*link).on_adopted(*link);
   arm_timer(*link);

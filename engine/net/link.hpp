@@ -28,6 +28,7 @@ enum class CloseReason : std::uint8_t {
   draining,       // this server stops
   send_failed,    // the peer takes no more
   moved,          // lives on another shard now
+  filter_broken,  // the peer broke TLS
   count,
 };
 std::string_view name_of(CloseReason reason);
@@ -89,6 +90,7 @@ struct Link : shard::TimerNode {
   bool queued_send = false;  // in the turn's send list
   bool wants_recv = false;   // in the list of links to (re-)arm
   bool peer_done = false;    // FIN seen
+  bool filtered = false;     // has a filter, in Links
   CloseReason close_reason = CloseReason::peer_closed;
   std::uint8_t move_to = 0;  // shard, while moving
 

@@ -98,6 +98,7 @@ void Links::free_link(Link& link) {
   shard_.timers().cancel(link);
   free_spill(link);
   free_order(link);
+  if (link.filtered) filters_[link.slot].reset();
   link.state = LinkState::free;
   link.fd = -1;
   ++link.generation;
@@ -234,7 +235,7 @@ void Links::before_wait() {
     Link& link = at(slot);
     if (!link.queued_send) continue;
     link.queued_send = false;
-    if (!link.send_busy && link.out_released != link.out_sent) start_send(link);
+    if (!link.send_busy && has_to_send(link)) start_send(link);
   }
   send_list_.clear();
   buffers_->publish();

@@ -17,6 +17,7 @@
 #include "engine/flow/budget.hpp"
 #include "engine/flow/watermark.hpp"
 #include "engine/net/counters.hpp"
+#include "engine/net/filter.hpp"
 #include "engine/net/held_replies.hpp"
 #include "engine/net/link.hpp"
 #include "engine/net/order_queue.hpp"
@@ -33,6 +34,7 @@ struct ListenerOptions {
   std::uint8_t protocol = 0;            // as add_protocol returned
   std::uint32_t idle_timeout_ms = 0;    // 0: never
   std::uint32_t frame_timeout_ms = 0;   // 0: never
+  FilterFactory* filter = nullptr;      // null: bytes pass as they are
 };
 
 struct LinksOptions {
@@ -194,7 +196,23 @@ class Links final : public shard::CompletionHandler,
   void start_send(Link& link);
   void on_sent(Link& link, std::int32_t result);
   void drop_replies(Link& link);
-  bool replies_pending(const Link& link) const { return link.out_sent != link.out_end; }
+  std::uint32_t sendable_bytes(const Link& link) const;
+  void submit_send(Link& link, Bytes bytes);
+  void take_sent(Link& link, std::uint32_t size_bytes);
+  bool has_to_send(const Link& link) const {
+    return link.out_released != link.out_sent || filter_pending(link);
+  }
+  bool replies_pending(const Link& link) const {
+    return link.out_sent != link.out_end || filter_pending(link);
+  }
+
+  // Filters (filtering.cpp)
+  class LinkSink;
+  void add_filter(Link& link, std::unique_ptr<Filter> filter);
+  void filter_received(Link& link, Bytes bytes);
+  void start_filtered_send(Link& link);
+  void filtered_sent(Link& link, std::uint32_t size_bytes);
+  bool filter_pending(const Link& link) const;
 
   // Order between shards (forward.cpp)
   void pump_order(Link& link);
@@ -238,6 +256,7 @@ class Links final : public shard::CompletionHandler,
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Link[]>> slots_;
   std::vector<std::uint32_t> free_slots_;
+  std::vector<std::unique_ptr<FilterState>> filters_;  // by slot; empty without filters
   std::uint32_t live_ = 0;
   HeldReplies held_;
   std::vector<std::uint32_t> send_list_;

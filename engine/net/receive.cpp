@@ -80,7 +80,11 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
     link.last_receive_ns = shard_.now();
     buffers_->consume(static_cast<std::uint16_t>(flags >> io::abi::cqe_buffer_shift),
                       static_cast<std::uint32_t>(result), [&](std::uint16_t bid, Bytes bytes) {
-                        take_bytes(link, bytes);
+                        if (__builtin_expect(link.filtered, 0)) {
+                          filter_received(link, bytes);
+                        } else {
+                          take_bytes(link, bytes);
+                        }
                         buffers_->give_back(bid);
                       });
   } else if (result == 0) {

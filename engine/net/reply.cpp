@@ -52,17 +52,37 @@ void Links::queue_send(Link& link) {
   send_list_.push_back(link.slot);
 }
 
+// What of the first chunk may leave.
+std::uint32_t Links::sendable_bytes(const Link& link) const {
+  return std::min(link.out_head->end - link.out_head->begin, link.out_released - link.out_sent);
+}
+
 void Links::start_send(Link& link) {
   if (link.state == LinkState::closing || link.state == LinkState::free) return;
-  OutChunk* chunk = link.out_head;
-  const std::uint32_t size_bytes =
-      std::min(chunk->end - chunk->begin, link.out_released - link.out_sent);
+  if (__builtin_expect(link.filtered, 0)) return start_filtered_send(link);
+  const OutChunk* chunk = link.out_head;
+  const std::uint32_t size_bytes = sendable_bytes(link);
   RG_CHECK(size_bytes > 0);
+  submit_send(link, {link.out_head->data() + chunk->begin, size_bytes});
+}
+
+void Links::submit_send(Link& link, Bytes bytes) {
   io_uring_sqe* sqe = shard_.ring().next_sqe();
-  io_uring_prep_send(sqe, link.fd, chunk->data() + chunk->begin, size_bytes, MSG_NOSIGNAL);
+  io_uring_prep_send(sqe, link.fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
   sqe->user_data = io::user_data(io::Tag::send, link.generation, link.slot);
   link.send_busy = true;
   operation_started(link);
+}
+
+// Reply bytes are on their way: their chunk is free when it was the last of it.
+void Links::take_sent(Link& link, std::uint32_t size_bytes) {
+  link.out_sent += size_bytes;
+  OutChunk* chunk = link.out_head;
+  chunk->begin += size_bytes;
+  if (chunk->begin != chunk->end) return;
+  link.out_head = chunk->next;
+  if (link.out_head == nullptr) link.out_tail = nullptr;
+  chunks_.give_back(chunk);
 }
 
 void Links::on_sent(Link& link, std::int32_t result) {
@@ -80,16 +100,13 @@ void Links::on_sent(Link& link, std::int32_t result) {
   const auto sent = static_cast<std::uint32_t>(result);
   counters_.sends.add();
   counters_.sent_bytes.add(sent);
-  link.out_sent += sent;
-  OutChunk* chunk = link.out_head;
-  chunk->begin += sent;
-  if (chunk->begin == chunk->end) {
-    link.out_head = chunk->next;
-    if (link.out_head == nullptr) link.out_tail = nullptr;
-    chunks_.give_back(chunk);
+  if (__builtin_expect(link.filtered, 0)) {
+    filtered_sent(link, sent);
+  } else {
+    take_sent(link, sent);
   }
   if (link.state == LinkState::closing) return progress(link);
-  if (link.out_released != link.out_sent) queue_send(link);
+  if (has_to_send(link)) queue_send(link);
   if (__builtin_expect(link.pauses != 0, 0) &&
       link.out_end - link.out_sent <= limits::link_out_bytes_max / 2) {
     resume(link, Pause::out_full);

@@ -5,13 +5,9 @@
 #include "engine/base/limits.hpp"
 #include "engine/config/schema.hpp"
 #include "engine/config/settings.hpp"
+#include "engine/io/ring.hpp"
 
 namespace ringgate::server {
-
-// Names of io::Feature bits, in their order.
-inline constexpr std::string_view feature_names[] = {
-    "single_issuer",   "defer_taskrun",    "coop_taskrun",   "no_sqarray", "registered_ring",
-    "multishot_accept", "multishot_recv", "recv_bundle", "msg_ring"};
 
 Result<void> check_feature_name(std::string_view name);
 
@@ -58,7 +54,7 @@ inline constexpr config::KeySpec keys[] = {
      .type = config::KeyType::text_list,
      .default_text = "",
      .doc = "Features of the kernel that are not used even where it has them.",
-     .max = std::size(feature_names),
+     .max = std::size(io::feature_list),
      .check = &check_feature_name,
      .hidden = true},
 };

@@ -55,8 +55,8 @@ std::uint64_t memory_per_shard(const config::Settings& settings, unsigned shards
 std::uint32_t features_without(const config::Settings& settings) {
   std::uint32_t bits = 0;
   for (const std::string& name : settings.list("engine.without")) {
-    const auto at = std::ranges::find(feature_names, name);
-    bits |= 1U << (at - std::begin(feature_names));
+    const auto at = std::ranges::find(io::feature_list, name);
+    bits |= 1U << (at - std::begin(io::feature_list));
   }
   return bits;
 }
@@ -79,9 +79,9 @@ std::string absolute(const std::string& path) {
 }  // namespace
 
 Result<void> check_feature_name(std::string_view name) {
-  if (std::ranges::find(feature_names, name) != std::end(feature_names)) return {};
+  if (std::ranges::find(io::feature_list, name) != std::end(io::feature_list)) return {};
   std::string known;
-  for (const std::string_view feature : feature_names) known += fmt::format(" {}", feature);
+  for (const std::string_view feature : io::feature_list) known += fmt::format(" {}", feature);
   return Error{0, fmt::format("unknown feature \"{}\"; there are{}", name, known)};
 }
 
@@ -100,6 +100,24 @@ struct Server::ShardThread {
 
 namespace {
 
+// Says now and then which log lines a shard held back.
+class LogReporter final : public shard::TimerHandler {
+ public:
+  LogReporter(shard::Shard& shard, observe::LogSource& logs) : shard_(shard), logs_(logs) {
+    shard_.arm(timer_, interval);
+  }
+  void on_timer() override {
+    logs_.report_suppressed();
+    shard_.arm(timer_, interval);
+  }
+
+ private:
+  static constexpr MonoNs interval = 5 * ns_per_s;
+  shard::Shard& shard_;
+  observe::LogSource& logs_;
+  shard::Timer timer_{*this};
+};
+
 // Everything that lives on a shard, in the order in which it is built.
 struct ShardRooms {
   std::unique_ptr<shard::Shard> shard;
@@ -110,6 +128,7 @@ struct ShardRooms {
   std::unique_ptr<device::DeviceTable> devices;
   std::unique_ptr<jt808::Session> jt808;
   std::unique_ptr<jsonl::Session> jsonl;
+  std::unique_ptr<LogReporter> log_reporter;
 };
 
 }  // namespace
@@ -271,6 +290,7 @@ Result<ShardRooms> wire(const WiringParts& parts) {
                                                  parts.authenticator, parts.counters, parts.logs,
                                                  jt808::session_options(settings));
   rooms.jsonl = std::make_unique<jsonl::Session>(*rooms.links, *rooms.writer, parts.counters);
+  rooms.log_reporter = std::make_unique<LogReporter>(*rooms.shard, parts.logs);
   const ShardIndex index = parts.shard.index;
   add_listeners(*rooms.links, settings, "jt808", parts.jt808_listeners, index, *rooms.jt808);
   add_listeners(*rooms.links, settings, "jsonl", parts.jsonl_listeners, index, *rooms.jsonl);
