@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <time.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -45,11 +45,6 @@ Result<void> replace_small_file(io::Sys& sys, const std::string& directory, cons
   if (result >= 0) result = sys.sync_directory(directory);
   if (result < 0) return errno_error(static_cast<int>(-result), "cannot write " + path);
   return {};
-}
-
-void pause_for(MonoNs duration) {
-  const timespec time{duration / ns_per_s, duration % ns_per_s};
-  ::nanosleep(&time, nullptr);
 }
 
 }  // namespace
@@ -98,7 +93,7 @@ Result<void> DataDir::take_lock() {
   // The patience is real time even where the clock is simulated: it waits for another process.
   int result = sys_.lock_exclusive(lock_fd_);
   for (MonoNs waited = 0; result == -EWOULDBLOCK && waited < lock_patience; waited += lock_step) {
-    pause_for(lock_step);
+    ::poll(nullptr, 0, static_cast<int>(lock_step / ns_per_ms));
     result = sys_.lock_exclusive(lock_fd_);
   }
   if (result == -EWOULDBLOCK) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <utility>
 
 #include "engine/base/check.hpp"
@@ -48,104 +49,87 @@ SegmentSupply::SegmentSupply(io::Sys& sys, const LogOptions& options, std::strin
 
 SegmentSupply::~SegmentSupply() {
   if (mode_ == Mode::thread) {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_one();
+    stop_.store(true, std::memory_order_release);
+    work_.release();
     thread_.join();
   }
   while (serve_retired()) {
   }
-  for (auto& [shard, slot] : slots_) {
+  for (Slot& slot : slots_) {
     if (slot.segment.fd >= 0) abandon(slot.segment);
   }
 }
 
+void SegmentSupply::abandon() {
+  RG_CHECK(mode_ == Mode::inline_now);
+  live_.clear();
+  for (Slot& slot : slots_) slot.segment = {};
+}
+
+void SegmentSupply::notify() {
+  if (mode_ == Mode::thread) {
+    work_.release();
+    return;
+  }
+  while (step()) {
+  }
+}
+
 void SegmentSupply::request(ShardIndex shard, Position base, Position committed) {
-  {
-    const std::lock_guard lock(mutex_);
-    Slot& slot = slots_[shard];
-    slot.wanted = ++serial_;
-    slot.base = base;
-    slot.committed = committed;
-  }
-  if (mode_ == Mode::inline_now) {
-    while (step()) {
-    }
-  } else {
-    wake_.notify_one();
-  }
+  Slot& slot = slots_[shard];
+  slot.base.store(base, std::memory_order_relaxed);
+  slot.committed.store(committed, std::memory_order_relaxed);
+  slot.open = true;
+  slot.asked.store(slot.asked.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+  notify();
 }
 
 SegmentSupply::Answer SegmentSupply::poll(ShardIndex shard) {
-  const std::lock_guard lock(mutex_);
-  const auto found = slots_.find(shard);
-  if (found == slots_.end() || found->second.wanted == 0) return Answer::none;
-  const Slot& slot = found->second;
-  if (slot.done != slot.wanted) return Answer::working;
+  const Slot& slot = slots_[shard];
+  if (!slot.open) return Answer::none;
+  if (slot.answered.load(std::memory_order_acquire) != slot.asked.load(std::memory_order_relaxed)) {
+    return Answer::working;
+  }
   return slot.ok ? Answer::ready : Answer::failed;
 }
 
-ReadySegment SegmentSupply::take(ShardIndex shard) {
-  const std::lock_guard lock(mutex_);
+SegmentSupply::Answer SegmentSupply::wait(ShardIndex shard) {
   Slot& slot = slots_[shard];
-  RG_CHECK(slot.wanted != 0 && slot.done == slot.wanted && slot.ok);
-  slot.wanted = 0;
-  ReadySegment segment = std::exchange(slot.segment, {});
-  if (segment.progress->initialised_bytes.load() < segment.header.size_bytes) {
-    live_.push_back({segment.fd, segment.header.size_bytes, segment.progress});
+  const std::uint64_t asked = slot.asked.load(std::memory_order_relaxed);
+  for (;;) {
+    const std::uint64_t answered = slot.answered.load(std::memory_order_acquire);
+    if (answered == asked) return poll(shard);
+    slot.answered.wait(answered, std::memory_order_acquire);
   }
-  return segment;
+}
+
+ReadySegment SegmentSupply::take(ShardIndex shard) {
+  RG_CHECK(poll(shard) == Answer::ready);
+  slots_[shard].open = false;
+  return std::exchange(slots_[shard].segment, {});
 }
 
 Error SegmentSupply::failure(ShardIndex shard) {
-  const std::lock_guard lock(mutex_);
-  Slot& slot = slots_[shard];
-  RG_CHECK(slot.wanted != 0 && slot.done == slot.wanted && !slot.ok);
-  slot.wanted = 0;
-  return std::exchange(slot.error, {});
+  RG_CHECK(poll(shard) == Answer::failed);
+  slots_[shard].open = false;
+  return std::exchange(slots_[shard].error, {});
 }
 
-void SegmentSupply::hurry() {
-  if (mode_ == Mode::inline_now) {
-    while (step()) {
-    }
-    return;
-  }
-  { const std::lock_guard lock(mutex_); }  // so that the thread is either before its look or asleep
-  wake_.notify_one();
-}
+void SegmentSupply::hurry() { notify(); }
 
 void SegmentSupply::retire(ReadySegment segment, const Seal& seal) {
-  {
-    const std::lock_guard lock(mutex_);
-    retired_.push_back({std::move(segment), seal});
+  auto* retired = new Retired{std::move(segment), seal, retired_.load(std::memory_order_relaxed)};
+  while (!retired_.compare_exchange_weak(retired->next, retired, std::memory_order_release,
+                                         std::memory_order_relaxed)) {
   }
-  if (mode_ == Mode::inline_now) {
-    while (step()) {
-    }
-  } else {
-    wake_.notify_one();
-  }
+  notify();
 }
 
 void SegmentSupply::work() {
-  std::unique_lock lock(mutex_);
-  while (!stop_) {
-    lock.unlock();
-    const bool did = step();
-    lock.lock();
-    if (did || stop_) continue;
-    // Work that came since step() looked is seen here, with the lock held.
-    const bool due =
-        !retired_.empty() || std::any_of(slots_.begin(), slots_.end(), [](const auto& entry) {
-          return entry.second.wanted != entry.second.done && entry.second.wanted != 0;
-        });
-    if (due) continue;
-    if (wake_.wait_for(lock, retention_pause) == std::cv_status::timeout) {
-      retention_due_ = options_.retention_age_s > 0;
-    }
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (step()) continue;
+    // Whatever comes after step() looked has released the semaphore.
+    if (!work_.try_acquire_for(retention_pause)) retention_due_ = options_.retention_age_s > 0;
   }
 }
 
@@ -161,39 +145,32 @@ bool SegmentSupply::step() {
 }
 
 bool SegmentSupply::serve_request() {
-  ShardIndex shard = 0;
-  Slot job;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto found = std::find_if(slots_.begin(), slots_.end(), [](const auto& entry) {
-      return entry.second.wanted != 0 && entry.second.wanted != entry.second.done;
-    });
-    if (found == slots_.end()) return false;
-    shard = found->first;
-    job = std::exchange(found->second, {});
-    found->second.wanted = job.wanted;
-    found->second.base = job.base;
-    found->second.committed = job.committed;
-    found->second.done = job.done;
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    Slot& slot = slots_[i];
+    const std::uint64_t asked = slot.asked.load(std::memory_order_acquire);
+    if (asked == slot.answered.load(std::memory_order_relaxed)) continue;
+    auto made = make(std::exchange(slot.segment, {}), static_cast<ShardIndex>(i),
+                     slot.base.load(std::memory_order_relaxed),
+                     slot.committed.load(std::memory_order_relaxed));
+    slot.ok = made.ok();
+    if (made) {
+      slot.segment = std::move(*made);
+    } else {
+      counters_.failures.fetch_add(1, std::memory_order_relaxed);
+      slot.error = made.error();
+    }
+    slot.answered.store(asked, std::memory_order_release);
+    slot.answered.notify_all();
+    return true;
   }
-  auto made = make(std::move(job.segment), shard, job.base, job.committed);
-  if (!made) counters_.failures.fetch_add(1, std::memory_order_relaxed);
-  const std::lock_guard lock(mutex_);
-  Slot& slot = slots_[shard];
-  slot.done = job.wanted;
-  slot.ok = made.ok();
-  if (made) {
-    slot.segment = std::move(*made);
-  } else {
-    slot.error = made.error();
-  }
-  return true;
+  return false;
 }
 
 Result<ReadySegment> SegmentSupply::make(ReadySegment reuse, ShardIndex shard, Position base,
                                          Position committed) {
   ReadySegment segment = std::move(reuse);
-  if (segment.fd < 0) {
+  const bool known = segment.fd >= 0;
+  if (!known) {
     auto opened = open_file(shard);
     if (!opened) return opened.error();
     segment = std::move(*opened);
@@ -235,6 +212,7 @@ Result<ReadySegment> SegmentSupply::make(ReadySegment reuse, ShardIndex shard, P
     abandon(segment);
     return supply_error(result, "cannot put the log segment " + path + " in place");
   }
+  if (!known) live_.push_back({segment.fd, header.size_bytes, segment.progress});
   return segment;
 }
 
@@ -321,40 +299,40 @@ Result<void> SegmentSupply::put_header(ReadySegment& segment) {
 }
 
 bool SegmentSupply::initialise_more() {
-  Live job{-1, 0, nullptr};
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(live_, [](const Live& live) {
-      return live.progress->failed.load() ||
-             live.progress->initialised_bytes.load() >= live.size_bytes;
-    });
-    for (const Live& live : live_) {
-      const std::uint64_t wanted = live.progress->wanted_bytes.load(std::memory_order_acquire);
-      const std::uint64_t goal = std::min(live.size_bytes, wanted + initialise_ahead);
-      if (live.progress->initialised_bytes.load() < goal) job = live;
+  std::erase_if(live_, [](const Live& live) {
+    return live.progress->failed.load(std::memory_order_relaxed) ||
+           live.progress->initialised_bytes.load(std::memory_order_relaxed) >= live.size_bytes;
+  });
+  for (const Live& live : live_) {
+    SegmentProgress& progress = *live.progress;
+    const std::uint64_t wanted = progress.wanted_bytes.load(std::memory_order_acquire);
+    const std::uint64_t goal = std::min(live.size_bytes, wanted + initialise_ahead);
+    const std::uint64_t at = progress.initialised_bytes.load(std::memory_order_relaxed);
+    if (wanted == 0 || at >= goal) continue;
+    ReadySegment segment;
+    segment.fd = live.fd;
+    segment.progress = live.progress;
+    if (!zero_to(segment, std::min(live.size_bytes, at + zero_step))) {
+      counters_.failures.fetch_add(1, std::memory_order_relaxed);
+      progress.failed.store(true, std::memory_order_release);
     }
+    return true;
   }
-  if (job.fd < 0) return false;
-  ReadySegment segment;
-  segment.fd = job.fd;
-  segment.progress = job.progress;
-  const std::uint64_t at = job.progress->initialised_bytes.load();
-  if (!zero_to(segment, std::min(job.size_bytes, at + zero_step))) {
-    counters_.failures.fetch_add(1, std::memory_order_relaxed);
-    job.progress->failed.store(true, std::memory_order_release);
-  }
-  return true;
+  return false;
 }
 
 bool SegmentSupply::serve_retired() {
-  Retired job;
-  {
-    const std::lock_guard lock(mutex_);
-    if (retired_.empty()) return false;
-    job = std::move(retired_.front());
-    retired_.pop_front();
-    std::erase_if(live_, [&](const Live& live) { return live.progress == job.segment.progress; });
+  Retired* newest = retired_.exchange(nullptr, std::memory_order_acquire);
+  const auto place = retiring_.end() - retiring_.begin();
+  while (newest != nullptr) {
+    const std::unique_ptr<Retired> owned(newest);
+    newest = owned->next;
+    retiring_.insert(retiring_.begin() + place, std::move(*owned));
   }
+  if (retiring_.empty()) return false;
+  Retired job = std::move(retiring_.front());
+  retiring_.pop_front();
+  std::erase_if(live_, [&](const Live& live) { return live.progress == job.segment.progress; });
   seal_and_close(std::move(job));
   retention_due_ = true;
   return true;
@@ -461,6 +439,7 @@ void SegmentSupply::recycle_or_remove(const std::string& name, std::uint64_t siz
 }
 
 void SegmentSupply::abandon(ReadySegment& segment) {
+  std::erase_if(live_, [&](const Live& live) { return live.progress == segment.progress; });
   sys_.close(segment.fd);
   sys_.remove(segment.path);
   segment.fd = -1;

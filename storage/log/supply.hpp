@@ -2,21 +2,22 @@
 // file work that would block a shard. One supply serves all shards of a process.
 //
 // Life: made at start, before the writers; ended after the last writer. In Mode::thread a helper
-// thread does the work and shards only exchange small structs with it (a lock held for the copy,
-// once per segment); in Mode::inline_now the call itself does it, for simulations and tests.
+// thread does the work and exchanges atomics with the shards: no side waits for the other. In
+// Mode::inline_now the call itself does the work, for simulations and tests.
 #pragma once
 
+#include <array>
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "engine/base/limits.hpp"
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
 #include "storage/log/options.hpp"
@@ -71,16 +72,15 @@ class SegmentSupply {
   Answer poll(ShardIndex shard);
   ReadySegment take(ShardIndex shard);  // after Answer::ready
   Error failure(ShardIndex shard);      // after Answer::failed; the request is forgotten
-  // The writer needs more of the segment initialised than there is.
+  // Waits for the answer: for start-up only.
+  Answer wait(ShardIndex shard);
+  // The writer has raised wanted_bytes.
   void hurry();
   // Seals and closes. A seal that can't be written is left out: recovery does without.
   void retire(ReadySegment segment, const Seal& seal);
 
   // A simulated crash: nothing more is written (inline mode only).
-  void abandon() {
-    retired_.clear();
-    slots_.clear();
-  }
+  void abandon();
 
   const SupplyCounters& counters() const { return counters_; }
   const LogOptions& options() const { return options_; }
@@ -88,21 +88,29 @@ class SegmentSupply {
   std::uint32_t run() const { return run_; }
 
  private:
+  // One shard's hand-over. While asked != answered it is the supply's, else the shard's.
   struct Slot {
-    std::uint64_t wanted = 0;  // serial of the last request, 0: none
-    std::uint64_t done = 0;    // serial that `segment` or `error` answers
-    Position base = 0;
-    Position committed = 0;
+    // Written by the shard. `base` and `committed` may change while the supply reads them; then
+    // `asked` has changed too, and what was made of them is made anew.
+    std::atomic<Position> base{0};
+    std::atomic<Position> committed{0};
+    std::atomic<std::uint64_t> asked{0};
+    // Written by the supply.
+    std::atomic<std::uint64_t> answered{0};
     bool ok = false;
     ReadySegment segment;
     Error error;
+    // The shard's own.
+    bool open = false;  // asked and neither taken nor failed yet
   };
   struct Retired {
     ReadySegment segment;
     Seal seal;
+    Retired* next = nullptr;
   };
 
   void work();
+  void notify();
   bool step();
   bool serve_request();
   bool serve_retired();
@@ -129,20 +137,19 @@ class SegmentSupply {
   SupplyCounters counters_;
   AlignedMemory zeros_;
 
-  std::mutex mutex_;  // guards slots_, retired_, live_, stop_
-  std::condition_variable wake_;
-  std::map<ShardIndex, Slot> slots_;
-  std::deque<Retired> retired_;
-  // Segments whose blocks are still being initialised.
+  std::array<Slot, limits::shards_max> slots_;
+  std::atomic<Retired*> retired_{nullptr};  // newest first
+  std::counting_semaphore<> work_{0};
+  std::atomic<bool> stop_{false};
+
+  // Supply's own (helper thread, or the caller's in inline mode).
   struct Live {
     int fd;
     std::uint64_t size_bytes;
     std::shared_ptr<SegmentProgress> progress;
   };
-  std::vector<Live> live_;
-  bool stop_ = false;
-  std::uint64_t serial_ = 0;
-  // Supply's own (helper thread, or the caller's in inline mode).
+  std::vector<Live> live_;  // segments whose blocks are not all initialised
+  std::deque<Retired> retiring_;
   bool retention_due_ = true;
   std::uint64_t next_spare_ = 0;
   std::thread thread_;

@@ -1,7 +1,6 @@
 #include "storage/log/writer.hpp"
 
 #include <fmt/format.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -42,11 +41,7 @@ Result<std::unique_ptr<Writer>> Writer::open(shard::Shard& shard, const LogOptio
   std::unique_ptr<Writer> writer(new Writer(shard, options, supply));
   const ShardIndex index = shard.index();
   supply.request(index, 0, 0);
-  while (supply.poll(index) == SegmentSupply::Answer::working) {
-    const timespec pause{0, ns_per_ms};
-    ::nanosleep(&pause, nullptr);
-  }
-  if (supply.poll(index) == SegmentSupply::Answer::failed) return supply.failure(index);
+  if (supply.wait(index) == SegmentSupply::Answer::failed) return supply.failure(index);
   Segment& first = writer->segments_[0];
   first.file = supply.take(index);
   ++writer->stats_.segments;
