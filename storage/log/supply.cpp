@@ -195,9 +195,11 @@ Result<ReadySegment> SegmentSupply::make(ReadySegment reuse, ShardIndex shard, P
   header.size_bytes = options_.segment_size;
   header.created_us = sys_.wall_now();
   header.committed = committed;
-  const std::uint64_t first = mode_ == Mode::inline_now
-                                  ? options_.segment_size
-                                  : std::min(initialise_first, options_.segment_size);
+  // Through the page cache all at once: zeroing syncs the file, and of two that sync one file only
+  // one is told of an error.
+  const bool stepwise = mode_ == Mode::thread && segment.direct;
+  const std::uint64_t first =
+      stepwise ? std::min(initialise_first, options_.segment_size) : options_.segment_size;
   Result<void> done = zero_to(segment, first);
   if (done) done = put_header(segment);
   if (!done) {
