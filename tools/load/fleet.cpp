@@ -207,6 +207,7 @@ void Fleet::fill(Report& report) const {
   if (window_end_ns_ == 0) return;
   report.window = minus(window_end_counts_, window_start_counts_);
   const double window_ns = static_cast<double>(window_end_ns_ - window_start_ns_);
+  if (window_ns <= 0) return;
   report.window_s = window_ns / static_cast<double>(ns_per_s);
   report.response = response_.snapshot();
   report.service = service_.snapshot();

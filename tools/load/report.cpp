@@ -93,7 +93,7 @@ std::string table(const Report& report) {
   };
   fmt::format_to(std::back_inserter(out), "\n{} device{} on {}{}\n", report.devices,
                  report.devices == 1 ? "" : "s", report.target,
-                 report.interrupted ? " (interrupted)" : "");
+                 report.interrupted ? " (ended early)" : "");
   put("connected", report.total.connected, "");
   put("registered", report.total.registered, "");
   put("authenticated", report.total.authenticated,
