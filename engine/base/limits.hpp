@@ -48,9 +48,13 @@ constexpr std::uint32_t link_credit_bytes = 64 * 1024;
 constexpr std::uint32_t link_credit_bytes_level1 = 16 * 1024;
 // Reply bytes that a link may have waiting; a peer that sends but never reads is paused there.
 constexpr std::uint32_t link_out_bytes_max = 64 * 1024;
-// Bytes that may wait for a frame's rest (or for credit) in a link's spill. A link that is over is
-// broken: no protocol has frames that long.
+// Bytes that may wait for a frame's rest in a link's spill. A link that is over is broken: no
+// protocol has frames that long. (What waits for credit is bounded by the receive buffers.)
 constexpr std::uint32_t link_spill_bytes_max = 1024 * 1024;
+
+// Spilled bytes are shown to a protocol in pieces of this size, so that a link that must pause does
+// so near its credit. Any frame that a device sends fits; a longer one is shown in a longer piece.
+constexpr std::uint32_t spill_slice_bytes = 16 * 1024;
 
 // Reply chunks. The small one holds the answers of 16 frames in flight (19 bytes each) and is what
 // an active link owns between commit and send; the large one is for more.

@@ -115,6 +115,7 @@ void Links::open_link(int fd, std::uint32_t listener) {
   if (options.filter != nullptr) add_filter(*link, options.filter->make());
   link->state = LinkState::open;
   protocol_of(*link).on_open(*link);
+  hold_replies(*link, 0);
   arm_timer(*link);
   if (link->readable()) arm_receive(*link);
   if (live_ >= options_.links_max) stop_accepting();

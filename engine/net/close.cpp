@@ -2,6 +2,8 @@
 // outstanding and its descriptor is closed: cancel, wait for both completions, close.
 #include <sys/socket.h>
 
+#include <cstdlib>
+
 #include "engine/net/links.hpp"
 
 namespace ringgate::net {
@@ -41,6 +43,7 @@ void Links::leave_open(Link& link, CloseReason reason, LinkState next) {
   link.close_reason = reason;
   counters_.closed.add(reason);
   protocol_of(link).on_close(link, reason);
+  hold_replies(link, 0);  // what was written outside of on_bytes, and last words
 }
 
 void Links::close(Link& link, CloseReason reason) {
@@ -71,7 +74,9 @@ void Links::progress(Link& link) {
                     link.order == nullptr;
   switch (link.state) {
     case LinkState::moving:
-      if (idle) send_move(link);
+      if (!idle) break;
+      if (draining_) return close(link, CloseReason::draining);
+      send_move(link);
       break;
     case LinkState::flushing:
       if (!idle) break;
@@ -159,6 +164,13 @@ bool Links::post_move(const PendingMove& move) {
   return mail_.post(move.target, shard::MailKind::link_move, move.mail);
 }
 
+// Never delivered: what it owns goes.
+void Links::discard_move(const PendingMove& move) {
+  const auto record = load_native<MoveRecord>(move.mail.data());
+  shard_.sys().close(record.fd);
+  if (record.unread_inline == 0) std::free(reinterpret_cast<void*>(record.unread_at));
+}
+
 void Links::adopt(Bytes mail) {
   const auto record = load_native<MoveRecord>(mail.data());
   RG_CHECK(record.version == MoveRecord::current_version);
@@ -184,8 +196,14 @@ void Links::adopt(Bytes mail) {
   }
   link->state = LinkState::open;
   protocol_of(*link).on_adopted(*link);
+  hold_replies(*link, 0);
   arm_timer(*link);
-  if (!unread.empty()) take_bytes(*link, unread);
+  if (unread.size() > limits::spill_slice_bytes) {
+    stash(*link, unread);
+    if (link->readable()) feed_spill(*link);
+  } else if (!unread.empty()) {
+    take_bytes(*link, unread);
+  }
   std::free(block);
   if (draining_) {
     close(*link, CloseReason::draining);

@@ -32,7 +32,8 @@ bool Links::forward(Link& link, ShardIndex home, std::uint32_t cookie, Bytes fra
   RG_CHECK(frame.size() + sizeof(FrameMail) <= limits::mail_bytes_max);
   take_order(link);
   if (!order_room(link)) return false;
-  const std::uint32_t ticket = link.order->push({0, cookie, OrderedFrame::State::remote});
+  const std::uint32_t ticket =
+      link.order->push({link.last_position, cookie, OrderedFrame::State::remote});
   const FrameMail mail{link.id(), ticket, link.protocol, {}};
   if (mail_.post(home, shard::MailKind::frame, bytes_of(mail), frame)) {
     counters_.forwarded.add();
@@ -40,15 +41,19 @@ bool Links::forward(Link& link, ShardIndex home, std::uint32_t cookie, Bytes fra
   }
   link.order->unpush();
   if (link.order->empty()) free_order(link);
-  want_receive(link);  // shows the frame again next turn
+  // Shows the frame again next turn; until then no more comes in.
+  link.blocked = true;
   link.partial_since_ns = 0;
+  cancel_receive(link);
+  want_receive(link);
   return false;
 }
 
 void Links::defer(Link& link, std::uint32_t cookie, Position position) {
   take_order(link);
   const auto state = position == 0 ? OrderedFrame::State::refused : OrderedFrame::State::local;
-  link.order->push({position, cookie, state});
+  if (position != 0) logged(link, position);
+  link.order->push({link.last_position, cookie, state});
 }
 
 bool Links::order_room(Link& link) {
@@ -74,22 +79,32 @@ void Links::free_order(Link& link) {
   link.order->clear();
   free_orders_.emplace_back(link.order);
   link.order = nullptr;
+  if (budget_.level() >= flow::MemoryLevel::trim) drop_free_orders();
+}
+
+void Links::drop_free_orders() {
+  budget_.release(free_orders_.size() * OrderQueue::memory_bytes);
+  free_orders_.clear();
 }
 
 void Links::pump_order(Link& link) {
   OrderQueue& order = *link.order;
   const Position committed = shard_.watermark().committed();
+  bool answered = false;
   while (!order.empty()) {
     const OrderedFrame frame = order.front();
-    if (frame.state == OrderedFrame::State::remote) break;
-    if (frame.state == OrderedFrame::State::local && frame.position > committed) break;
+    if (frame.state == OrderedFrame::State::remote || frame.position > committed) break;
     order.pop();
-    if (link.state == LinkState::open || link.state == LinkState::flushing) {
+    answered = true;
+    if (link.state <= LinkState::flushing) {
       protocol_of(link).on_ordered(link, frame.cookie, frame.state != OrderedFrame::State::refused);
     }
   }
-  link.out_queued = link.out_end;
-  if (link.out_released != link.out_end) release_replies(link, link.out_end);
+  if (answered) {
+    // All that was written before waited for no position above the last frame's.
+    link.out_queued = link.out_end;
+    if (link.out_released != link.out_end) release_replies(link, link.out_end);
+  }
   if (!order.full() && link.uncommitted_bytes <= credit_bytes() / 2) resume(link, Pause::credit);
   if (order.empty()) free_order(link);
 }
@@ -104,6 +119,8 @@ void Links::on_forwarded_frame(Bytes mail) {
     return;
   }
   forwarded_.push_back(frame);
+  const Position committed = shard_.watermark().committed();
+  if (position <= committed) answer_forwarded(committed);  // no commit will come for it
 }
 
 void Links::answer_forwarded(Position committed) {

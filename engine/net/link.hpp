@@ -91,6 +91,7 @@ struct Link : shard::TimerNode {
   bool wants_recv = false;   // in the list of links to (re-)arm
   bool peer_done = false;    // FIN seen
   bool filtered = false;     // has a filter, in Links
+  bool blocked = false;      // a mail column was full: its frame is shown again next turn
   CloseReason close_reason = CloseReason::peer_closed;
   std::uint8_t move_to = 0;  // shard, while moving
 
@@ -115,7 +116,13 @@ struct Link : shard::TimerNode {
   std::uint64_t received_bytes = 0;
 
   LinkId id() const { return {slot, generation, shard}; }
-  bool readable() const { return state == LinkState::open && pauses == 0; }
+  // Whether the protocol may have its bytes. A pause for memory only stops receiving: frames that
+  // are there already go on, since that is what gives memory back.
+  bool readable() const {
+    return state == LinkState::open && (pauses & ~static_cast<std::uint8_t>(Pause::memory)) == 0;
+  }
+  // Received bytes lie here because of us: a pause that has just ended, or a full mail column.
+  bool has_unread() const { return spill != nullptr && partial_since_ns == 0; }
 
   // The protocol's own state: trivially copyable, so that it can move to another shard.
   template <class State>

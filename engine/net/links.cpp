@@ -41,6 +41,9 @@ Links::Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& 
 }
 
 Links::~Links() {
+  stopping_ = true;
+  shard_.cancel(accept_timer_);
+  for (const PendingMove& move : moves_) discard_move(move);
   for (const auto& chunk : slots_) {
     for (std::uint32_t i = 0; i < links_per_chunk; ++i) {
       Link& link = chunk[i];
@@ -149,7 +152,10 @@ void Links::on_commit(Position committed) {
       release_replies(link, entry.out_end);
     }
     if (__builtin_expect(link.order != nullptr, 0)) pump_order(link);
-    if (link.uncommitted_bytes <= credit_bytes() / 2) resume(link, Pause::credit);
+    if (link.uncommitted_bytes <= credit_bytes() / 2 &&
+        (link.order == nullptr || !link.order->full())) {
+      resume(link, Pause::credit);
+    }
     if (link.state != LinkState::open) progress(link);
   }
   answer_forwarded(committed);
@@ -183,10 +189,16 @@ void Links::update_memory_level() {
   if (__builtin_expect(level == before, 1)) return;
   counters_.memory_level.set(static_cast<std::int64_t>(level));
   chunks_.set_keep(level >= flow::MemoryLevel::trim ? 0 : limits::out_chunks_kept);
+  if (level >= flow::MemoryLevel::trim) drop_free_orders();
   if ((level >= flow::MemoryLevel::pause) != (before >= flow::MemoryLevel::pause)) {
     if (level >= flow::MemoryLevel::pause) stop_accepting();
     start_sweep();
   }
+}
+
+std::uint64_t Links::idle_memory_bytes() const {
+  return slots_.size() * links_per_chunk * sizeof(Link) + chunks_.kept_bytes() +
+         free_orders_.size() * OrderQueue::memory_bytes;
 }
 
 void Links::start_sweep() {
@@ -201,14 +213,13 @@ void Links::sweep() {
   const std::uint32_t stop = std::min(end, sweep_ + limits::completions_per_turn);
   for (; sweep_ < stop; ++sweep_) {
     Link& link = at(sweep_);
-    if (link.state != LinkState::open) continue;
+    if (link.state != LinkState::open && (link.state != LinkState::moving || !draining_)) continue;
     if (draining_) {
       close(link, CloseReason::draining);
     } else if (budget_.level() < flow::MemoryLevel::pause) {
       resume(link, Pause::memory);
     } else if (link.spill != nullptr) {
-      counters_.paused.add(PauseCount::memory);
-      pause(link, Pause::memory);
+      pause_for_memory(link);
     }
   }
   if (sweep_ >= end) sweeping_ = false;

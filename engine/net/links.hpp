@@ -115,6 +115,8 @@ class Links final : public shard::CompletionHandler,
 
   std::uint32_t live_count() const { return live_; }
   std::uint64_t memory_bytes() const { return budget_.used_bytes(); }
+  // What stays when no link lives: slots, and what is kept for reuse.
+  std::uint64_t idle_memory_bytes() const;
   flow::MemoryLevel memory_level() const { return budget_.level(); }
   flow::Budget& budget() { return budget_; }
   NetCounters& counters() { return counters_; }
@@ -131,7 +133,9 @@ class Links final : public shard::CompletionHandler,
   void before_wait() override;
   bool has_work() const override;
   void start_drain() override;
-  bool drained() const override { return live_ == 0 && moves_.empty() && forwarded_.empty(); }
+  bool drained() const override {
+    return live_ == 0 && moves_.empty() && forwarded_.empty() && unanswered_.empty();
+  }
   void start_stop() override;
   bool stopped() const override;
 
@@ -184,6 +188,7 @@ class Links final : public shard::CompletionHandler,
   void arm_receive(Link& link);
   void cancel_receive(Link& link);
   void pause(Link& link, Pause why);
+  void pause_for_memory(Link& link);
   void resume(Link& link, Pause why);
   void arm_timer(Link& link);
   std::uint32_t credit_bytes() const;
@@ -223,6 +228,7 @@ class Links final : public shard::CompletionHandler,
   bool answer(const ForwardedFrame& frame);
   void take_order(Link& link);
   void free_order(Link& link);
+  void drop_free_orders();
 
   // Ending (close.cpp)
   void progress(Link& link);
@@ -232,6 +238,7 @@ class Links final : public shard::CompletionHandler,
   void close_descriptor(Link& link);
   void send_move(Link& link);
   bool post_move(const PendingMove& move);
+  void discard_move(const PendingMove& move);
   void adopt(Bytes mail);
 
   void operation_started(Link& link) { ++link.outstanding; }

@@ -13,7 +13,7 @@ namespace ringgate::net {
 
 struct OrderedFrame {
   enum class State : std::uint8_t { remote, local, taken, refused };
-  Position position = 0;  // of a local frame
+  Position position = 0;  // of the latest frame logged here, up to this one
   std::uint32_t cookie = 0;
   State state = State::remote;
 };

@@ -60,6 +60,11 @@ class OutChunkPool {
     ++shelf.count;
   }
 
+  std::uint64_t kept_bytes() const {
+    return std::uint64_t{small_.count} * limits::out_chunk_small_bytes +
+           std::uint64_t{large_.count} * limits::out_chunk_large_bytes;
+  }
+
   // Memory level 1: keep nothing that nobody uses.
   void set_keep(std::uint32_t keep) {
     keep_ = keep;

@@ -54,12 +54,15 @@ void Links::receive_again() {
       recv_list_.push_back(slot);
       continue;
     }
-    link.wants_recv = false;
+    link.wants_recv = link.blocked = false;
     --room;
     if (link.state != LinkState::open) progress(link);
-    if (link.readable() && link.spill != nullptr && link.partial_since_ns == 0) feed_spill(link);
-    if (link.readable() && link.peer_done) close(link, CloseReason::peer_closed);
-    const bool wanted = link.readable() || link.state == LinkState::lingering;
+    if (link.readable() && link.has_unread()) feed_spill(link);
+    if (link.readable() && link.peer_done && !link.has_unread()) {
+      close(link, CloseReason::peer_closed);
+    }
+    const bool wanted = (link.readable() && link.pauses == 0 && !link.has_unread()) ||
+                        link.state == LinkState::lingering;
     if (wanted && !link.recv_armed && !link.recv_cancelled && !link.peer_done) arm_receive(link);
   }
   recv_list_next_.clear();
@@ -89,7 +92,8 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
                       });
   } else if (result == 0) {
     link.peer_done = true;
-    if (link.readable()) close(link, CloseReason::peer_closed);
+    // Frames that came before are handled first; receive_again() closes then.
+    if (link.readable() && !link.has_unread()) close(link, CloseReason::peer_closed);
   } else {
     switch (result) {
       case -ECANCELED:  // pause, move, close: whoever cancelled goes on in progress()
@@ -114,7 +118,7 @@ void Links::take_bytes(Link& link, Bytes bytes) {
   if (__builtin_expect(link.readable(), 1)) {
     if (__builtin_expect(link.spill == nullptr, 1)) return feed(link, bytes);
     stash(link, bytes);
-    if (link.readable()) feed_spill(link);
+    if (link.readable() && !link.blocked) feed_spill(link);
     return;
   }
   if (link.state == LinkState::open || link.state == LinkState::moving) stash(link, bytes);
@@ -134,23 +138,39 @@ void Links::feed(Link& link, Bytes bytes) {
 // A frame has begun and its rest is not there. A spill without this mark is bytes that wait for us,
 // or no frame at all.
 void Links::mark_partial(Link& link) {
-  if (!link.readable() || link.wants_recv) return;
+  if (!link.readable() || link.blocked) return;
   const Bytes left{link.spill->data() + link.spill->begin, link.spill->size()};
   link.partial_since_ns = protocol_of(link).is_partial_frame(left) ? shard_.now() : no_frame_yet;
   arm_timer(link);
 }
 
+// Shows the spill in slices, so that a link which must pause does so after its credit and not after
+// all that has piled up. A slice without the end of a frame is shown again, longer.
 void Links::feed_spill(Link& link) {
-  Spill& spill = *link.spill;
-  const Bytes bytes{spill.data() + spill.begin, spill.size()};
-  const std::size_t used = protocol_of(link).on_bytes(link, bytes);
-  RG_CHECK(used <= bytes.size());
-  after_bytes(link, used);
-  if (link.state != LinkState::open && link.state != LinkState::moving) return free_spill(link);
-  shrink_spill(link, static_cast<std::uint32_t>(used));
+  const bool was_marked = link.partial_since_ns > 0;
+  std::size_t slice = limits::spill_slice_bytes;
+  bool consumed = false;
+  bool shown_all = false;
+  while (!shown_all && link.spill != nullptr && link.readable() && !link.blocked) {
+    const std::size_t size_bytes = link.spill->size();
+    const Bytes bytes{link.spill->data() + link.spill->begin, std::min(size_bytes, slice)};
+    const std::size_t used = protocol_of(link).on_bytes(link, bytes);
+    RG_CHECK(used <= bytes.size());
+    after_bytes(link, used);
+    if (link.state != LinkState::open && link.state != LinkState::moving) return free_spill(link);
+    shown_all = bytes.size() == size_bytes;
+    if (used == 0) {
+      slice *= 2;
+    } else {
+      consumed = true;
+      shrink_spill(link, static_cast<std::uint32_t>(used));
+    }
+  }
   if (link.spill == nullptr) {
     link.partial_since_ns = 0;
-  } else if (used > 0 || link.partial_since_ns <= 0) {
+    if (__builtin_expect(link.pauses != 0, 0)) resume(link, Pause::memory);
+  } else if (consumed || !was_marked) {
+    link.partial_since_ns = 0;
     mark_partial(link);
   }
 }
@@ -178,14 +198,17 @@ std::uint32_t Links::credit_bytes() const {
 void Links::stash(Link& link, Bytes bytes) {
   const auto more = static_cast<std::uint32_t>(bytes.size());
   const std::uint32_t old = link.spill == nullptr ? 0 : link.spill->size();
-  if (old + more > limits::link_spill_bytes_max) {
-    if (link.state == LinkState::open) close(link, CloseReason::oversize);
+  // Only what a protocol asks for is its frame. What lies here because of us is bounded by the
+  // shard's receive buffers: receiving is cancelled.
+  if (old + more > limits::link_spill_bytes_max && link.readable() && !link.has_unread()) {
+    close(link, CloseReason::oversize);
     return;
   }
   counters_.spilled_bytes.add(more);
   if (link.spill == nullptr || link.spill->capacity - link.spill->end < more) {
-    const std::uint32_t capacity =
-        static_cast<std::uint32_t>(std::max<std::uint64_t>(240, align_up(old + more, 256) - 16));
+    // With its header a multiple of 256, so that frames that grow byte by byte move seldom.
+    const auto capacity = static_cast<std::uint32_t>(
+        align_up(sizeof(Spill) + old + more, 256) - sizeof(Spill));
     auto* grown = static_cast<Spill*>(std::malloc(sizeof(Spill) + capacity));
     RG_CHECK(grown != nullptr);
     *grown = Spill{capacity, 0, old, 0};
@@ -196,10 +219,16 @@ void Links::stash(Link& link, Bytes bytes) {
   }
   std::memcpy(link.spill->data() + link.spill->end, bytes.data(), more);
   link.spill->end += more;
-  if (budget_.level() >= flow::MemoryLevel::pause && link.state == LinkState::open) {
-    counters_.paused.add(PauseCount::memory);
-    pause(link, Pause::memory);
-  }
+  if (__builtin_expect(budget_.level() >= flow::MemoryLevel::pause, 0)) pause_for_memory(link);
+}
+
+// Until the frame is complete, the level falls or the frame time-out ends the link: a peer that
+// begins frames and never ends them must not keep the memory of others.
+void Links::pause_for_memory(Link& link) {
+  if (link.state != LinkState::open) return;
+  if ((link.pauses & static_cast<std::uint8_t>(Pause::memory)) != 0) return;
+  counters_.paused.add(PauseCount::memory);
+  pause(link, Pause::memory);
 }
 
 void Links::shrink_spill(Link& link, std::uint32_t used) {
@@ -254,25 +283,33 @@ void Links::arm_timer(Link& link) {
 void Links::on_link_timer(shard::TimerNode& node) {
   Link& link = static_cast<Link&>(node);
   if (link.state != LinkState::open) {
-    // Flushing, lingering or moving took too long.
+    // Flushing, lingering or moving took too long. Where our own log or another shard is late,
+    // the peer has nothing to do with it.
+    if (link.awaiting > 0 || link.order != nullptr) {
+      shard_.timers().arm(link, limits::linger_ms * ns_per_ms);
+      return;
+    }
     if (link.state == LinkState::moving) {
       leave_open(link, CloseReason::send_failed, LinkState::flushing);
     }
     if (link.state != LinkState::closing) finish(link);
     return;
   }
-  if (link.pauses != 0) {
+  constexpr auto ours = static_cast<std::uint8_t>(Pause::credit) |
+                        static_cast<std::uint8_t>(Pause::log_hold);
+  if ((link.pauses & ours) != 0) {
     link.last_receive_ns = shard_.now();
     return arm_timer(link);
   }
   const MonoNs now = shard_.now();
   const std::uint32_t frame_timeout_ms = listeners_[link.listener].options.frame_timeout_ms;
-  if (link.partial_since_ns > 0 && frame_timeout_ms > 0 &&
+  if (link.partial_since_ns > 0 && frame_timeout_ms > 0 && link.readable() &&
       now - link.partial_since_ns >= frame_timeout_ms * ns_per_ms) {
     return close(link, CloseReason::frame_timeout);
   }
   if (link.idle_timeout_ms > 0 && now - link.last_receive_ns >= link.idle_timeout_ms * ns_per_ms) {
-    return close(link, CloseReason::idle);
+    // A peer that does not take its replies is silent too: on_sent() notes what it takes.
+    return close(link, link.readable() ? CloseReason::idle : CloseReason::send_failed);
   }
   arm_timer(link);
 }

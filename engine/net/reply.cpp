@@ -107,9 +107,11 @@ void Links::on_sent(Link& link, std::int32_t result) {
   }
   if (link.state == LinkState::closing) return progress(link);
   if (has_to_send(link)) queue_send(link);
-  if (__builtin_expect(link.pauses != 0, 0) &&
-      link.out_end - link.out_sent <= limits::link_out_bytes_max / 2) {
-    resume(link, Pause::out_full);
+  if (__builtin_expect(link.pauses != 0, 0)) {
+    link.last_receive_ns = shard_.now();
+    if (link.out_end - link.out_sent <= limits::link_out_bytes_max / 2) {
+      resume(link, Pause::out_full);
+    }
   }
   if (link.state != LinkState::open) progress(link);
 }

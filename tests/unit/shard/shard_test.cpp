@@ -133,8 +133,7 @@ TEST_CASE("stop skips the drain") {
   CHECK(world.recorder->steps == "wes");
 }
 
-// The ring would block for an hour of the test's own clock: only a turn that does not sleep
-// returns.
+// The ring would block for an hour: only a turn that does not sleep returns.
 TEST_CASE("the loop does not sleep while a hook has work or asked to stay awake") {
   World world;
   world.recorder->busy = true;
