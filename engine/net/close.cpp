@@ -169,6 +169,7 @@ void Links::discard_move(const PendingMove& move) {
   const auto record = load_native<MoveRecord>(move.mail.data());
   shard_.sys().close(record.fd);
   if (record.unread_inline == 0) std::free(reinterpret_cast<void*>(record.unread_at));
+  delete reinterpret_cast<Filter*>(record.filter_at);
 }
 
 void Links::adopt(Bytes mail) {
