@@ -112,7 +112,7 @@ void judge_segment(SegmentState& segment, Position limit, Position proven, bool 
     add_damage(segment, at, missing_to);
     at = missing_to;
   }
-  segment.end = live && !seal ? std::min(at, proven) : at;
+  segment.end = live && !seal ? std::max(segment.header().base, std::min(at, proven)) : at;
 }
 
 }  // namespace
