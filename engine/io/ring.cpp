@@ -90,9 +90,9 @@ int Ring::submit_and_wait(std::uint32_t min_complete, MonoNs timeout_ns) {
   return enter(min_complete, timeout_ns);
 }
 
-// The kernel consumes SQEs when it is entered, so one enter makes room; only a kernel without memory
-// leaves some. It gets as many tries as a person would wait for, then the process ends: the caller
-// has no way to go on without its SQE.
+// The kernel consumes SQEs when it is entered, so one enter makes room; only a kernel without
+// memory leaves some. It gets as many tries as a person would wait for, then the process ends: the
+// caller has no way to go on without its SQE.
 void Ring::flush() {
   constexpr int tries = 100'000;
   for (int i = 0; i < tries; ++i) {

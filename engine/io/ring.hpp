@@ -1,5 +1,5 @@
-// The one seam to the kernel: SQEs in, CQEs out. All backends (uring, sim, record) share these inline
-// queues; only setup, register and enter are virtual, one indirect call per loop turn.
+// The one seam to the kernel: SQEs in, CQEs out. All backends (uring, sim, record) share these
+// inline queues; only setup, register and enter are virtual, one indirect call per loop turn.
 //
 // A Ring belongs to the thread that opened it (IORING_SETUP_SINGLE_ISSUER); in a simulation several
 // rings share one thread. SQEs are filled with liburing's io_uring_prep_* helpers.
@@ -40,7 +40,8 @@ inline constexpr std::string_view feature_list[] = {
 
 struct RingOptions {
   std::uint32_t sq_entries = 4096;   // power of two
-  std::uint32_t cq_entries = 32768;  // power of two; >= links that may complete in one turn + file ops
+  std::uint32_t cq_entries =
+      32768;  // power of two; >= links that may complete in one turn + file ops
   std::uint32_t without = 0;         // Feature bits that must not be used (tests of fallbacks)
 };
 
@@ -56,8 +57,8 @@ struct QueueMemory {
   std::uint32_t* cq_tail = nullptr;
   std::uint32_t cq_mask = 0;
   io_uring_cqe* cqes = nullptr;
-  // The kernel announces work that only an enter will do in sq_flags (IORING_SETUP_TASKRUN_FLAG), so
-  // a turn with nothing to submit and nothing to wait for may skip the enter.
+  // The kernel announces work that only an enter will do in sq_flags (IORING_SETUP_TASKRUN_FLAG),
+  // so a turn with nothing to submit and nothing to wait for may skip the enter.
   bool announces_work = false;
 };
 
@@ -72,9 +73,10 @@ class Backend {
   virtual Result<std::uint32_t> setup(const RingOptions& options, QueueMemory& memory) = 0;
   // io_uring_register(2). Returns >= 0 or -errno.
   virtual int do_register(unsigned opcode, const void* argument, unsigned count) = 0;
-  // io_uring_enter(2) with GETEVENTS: submits, then waits until `min_complete` completions are there
-  // or `timeout_ns` has passed (wait_forever: no limit). Returns SQEs consumed or -errno (-ETIME and
-  // -EINTR are ordinary: nothing is lost). When it consumes fewer than `to_submit` it does not wait.
+  // io_uring_enter(2) with GETEVENTS: submits, then waits until `min_complete` completions are
+  // there or `timeout_ns` has passed (wait_forever: no limit). Returns SQEs consumed or -errno
+  // (-ETIME and -EINTR are ordinary: nothing is lost). When it consumes fewer than `to_submit` it
+  // does not wait.
   virtual int enter(std::uint32_t to_submit, std::uint32_t min_complete, MonoNs timeout_ns) = 0;
   // The fd that others name in MSG_RING.
   virtual int ring_fd() const = 0;
@@ -108,9 +110,9 @@ class Ring {
 
   // Submits what was filled in and waits for at least `min_complete` completions (0: only collects
   // what is ready) or until `timeout_ns` (0: does not wait). Returns 0 or -errno of the enter. A
-  // timeout, a signal, a full completion queue (EBUSY) and a kernel short of memory (EAGAIN, ENOMEM)
-  // are 0 too: drain, then call again; what was not submitted still waits in the queue. Any other
-  // errno means that the ring is of no more use.
+  // timeout, a signal, a full completion queue (EBUSY) and a kernel short of memory (EAGAIN,
+  // ENOMEM) are 0 too: drain, then call again; what was not submitted still waits in the queue. Any
+  // other errno means that the ring is of no more use.
   int submit_and_wait(std::uint32_t min_complete, MonoNs timeout_ns);
 
   std::uint32_t completions_ready() const {
@@ -161,9 +163,9 @@ class Ring {
 
 // A ring of equal buffers that the kernel picks from for recv (IORING_REGISTER_PBUF_RING, 5.19).
 //
-// The kernel takes buffers in the order in which they were given; a bundle takes several that follow
-// each other. So each buffer remembers which one was given after it: that stays true until the buffer
-// itself is given again, in whatever order completions are handled.
+// The kernel takes buffers in the order in which they were given; a bundle takes several that
+// follow each other. So each buffer remembers which one was given after it: that stays true until
+// the buffer itself is given again, in whatever order completions are handled.
 //
 // Dies before its ring, and only when no recv that may pick from it is outstanding.
 class BufferRing {
@@ -184,9 +186,9 @@ class BufferRing {
   std::uint8_t* data(std::uint16_t bid) const { return memory_ + std::size_t{bid} * buffer_bytes_; }
 
   // Walks the buffers of one recv completion of `size_bytes` that began in buffer `bid`, in order:
-  // visit(bid, span). With bundles one completion may cover several buffers. Call once per completion
-  // that carries IORING_CQE_F_BUFFER; give_back() each visited buffer when done with it, which may be
-  // inside visit. Returns the number of buffers.
+  // visit(bid, span). With bundles one completion may cover several buffers. Call once per
+  // completion that carries IORING_CQE_F_BUFFER; give_back() each visited buffer when done with it,
+  // which may be inside visit. Returns the number of buffers.
   template <class Visit>
   std::uint32_t consume(std::uint16_t bid, std::uint32_t size_bytes, Visit&& visit) {
     std::uint32_t used = 0;
@@ -238,8 +240,8 @@ class BufferRing {
   std::unique_ptr<std::uint16_t[]> next_of_;  // bid -> the bid given after it
 };
 
-// The backend that enters the kernel. Needs Linux 6.1; older kernels are refused where they lack what
-// has no fallback (provided buffer rings).
+// The backend that enters the kernel. Needs Linux 6.1; older kernels are refused where they lack
+// what has no fallback (provided buffer rings).
 std::unique_ptr<Backend> make_uring_backend();
 
 // True for kernel releases ("6.14.3-1-amd64") whose receive bundles deliver data out of order:

@@ -29,11 +29,11 @@ constexpr FlagOfFeature flags_of_features[] = {
     {abi::setup_no_sqarray, Feature::no_sqarray},
 };
 
-// Sets of setup flags from best to plainest. A kernel that does not know a flag says EINVAL, and the
-// next set is tried.
+// Sets of setup flags from best to plainest. A kernel that does not know a flag says EINVAL, and
+// the next set is tried.
 constexpr std::uint32_t base_flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE;
-constexpr std::uint32_t defer_flags =
-    base_flags | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+constexpr std::uint32_t defer_flags = base_flags | IORING_SETUP_SINGLE_ISSUER |
+                                      IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 constexpr std::uint32_t coop_flags =
     base_flags | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 constexpr std::uint32_t peel_list[] = {
@@ -67,26 +67,30 @@ Error setup_error(int code) {
   switch (code) {
     case EPERM:
     case EACCES:
-      return errno_error(code,
-                         "io_uring is refused here. Cure: set sysctl kernel.io_uring_disabled=0; in "
-                         "a container allow io_uring_setup, io_uring_enter and io_uring_register in "
-                         "the seccomp profile (Docker: --security-opt seccomp=unconfined or an own "
-                         "profile)");
+      return errno_error(
+          code,
+          "io_uring is refused here. Cure: set sysctl kernel.io_uring_disabled=0; in "
+          "a container allow io_uring_setup, io_uring_enter and io_uring_register in "
+          "the seccomp profile (Docker: --security-opt seccomp=unconfined or an own "
+          "profile)");
     case ENOSYS:
-      return errno_error(code,
-                         "this kernel has no io_uring. Cure: Linux 6.1 or newer with CONFIG_IO_URING; "
-                         "some sandboxes (gVisor) do not offer it at all");
+      return errno_error(
+          code,
+          "this kernel has no io_uring. Cure: Linux 6.1 or newer with CONFIG_IO_URING; "
+          "some sandboxes (gVisor) do not offer it at all");
     case ENOMEM:
       return errno_error(code,
                          "no memory for an io_uring. Cure: raise the memlock limit (ulimit -l, "
                          "LimitMEMLOCK= of the service) or the container's memory limit");
     case EMFILE:
     case ENFILE:
-      return errno_error(code, "no file descriptor left for an io_uring. Cure: raise the open files "
-                               "limit (ulimit -n, LimitNOFILE= of the service)");
+      return errno_error(code,
+                         "no file descriptor left for an io_uring. Cure: raise the open files "
+                         "limit (ulimit -n, LimitNOFILE= of the service)");
     case EINVAL:
-      return errno_error(code, "this kernel knows none of the io_uring set-ups that ringgate can use. "
-                               "Cure: Linux 6.1 or newer");
+      return errno_error(code,
+                         "this kernel knows none of the io_uring set-ups that ringgate can use. "
+                         "Cure: Linux 6.1 or newer");
     default:
       return errno_error(code, "io_uring_setup failed");
   }
@@ -97,7 +101,8 @@ Error setup_error(int code) {
 std::unique_ptr<Backend> make_uring_backend() { return std::make_unique<UringBackend>(); }
 
 UringBackend::~UringBackend() {
-  // A registered index keeps the ring alive until its thread ends; another thread cannot release it.
+  // A registered index keeps the ring alive until its thread ends; another thread cannot release
+  // it.
   if (fd_ >= 0 && enter_fd_ != fd_ && thread_ == gettid()) {
     io_uring_rsrc_update update{};
     update.offset = static_cast<std::uint32_t>(enter_fd_);
@@ -133,7 +138,8 @@ Result<bool> UringBackend::map(const io_uring_params& params, QueueMemory& memor
   const std::size_t rings_bytes = sq_end > cq_end ? sq_end : cq_end;
   const std::size_t sqes_bytes = params.sq_entries * sizeof(io_uring_sqe);
   const auto map_one = [this](std::size_t size_bytes, off_t offset) {
-    return mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_, offset);
+    return mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_,
+                offset);
   };
   void* rings = map_one(rings_bytes, static_cast<off_t>(IORING_OFF_SQ_RING));
   if (rings == MAP_FAILED) return errno_error(errno, "cannot map the io_uring queues");
@@ -212,8 +218,8 @@ int UringBackend::enter(std::uint32_t to_submit, std::uint32_t min_complete, Mon
   // With DEFER_TASKRUN completions appear only inside an enter with GETEVENTS: it is always set.
   const std::uint32_t flags = enter_flags_ | IORING_ENTER_GETEVENTS;
   if (min_complete == 0 || timeout_ns < 0) {
-    return result_or_errno(
-        syscall(__NR_io_uring_enter, enter_fd_, to_submit, min_complete, flags, nullptr, _NSIG / 8));
+    return result_or_errno(syscall(__NR_io_uring_enter, enter_fd_, to_submit, min_complete, flags,
+                                   nullptr, _NSIG / 8));
   }
   __kernel_timespec limit{};
   limit.tv_sec = timeout_ns / ns_per_s;

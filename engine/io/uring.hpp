@@ -1,5 +1,5 @@
-// The backend that enters the kernel: io_uring_setup, register and enter by raw system calls, because
-// liburing 2.3 does not know NO_SQARRAY. One per ring, on the ring's thread.
+// The backend that enters the kernel: io_uring_setup, register and enter by raw system calls,
+// because liburing 2.3 does not know NO_SQARRAY. One per ring, on the ring's thread.
 #pragma once
 
 #include <sys/types.h>
@@ -38,8 +38,9 @@ class UringBackend final : public Backend {
   std::size_t sqes_bytes_ = 0;
 };
 
-// Receives over a socket pair into a small buffer ring, on a ring opened for that purpose, and compares
-// every byte. Returns which of multishot_recv and recv_bundle work, of those not in `without`.
+// Receives over a socket pair into a small buffer ring, on a ring opened for that purpose, and
+// compares every byte. Returns which of multishot_recv and recv_bundle work, of those not in
+// `without`.
 Result<std::uint32_t> probe_receive(std::uint32_t without, std::uint32_t kernel_features);
 
 }  // namespace ringgate::io

@@ -1,5 +1,5 @@
-// The live test of multishot receive and of bundles. Old kernels ignore unknown bits of ioprio without
-// a word, and some deliver bundles out of order, so only received bytes prove anything.
+// The live test of multishot receive and of bundles. Old kernels ignore unknown bits of ioprio
+// without a word, and some deliver bundles out of order, so only received bytes prove anything.
 #include <sys/socket.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -74,7 +74,8 @@ void take(const io_uring_cqe& cqe, BufferRing& buffers, Seen& seen) {
   seen.failed = seen.failed || !more;
 }
 
-// Collects until `size_bytes` have come, or the end of the stream (size_bytes 0). False: it stopped.
+// Collects until `size_bytes` have come, or the end of the stream (size_bytes 0). False: it
+// stopped.
 bool collect(Ring& ring, BufferRing& buffers, std::size_t size_bytes, Seen& seen) {
   while (!seen.failed && !seen.ended && (size_bytes == 0 || seen.data.size() < size_bytes)) {
     if (ring.submit_and_wait(1, probe_limit_ns) != 0 || ring.completions_ready() == 0) return false;

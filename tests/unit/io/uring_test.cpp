@@ -1,4 +1,5 @@
-// What only the kernel's backend has: probing, forced-off features, error texts, the known-bad table.
+// What only the kernel's backend has: probing, forced-off features, error texts, the known-bad
+// table.
 #include <doctest/doctest.h>
 
 #include <vector>
