@@ -428,6 +428,7 @@ TEST_CASE("a peer that vanished or stopped reading leaves sends waiting; a reset
   CHECK(ring->completions_ready() == 0);
   peer.pause_reading(false);
   CHECK(wait_result(*ring, id(3)) == 4096);
+  while (peer.received().size() < 2 * 4096) REQUIRE(world.step());
   peer.vanish();
   send(4);
   CHECK(wait_result(*ring, id(4)) == 4096);
