@@ -93,11 +93,8 @@ Session::Taken Session::handle(net::Link& link, Bytes frame) {
     return Taken::yes;
   }
   State& state = link.session<State>();
-  if (state.authenticated) [[likely]] {
-    const Peer peer = peer_of(in.header);
-    if (std::memcmp(&peer, &state.peer, sizeof peer) == 0) [[likely]] {
-      return handle_known(link, state, in);
-    }
+  if (state.authenticated && is_from(in.header, state.peer)) [[likely]] {
+    return handle_known(link, state, in);
   }
   return handle_stranger(link, state, in);
 }

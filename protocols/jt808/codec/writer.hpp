@@ -3,6 +3,8 @@
 // not fit (wire_size_max always does). JT/T 808-2019 4.4.
 #pragma once
 
+#include <cstring>
+
 #include "engine/base/bytes.hpp"
 #include "protocols/jt808/codec/framing.hpp"
 #include "protocols/jt808/codec/header.hpp"
@@ -22,6 +24,17 @@ struct Peer {
 static_assert(sizeof(Peer) == 16 && std::is_trivially_copyable_v<Peer>);
 
 Peer peer_of(const Header& header);
+// Whether peer_of(header) would be `peer`, without making one: asked for every frame.
+inline bool is_from(const Header& header, const Peer& peer) {
+  const std::size_t before = header.version == Version::v2019 ? 1 : 0;  // the version byte
+  if (peer.size != before + header.phone_size ||
+      peer.versioned != (header.attributes & attribute_versioned) >> 8) {
+    return false;
+  }
+  if (before != 0 && peer.bytes[0] != header.version_byte) return false;
+  // What a shorter phone leaves over is 0 on both sides.
+  return std::memcmp(peer.bytes + before, header.phone_bcd, sizeof header.phone_bcd) == 0;
+}
 // For who speaks first: `digits` are padded with zeros to 12 or 20; version byte 1 for 2019.
 // Characters that are no digits and numbers that are too long make it all zeros.
 Peer make_peer(Version version, std::string_view digits);

@@ -46,6 +46,24 @@ TEST_CASE("peers echo what the terminal sent") {
   CHECK(to_hex({make_peer(Version::v2013, "12a").bytes, 6}) == "000000000000");
 }
 
+TEST_CASE("a frame is from a peer exactly when its own peer is the same") {
+  const std::string_view frames[] = {
+      "0002 0000 013800138000 0001",         "0002 0000 013800138001 0001",
+      "0002 0000 113800138000 0001",         "0002 4000 013800138000 0001",
+      "0002 4000 01 00000000013800138000 0001", "0002 4000 02 00000000013800138000 0001",
+      "0002 4000 01 00000000013800138001 0001", "0002 4000 01 10000000013800138000 0001",
+  };
+  for (const std::string_view one : frames) {
+    Header header;
+    REQUIRE(parse_header(hex(one), header) == BadReason::none);
+    for (const std::string_view other : frames) {
+      Header its;
+      REQUIRE(parse_header(hex(other), its) == BadReason::none);
+      CHECK(is_from(header, peer_of(its)) == (one == other));
+    }
+  }
+}
+
 TEST_CASE("0x8001 on the fast way is byte for byte what the general writer makes") {
   std::mt19937_64 random(3);
   std::size_t escaped = 0;
