@@ -11,7 +11,8 @@
 //
 //   floor [--port N] [--file PATH] [--cpu N] [--file-mib N]
 //
-// Prints `ready jt808=127.0.0.1:PORT` and runs until SIGTERM or SIGINT. Needs Linux 6.10.
+// Prints `ready jt808=127.0.0.1:PORT` and runs until SIGTERM or SIGINT. Needs Linux 6.1; newer ones
+// (6.6: no index array, 6.10: receive bundles) are used as they are.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <liburing.h>
@@ -42,6 +43,7 @@ using u64 = std::uint64_t;
 
 constexpr u32 setup_no_sqarray = 1U << 16;  // 6.6, not in older headers
 constexpr u16 recvsend_bundle = 1U << 4;    // 6.10
+constexpr u32 feature_bundle = 1U << 14;    // 6.10
 constexpr u32 sq_entries = 8192;
 constexpr u32 cq_entries = 65536;
 constexpr u32 buffers = 4096;              // receive buffers, a power of two
@@ -73,15 +75,24 @@ struct Ring {
   io_uring_sqe* sqes;
   io_uring_cqe* cqes;
   u32 tail = 0, submitted = 0;
+  bool bundles = false;
 
   void open() {
     io_uring_params params{};
-    params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                   IORING_SETUP_DEFER_TASKRUN | setup_no_sqarray;
-    params.cq_entries = cq_entries;
-    fd = static_cast<int>(syscall(__NR_io_uring_setup, sq_entries, &params));
+    for (const u32 optional : {setup_no_sqarray, 0U}) {
+      params = {};
+      params.flags = IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
+                     IORING_SETUP_DEFER_TASKRUN | optional;
+      params.cq_entries = cq_entries;
+      fd = static_cast<int>(syscall(__NR_io_uring_setup, sq_entries, &params));
+      if (fd >= 0 || errno != EINVAL) break;
+    }
     if (fd < 0) die("io_uring_setup", errno);
-    const size_t ring_bytes = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
+    bundles = (params.features & feature_bundle) != 0;
+    const size_t cq_bytes = params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe);
+    const size_t sq_bytes = params.sq_off.array + params.sq_entries * sizeof(u32);
+    const size_t ring_bytes =
+        params.flags & setup_no_sqarray ? cq_bytes : cq_bytes > sq_bytes ? cq_bytes : sq_bytes;
     u8* ring = map(ring_bytes, IORING_OFF_SQ_RING);
     sqes = reinterpret_cast<io_uring_sqe*>(
         map(params.sq_entries * sizeof(io_uring_sqe), IORING_OFF_SQES));
@@ -92,6 +103,8 @@ struct Ring {
     cq_tail = at(ring, params.cq_off.tail);
     cq_mask = *at(ring, params.cq_off.ring_mask);
     cqes = reinterpret_cast<io_uring_cqe*>(ring + params.cq_off.cqes);
+    if ((params.flags & setup_no_sqarray) == 0)
+      for (u32 i = 0; i < params.sq_entries; ++i) at(ring, params.sq_off.array)[i] = i;
     io_uring_rsrc_update own{};
     own.offset = ~0U;
     own.data = static_cast<u64>(fd);
@@ -274,7 +287,7 @@ void Floor::arm_accept() {
 void Floor::arm_recv(u32 link) {
   io_uring_sqe* sqe = ring.next();
   io_uring_prep_recv(sqe, static_cast<int>(link), nullptr, 0, 0);
-  sqe->ioprio = IORING_RECV_MULTISHOT | recvsend_bundle;
+  sqe->ioprio = static_cast<u16>(IORING_RECV_MULTISHOT | (ring.bundles ? recvsend_bundle : 0));
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = 0;
   sqe->user_data = user_data(tag_recv, link);
