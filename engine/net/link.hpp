@@ -23,11 +23,8 @@ enum class CloseReason : std::uint8_t {
   bad_frames,     // past the protocol's limit of bad frames
   oversize,       // a frame longer than the spill
   replaced,       // the device authenticated on another link
-  kicked,         // by an operator
-  refused,        // the protocol would not have it
   draining,       // this server stops
   send_failed,    // the peer takes no more
-  moved,          // lives on another shard now
   filter_broken,  // the peer broke TLS
   count,
 };

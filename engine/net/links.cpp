@@ -71,6 +71,15 @@ void Links::add_listener(const ListenerOptions& options) {
   listeners_.push_back(Listener{options});
 }
 
+void Links::set_timeouts(const Protocol& protocol, std::uint32_t idle_timeout_ms,
+                         std::uint32_t frame_timeout_ms) {
+  for (Listener& listener : listeners_) {
+    if (protocols_[listener.options.protocol] != &protocol) continue;
+    listener.options.idle_timeout_ms = idle_timeout_ms;
+    listener.options.frame_timeout_ms = frame_timeout_ms;
+  }
+}
+
 Link* Links::allocate() {
   if (free_slots_.empty()) {
     const auto first = static_cast<std::uint32_t>(slots_.size() * links_per_chunk);

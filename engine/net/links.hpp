@@ -58,6 +58,10 @@ class Links final : public shard::CompletionHandler,
   std::uint8_t add_protocol(Protocol& protocol);
   void add_listener(const ListenerOptions& options);
 
+  // The time-outs of a protocol's listeners, for links that open from now on.
+  void set_timeouts(const Protocol& protocol, std::uint32_t idle_timeout_ms,
+                    std::uint32_t frame_timeout_ms);
+
   // For protocols -----------------------------------------------------------------------------
 
   Link* find(LinkId id) {

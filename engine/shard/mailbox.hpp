@@ -24,8 +24,7 @@ enum class MailKind : std::uint16_t {
   link_move,   // net: a link changes its shard
   frame,       // net: a frame for a device whose home is the receiver
   frame_done,  // net: the home's answer
-  kick,        // device: close the link of a device
-  control,     // tools: a question from the control plane
+  reload,      // tools: changed settings
   count,
 };
 

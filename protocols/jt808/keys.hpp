@@ -19,6 +19,7 @@ inline constexpr config::KeySpec keys[] = {
      .type = config::KeyType::choice,
      .default_text = "commit",
      .doc = "When a frame is acknowledged: after its record is on disk, or at once (none).",
+     .apply = config::Apply::live,
      .choices = durabilities},
     {.name = "jt808.auth_timeout",
      .type = config::KeyType::duration,
@@ -44,7 +45,8 @@ inline constexpr config::KeySpec keys[] = {
     {.name = "jt808.log_heartbeats",
      .type = config::KeyType::boolean,
      .default_text = "false",
-     .doc = "Whether heartbeats (0x0002) are written to the log."},
+     .doc = "Whether heartbeats (0x0002) are written to the log.",
+     .apply = config::Apply::live},
 };
 
 }  // namespace ringgate::jt808

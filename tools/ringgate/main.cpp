@@ -40,7 +40,8 @@ constexpr const char* examples = R"(Examples:
   RINGGATE_SERVER__SHARDS=2 ringgate              the same by the environment
   ringgate --sample-config > ringgate.toml        a commented file with every key
   ringgate --config ringgate.toml --check-config  does it parse? exit code 0 or 2
-Signals: TERM, INT drain and stop (twice: at once); USR1 prints all counters to stderr.
+Signals: TERM, INT drain and stop (twice: at once); USR1 prints all counters to stderr;
+  HUP reads the configuration again, all or nothing.
 Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong arguments or configuration.)";
 
 config::Schema make_schema() {
@@ -73,10 +74,39 @@ void print_counters(const observe::Registry& registry) {
   std::fflush(stderr);
 }
 
+// Reads the configuration again. All or nothing: an error, or a change that needs a restart,
+// changes nothing.
+void reload(config::Settings& settings, const Arguments& arguments, observe::LogSource& logs,
+            server::Server& gateway) {
+  auto loaded = config::load_settings(settings.schema(), arguments.files,
+                                      config::process_environment(), arguments.sets);
+  if (!loaded) {
+    for (const config::ConfigError& error : loaded.error()) {
+      logs.error("reload refused, nothing changed", {{"why", error.text()}});
+    }
+    return;
+  }
+  const std::vector<config::Change> changes = config::diff(settings, *loaded);
+  for (const config::Change& change : changes) {
+    if (change.key->apply != config::Apply::restart) continue;
+    logs.error("reload refused, nothing changed: this key needs a restart",
+               {{"key", change.key->name}, {"is", change.before}, {"asked", change.after}});
+    return;
+  }
+  for (const config::Change& change : changes) {
+    logs.info("setting changed",
+              {{"key", change.key->name}, {"was", change.before}, {"is", change.after}});
+  }
+  settings = std::move(*loaded);
+  gateway.reload(settings);
+  logs.info("configuration reloaded", {{"changes", changes.size()}});
+}
+
 // Until a signal asks to stop.
-void serve(const config::Settings& settings, const sigset_t& signals, observe::LogSource& logs,
-           const observe::Registry& registry, io::Sys& sys, const server::Server& gateway) {
-  const MonoNs interval = settings.duration_ns("server.status_interval");
+void serve(config::Settings& settings, const Arguments& arguments, const sigset_t& signals,
+           observe::LogSource& logs, const observe::Registry& registry, io::Sys& sys,
+           server::Server& gateway) {
+  MonoNs interval = settings.duration_ns("server.status_interval");
   server::Status status(registry, sys.mono_now());
   MonoNs next = sys.mono_now() + interval;
   while (!gateway.stopped()) {
@@ -89,7 +119,9 @@ void serve(const config::Settings& settings, const sigset_t& signals, observe::L
         print_counters(registry);
         break;
       case SIGHUP:
-        logs.warn("SIGHUP: the configuration is read at start only; restart to change it");
+        reload(settings, arguments, logs, gateway);
+        interval = settings.duration_ns("server.status_interval");
+        next = sys.mono_now() + interval;
         break;
       default:
         break;
@@ -120,7 +152,8 @@ void shut_down(const config::Settings& settings, const sigset_t& signals, observ
   logs.info("stopped");
 }
 
-int run(const config::Settings& settings, observe::LoggerOptions log_options) {
+int run(config::Settings& settings, const Arguments& arguments,
+        observe::LoggerOptions log_options) {
   const sigset_t signals = handled_signals();
   // Before any thread is made, so that all inherit it and only the main thread takes signals.
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
@@ -138,7 +171,7 @@ int run(const config::Settings& settings, observe::LoggerOptions log_options) {
   std::printf("%s\n", (*gateway)->ready_line().c_str());
   std::fflush(stdout);
   server::notify_manager("READY=1");
-  serve(settings, signals, logs, registry, sys, **gateway);
+  serve(settings, arguments, signals, logs, registry, sys, **gateway);
   shut_down(settings, signals, logs, registry, sys, **gateway);
   return 0;
 }
@@ -180,7 +213,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   const auto environment = config::process_environment();
-  const auto settings = config::load_settings(schema, arguments.files, environment, arguments.sets);
+  auto settings = config::load_settings(schema, arguments.files, environment, arguments.sets);
   if (!settings) {
     for (const config::ConfigError& error : settings.error()) {
       std::fprintf(stderr, "ringgate: %s\n", error.text().c_str());
@@ -193,5 +226,5 @@ int main(int argc, char** argv) {
   observe::LoggerOptions log_options;
   log_options.format = *observe::parse_log_format(arguments.log_format);
   log_options.level = *observe::parse_level(arguments.log_level);
-  return run(*settings, std::move(log_options));
+  return run(*settings, arguments, std::move(log_options));
 }

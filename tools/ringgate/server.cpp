@@ -118,6 +118,44 @@ class LogReporter final : public shard::TimerHandler {
   shard::Timer timer_{*this};
 };
 
+// What a reload may change on a shard.
+struct ReloadMail {
+  struct Timeouts {
+    std::uint32_t idle_ms = 0;
+    std::uint32_t frame_ms = 0;
+  };
+  jt808::SessionOptions session;
+  Timeouts jt808;
+  Timeouts jsonl;
+};
+static_assert(std::is_trivially_copyable_v<ReloadMail>);
+
+ReloadMail::Timeouts timeouts(const config::Settings& settings, const std::string& section) {
+  const auto milliseconds = [&](const char* leaf) {
+    return static_cast<std::uint32_t>(settings.duration_ns(section + leaf) / ns_per_ms);
+  };
+  return {milliseconds(".idle_timeout"), milliseconds(".frame_timeout")};
+}
+
+class Reloader final : public shard::MailHandler {
+ public:
+  Reloader(shard::MailRoom& mail, net::Links& links, jt808::Session& jt808, jsonl::Session& jsonl)
+      : links_(links), jt808_(jt808), jsonl_(jsonl) {
+    mail.handle(shard::MailKind::reload, *this);
+  }
+  void on_mail(shard::MailKind, std::uint32_t, Bytes bytes) override {
+    const auto mail = load_native<ReloadMail>(bytes.data());
+    jt808_.set_options(mail.session);
+    links_.set_timeouts(jt808_, mail.jt808.idle_ms, mail.jt808.frame_ms);
+    links_.set_timeouts(jsonl_, mail.jsonl.idle_ms, mail.jsonl.frame_ms);
+  }
+
+ private:
+  net::Links& links_;
+  jt808::Session& jt808_;
+  jsonl::Session& jsonl_;
+};
+
 // Everything that lives on a shard, in the order in which it is built.
 struct ShardRooms {
   std::unique_ptr<shard::Shard> shard;
@@ -129,6 +167,7 @@ struct ShardRooms {
   std::unique_ptr<jt808::Session> jt808;
   std::unique_ptr<jsonl::Session> jsonl;
   std::unique_ptr<LogReporter> log_reporter;
+  std::unique_ptr<Reloader> reloader;
 };
 
 }  // namespace
@@ -240,14 +279,12 @@ using OpenListeners = std::vector<net::OpenListener>;
 void add_listeners(net::Links& links, const config::Settings& settings, const std::string& section,
                    const OpenListeners& listeners, ShardIndex index, net::Protocol& protocol) {
   const std::uint8_t number = links.add_protocol(protocol);
-  const auto milliseconds = [&](const char* leaf) {
-    return static_cast<std::uint32_t>(settings.duration_ns(section + leaf) / ns_per_ms);
-  };
+  const ReloadMail::Timeouts times = timeouts(settings, section);
   for (const net::OpenListener& listener : listeners) {
     links.add_listener({.fd = listener.fds[index],
                         .protocol = number,
-                        .idle_timeout_ms = milliseconds(".idle_timeout"),
-                        .frame_timeout_ms = milliseconds(".frame_timeout")});
+                        .idle_timeout_ms = times.idle_ms,
+                        .frame_timeout_ms = times.frame_ms});
   }
 }
 
@@ -290,6 +327,8 @@ Result<ShardRooms> wire(const WiringParts& parts) {
                                                  parts.authenticator, parts.counters, parts.logs,
                                                  jt808::session_options(settings));
   rooms.jsonl = std::make_unique<jsonl::Session>(*rooms.links, *rooms.writer, parts.counters);
+  rooms.reloader =
+      std::make_unique<Reloader>(*rooms.mail, *rooms.links, *rooms.jt808, *rooms.jsonl);
   rooms.log_reporter = std::make_unique<LogReporter>(*rooms.shard, parts.logs);
   const ShardIndex index = parts.shard.index;
   add_listeners(*rooms.links, settings, "jt808", parts.jt808_listeners, index, *rooms.jt808);
@@ -349,6 +388,17 @@ void Server::wake_all() {
     // A full column needs no wake-up: its shard has mail.
     static_cast<void>(hub_->post_from_control(hub_->control_producer(0), static_cast<ShardIndex>(i),
                                               shard::MailKind::wake, {}));
+  }
+}
+
+void Server::reload(const config::Settings& settings) {
+  const ReloadMail mail{jt808::session_options(settings), timeouts(settings, "jt808"),
+                        timeouts(settings, "jsonl")};
+  const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
+  for (unsigned i = 0; i < shard_count_; ++i) {
+    // Nobody else writes to this column, so it has room.
+    RG_CHECK(hub_->post_from_control(hub_->control_producer(0), static_cast<ShardIndex>(i),
+                                     shard::MailKind::reload, bytes));
   }
 }
 

@@ -33,6 +33,9 @@ class Server {
   // "ready jt808=127.0.0.1:7808 data=/var/lib/ringgate": the real addresses and the data directory.
   std::string ready_line() const;
 
+  // Hands changed settings to the shards: those that need no restart (config::diff tells).
+  void reload(const config::Settings& settings);
+
   // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed
   // or the time-out has passed.
   void drain(MonoNs timeout_ns);

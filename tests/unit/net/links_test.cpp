@@ -277,7 +277,7 @@ TEST_CASE("close reasons") {
     CHECK(stage.until([&] { return refused->ended(); }));
     refused->send("H4\n");  // discarded while lingering
     refused->shut();
-    wait_closed(CloseReason::refused, 1);
+    wait_closed(CloseReason::replaced, 1);
     auto long_one = stage.connect();
     long_one->send(std::string(2 * limits::link_spill_bytes_max, 'L'));
     CHECK(stage.until([&] {
@@ -444,7 +444,7 @@ TEST_CASE("replies that are written outside of on_bytes leave, also before a clo
     stage.expect(*far, "hello\n");
     stage.lines().opened = [&](net::Link& link) {
       stage.links().reply(link, as_bytes("go away\n"));
-      stage.links().close(link, CloseReason::refused);
+      stage.links().close(link, CloseReason::replaced);
     };
     auto unwanted = stage.connect();
     stage.expect(*unwanted, "go away\n");

@@ -79,7 +79,7 @@ bool Lines::handle(net::Link& link, std::string_view line) {
       say(link, "-");
       say(link, line);
       say(link, "\n");
-      if (kind == 'B') links_.close(link, net::CloseReason::refused);
+      if (kind == 'B') links_.close(link, net::CloseReason::replaced);
       break;
     default:
       links_.close(link, net::CloseReason::bad_frames);

@@ -74,7 +74,7 @@ TEST_CASE("an empty column takes the largest mail wherever its end lies") {
     MailColumn column;
     std::deque<Mail> waiting;
     for (std::uint32_t at = 0; at < offset; at += 8) {
-      REQUIRE(column.push(MailKind::kick, {}, {}));
+      REQUIRE(column.push(MailKind::reload, {}, {}));
       column.drain(1, [](MailKind, Bytes) {});
     }
     REQUIRE(column.push(MailKind::frame, largest, {}));
@@ -128,7 +128,7 @@ struct Player final : shard::MailHandler {
     const std::uint64_t next = ball + 1;
     if (ball >= rounds) shard.request_stop();
     if (ball > rounds) return;
-    RG_CHECK(room.post(to, MailKind::control, {reinterpret_cast<const std::uint8_t*>(&next), 8}));
+    RG_CHECK(room.post(to, MailKind::reload, {reinterpret_cast<const std::uint8_t*>(&next), 8}));
   }
   shard::Shard& shard;
   shard::MailRoom& room;
@@ -150,7 +150,7 @@ std::array<std::uint64_t, 2> play(std::uint32_t without) {
     shard::Shard shard({.index = index, .count = 2, .cpu = -1}, std::move(*ring), io::real_sys());
     shard::MailRoom room(shard, hub);
     Player player(shard, room, static_cast<ShardIndex>(1 - index));
-    room.handle(MailKind::control, player);
+    room.handle(MailKind::reload, player);
     ++running;
     shard.run();
     last[index] = player.last;
@@ -161,7 +161,7 @@ std::array<std::uint64_t, 2> play(std::uint32_t without) {
   std::thread two(body, ShardIndex{1});
   while (running != 2) std::this_thread::yield();
   const std::uint64_t first = 1;
-  RG_CHECK(hub.post_from_control(hub.control_producer(0), 0, MailKind::control,
+  RG_CHECK(hub.post_from_control(hub.control_producer(0), 0, MailKind::reload,
                                  {reinterpret_cast<const std::uint8_t*>(&first), 8}));
   one.join();
   two.join();

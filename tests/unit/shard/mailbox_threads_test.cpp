@@ -129,7 +129,7 @@ TEST_CASE("a round trip of two sleepers") {
     }
   };
   const auto send = [](Receiver& to, std::uint64_t number) {
-    RG_CHECK(to.columns[0].push(MailKind::control, {reinterpret_cast<std::uint8_t*>(&number), 8},
+    RG_CHECK(to.columns[0].push(MailKind::reload, {reinterpret_cast<std::uint8_t*>(&number), 8},
                                 {}));
     if (to.sleep.claim_wake()) to.bell.ring();
   };
