@@ -79,6 +79,7 @@ class Gateway:
             self.process.wait()
             raise AssertionError(f"the gateway did not end:\n{self.output}") from None
         self.reader.join(LIMIT_S)
+        self.process.stdout.close()
         return code
 
     def signal(self, number):
