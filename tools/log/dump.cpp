@@ -150,7 +150,12 @@ class Printer {
     json.key("serial").null();
     json.key("duplicate").boolean(false);
     json.key("frame").null();
-    if (!record.payload.empty()) json.key("data").hex(record.payload);
+    if (record.payload.empty()) return;
+    if (record.kind() == log::Kind::session) {
+      json.key("text").text(as_text(record.payload));  // "online 10.0.0.7:40112", "offline idle"
+    } else {
+      json.key("data").hex(record.payload);
+    }
   }
 
   log::NodeId node_;
