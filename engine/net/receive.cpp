@@ -200,7 +200,8 @@ void Links::stash(Link& link, Bytes bytes) {
   const std::uint32_t old = link.spill == nullptr ? 0 : link.spill->size();
   // Only what a protocol asks for is its frame. What lies here because of us is bounded by the
   // shard's receive buffers: receiving is cancelled.
-  if (old + more > limits::link_spill_bytes_max && link.readable() && !link.has_unread()) {
+  if (old > 0 && old + more > limits::link_spill_bytes_max && link.readable() &&
+      !link.has_unread()) {
     close(link, CloseReason::oversize);
     return;
   }

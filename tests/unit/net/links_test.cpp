@@ -5,61 +5,20 @@
 #include <string>
 #include <vector>
 
-#include "tests/unit/net/stage.hpp"
+#include "tests/unit/net/scenes.hpp"
 
 namespace {
 
 using namespace ringgate;
-using io::Feature;
 using net::CloseReason;
 using unit::Far;
+using unit::ground_of;
+using unit::numbered;
+using unit::on_every_scene;
+using unit::Scene;
+using unit::scenes;
 using unit::Stage;
 using unit::StageOptions;
-
-constexpr std::uint32_t plain_6_1 = io::bit(Feature::recv_bundle) | io::bit(Feature::no_sqarray);
-
-struct Scene {
-  const char* name;
-  bool simulated;
-  std::uint32_t without;
-};
-
-const std::vector<Scene>& scenes() {
-  static const std::vector<Scene> all = {
-      {"real", false, 0},
-      {"real, Linux 6.1", false, plain_6_1},
-      {"real, single receives", false, plain_6_1 | io::bit(Feature::multishot_recv)},
-      {"real, single accepts, eventfd", false,
-       io::bit(Feature::multishot_accept) | io::bit(Feature::msg_ring)},
-      {"real, no defer_taskrun", false, io::bit(Feature::defer_taskrun)},
-  };
-  return all;
-}
-
-std::unique_ptr<unit::Ground> ground_of(const Scene& scene) {
-  static_cast<void>(scene);
-  return unit::make_real_ground();
-}
-
-// Runs `play` on a fresh stage of each scene.
-template <class Play>
-void on_every_scene(StageOptions options, Play&& play) {
-  for (const Scene& scene : scenes()) {
-    CAPTURE(scene.name);
-    options.without = scene.without;
-    Stage stage(ground_of(scene), options);
-    play(stage);
-    stage.stop();
-  }
-}
-
-std::string numbered(const char* before, int number, const std::string& after = "") {
-  std::string text = before;
-  text += std::to_string(number);
-  text += after;
-  text += '\n';
-  return text;
-}
 
 std::string lines(char kind, int first, int count, const std::string& filler = "") {
   std::string text;
