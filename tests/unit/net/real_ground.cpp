@@ -91,6 +91,7 @@ class RealGround final : public Ground {
   io::Sys& sys() override { return sys_; }
   std::unique_ptr<io::Backend> make_backend() override { return io::make_uring_backend(); }
   MonoNs turn_ns() const override { return ns_per_ms; }
+  int too_many_bytes() const override { return 16'000'000; }
   void advance(MonoNs by) override { sys_.advance(by); }
   std::unique_ptr<Far> connect(std::uint16_t port) override {
     const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -27,13 +27,17 @@ inline const std::vector<Scene>& scenes() {
       {"real, single accepts, eventfd", false,
        io::bit(io::Feature::multishot_accept) | io::bit(io::Feature::msg_ring)},
       {"real, no defer_taskrun", false, io::bit(io::Feature::defer_taskrun)},
+      {"sim", true, 0},
+      {"sim, Linux 6.1", true, plain_6_1},
+      {"sim, least features", true,
+       plain_6_1 | io::bit(io::Feature::multishot_recv) | io::bit(io::Feature::multishot_accept) |
+           io::bit(io::Feature::msg_ring)},
   };
   return all;
 }
 
 inline std::unique_ptr<Ground> ground_of(const Scene& scene) {
-  static_cast<void>(scene);
-  return make_real_ground();
+  return scene.simulated ? make_sim_ground() : make_real_ground();
 }
 
 // Runs `play` on a fresh stage of each scene.

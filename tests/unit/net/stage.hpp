@@ -26,6 +26,8 @@ class Far {
   virtual void reset() = 0;      // RST
   virtual bool ended() = 0;      // FIN came from the server, and all before it was taken
   virtual bool was_reset() = 0;
+  // Real far ends read only in take().
+  virtual void pause_reading(bool pause) { static_cast<void>(pause); }
 };
 
 // The machine below the shards.
@@ -38,7 +40,11 @@ class Ground {
   // How long one turn may sleep.
   virtual MonoNs turn_ns() const = 0;
   virtual void advance(MonoNs by) = 0;
+  // More than all buffers between two ends hold.
+  virtual int too_many_bytes() const = 0;
 };
+// A simulated machine where nothing goes wrong.
+std::unique_ptr<Ground> make_sim_ground();
 // Sockets of this machine, and a clock that only advance() moves.
 std::unique_ptr<Ground> make_real_ground();
 

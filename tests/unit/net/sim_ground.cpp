@@ -1,0 +1,52 @@
+// Links on the simulated ring.
+#include "engine/io/sim.hpp"
+#include "tests/unit/net/stage.hpp"
+
+namespace ringgate::unit {
+
+namespace {
+
+class SimFar final : public Far {
+ public:
+  explicit SimFar(io::Peer peer) : peer_(peer) {}
+  void send(std::string_view text) override {
+    if (!text.empty()) peer_.send(as_bytes(text));
+  }
+  std::string take() override {
+    const auto bytes = peer_.take();
+    return {bytes.begin(), bytes.end()};
+  }
+  void shut() override { peer_.shutdown(); }
+  void reset() override { peer_.reset(); }
+  bool ended() override { return peer_.ended(); }
+  bool was_reset() override { return peer_.was_reset(); }
+  void pause_reading(bool pause) override { peer_.pause_reading(pause); }
+
+ private:
+  io::Peer peer_;
+};
+
+class SimGround final : public Ground {
+ public:
+  explicit SimGround(const io::SimOptions& options) : world_(options) {}
+  io::Sys& sys() override { return world_.sys(); }
+  std::unique_ptr<io::Backend> make_backend() override { return world_.make_backend(); }
+  MonoNs turn_ns() const override { return ns_per_ms; }
+  int too_many_bytes() const override { return 600'000; }
+  void advance(MonoNs by) override {
+    const MonoNs until = world_.now() + by;
+    while (world_.now() < until) world_.step(until - world_.now());
+  }
+  std::unique_ptr<Far> connect(std::uint16_t port) override {
+    return std::make_unique<SimFar>(world_.connect_ipv4(port));
+  }
+
+ private:
+  io::World world_;
+};
+
+}  // namespace
+
+std::unique_ptr<Ground> make_sim_ground() { return std::make_unique<SimGround>(io::SimOptions{}); }
+
+}  // namespace ringgate::unit
