@@ -47,6 +47,13 @@ Result<void> replace_small_file(io::Sys& sys, const std::string& directory, cons
   return {};
 }
 
+std::string parent_of(const std::string& path) {
+  const std::size_t last = path.find_last_not_of('/');
+  const std::size_t slash = path.rfind('/', last);
+  if (last == std::string::npos || slash == 0) return "/";
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
 }  // namespace
 
 Result<std::string> read_small_file(io::Sys& sys, const std::string& path) {
@@ -72,6 +79,9 @@ bool is_held(io::Sys& sys, const std::string& data_dir) {
 Result<std::unique_ptr<DataDir>> DataDir::open(io::Sys& sys, const std::string& path) {
   std::unique_ptr<DataDir> dir(new DataDir(sys, path));
   if (auto made = make_directory(sys, path); !made) return made.error();
+  if (const int result = sys.sync_directory(parent_of(path)); result < 0) {
+    return errno_error(-result, "cannot sync the directory " + parent_of(path));
+  }
   if (auto locked = dir->take_lock(); !locked) return locked.error();
   if (auto made = make_directory(sys, dir->log_path()); !made) return made.error();
   if (const int result = sys.sync_directory(path); result < 0) {
