@@ -306,8 +306,9 @@ void Writer::fail_write(int error) {
       errno_error(error, "cannot write to the log segment " + batch_at(0).segment->file.path)
           .message;
   replacing_ = true;
+  replacement_asked_ = false;
   if (failures_in_row_ == 1) {
-    supply_.request(shard_.index(), batch_at(0).begin, shard_.watermark().committed());
+    ask_segment();
     shard_.arm(supply_alarm_.timer, supply_poll);
     return;
   }
@@ -324,9 +325,12 @@ void Writer::request_segment() {
 // The supply's answer to what is needed now; asks if nobody has.
 SegmentSupply::Answer Writer::ask_segment() {
   const ShardIndex index = shard_.index();
-  SegmentSupply::Answer answer = supply_.poll(index);
-  if (answer != SegmentSupply::Answer::none) return answer;
+  const SegmentSupply::Answer answer = supply_.poll(index);
+  // What is there may still be the answer to the question before the failure.
+  const bool stale = replacing_ && !replacement_asked_;
+  if (answer != SegmentSupply::Answer::none && !stale) return answer;
   if (replacing_) {
+    replacement_asked_ = true;
     supply_.request(index, batch_at(0).begin, shard_.watermark().committed());
   } else {
     request_segment();
@@ -404,6 +408,8 @@ void Writer::replace_segment() {
   }
   retire(from, SealKind::replaced, begin);
   replacing_ = false;
+  // Whoever found no room for want of a next segment asks again after this one's commit.
+  waiting_next_ = without_next_ = false;
   set_fill_room();
   request_segment();
 }

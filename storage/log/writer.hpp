@@ -193,7 +193,8 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   std::uint32_t failures_in_row_ = 0;
 
   bool accepting_ = true;
-  bool replacing_ = false;     // the head batch needs another segment
+  bool replacing_ = false;  // the head batch needs another segment
+  bool replacement_asked_ = false;
   bool waiting_next_ = false;  // somebody found no room because the next segment was not there
   bool without_next_ = false;  // the supply could not make the next one
   bool stopping_ = false;

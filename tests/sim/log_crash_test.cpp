@@ -180,7 +180,9 @@ void settle(io::World& world, Life& life, History& history, io::SimRandom& rando
            life.shard->watermark().state() == flow::LogState::accepting;
   };
   while (!settled() && world.now() < limit) life.shard->turn(10 * ns_per_ms);
-  CHECK(settled());
+  CHECK_MESSAGE(settled(), "state ", static_cast<int>(life.shard->watermark().state()),
+                ", committed ", life.committed(), " of ", life.writer->appended(), ", ",
+                life.writer->stats().last_error);
   history.acknowledge(life.committed());
   CHECK(history.nothing_waits());
 }
@@ -234,7 +236,7 @@ TEST_CASE("no crash and no failing disk loses what was acknowledged") {
     all.failures += totals.failures;
     all.refusals += totals.refusals;
   }
-  MESSAGE(last - first + 1, " seeds, ", all.acknowledged, " records acknowledged, ", all.failures,
+  MESSAGE((last - first + 1), " seeds, ", all.acknowledged, " records acknowledged, ", all.failures,
           " failed writes, ", all.refusals, " crashes while refusing; 0 lost");
   if (first != last) {
     CHECK(all.acknowledged > 1000);

@@ -149,7 +149,7 @@ TEST_CASE("1,000 power cuts lose nothing that was acknowledged; without DSYNC th
     CHECK(lost == 0);
     // Through the page cache durability comes from fdatasync, which this does not take away.
     if (direct == Direct::automatic) CHECK(lost_without > 0);
-    MESSAGE(cut_points / 2, " cuts of ", events, " events: ", lost, " lost; with DSYNC taken away ",
-            lost_without, " of ", cut_points / 20, " cuts");
+    MESSAGE((cut_points / 2), " cuts of ", events, " events: ", lost,
+            " lost; with DSYNC taken away ", lost_without, " of ", (cut_points / 20), " cuts");
   }
 }
