@@ -5,6 +5,10 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
+#include <string_view>
+
+#include "engine/io/feature_names.hpp"
 
 namespace ringgate::io {
 namespace {
@@ -162,14 +166,41 @@ bool bundles_known_bad(const char* release) {
   return (minor == 13 && patch >= 11) || (minor == 14 && patch <= 8);
 }
 
+namespace {
+
+constexpr std::string_view names_of_features[] = {
+    "single_issuer",    "defer_taskrun",  "coop_taskrun", "no_sqarray", "registered_ring",
+    "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring"};
+
+}  // namespace
+
 std::string feature_names(std::uint32_t features) {
   std::string text;
-  for (std::uint32_t i = 0; i < std::size(feature_list); ++i) {
+  for (std::uint32_t i = 0; i < std::size(names_of_features); ++i) {
     if ((features & 1U << i) == 0) continue;
     if (!text.empty()) text += ' ';
-    text += feature_list[i];
+    text += names_of_features[i];
   }
   return text;
+}
+
+Result<std::uint32_t> features_from_names(std::string_view names) {
+  std::uint32_t features = 0;
+  while (!names.empty()) {
+    const std::string_view name = names.substr(0, names.find_first_of(" ,"));
+    names.remove_prefix(name.size() < names.size() ? name.size() + 1 : name.size());
+    if (name.empty()) continue;
+    std::uint32_t i = 0;
+    while (i < std::size(names_of_features) && names_of_features[i] != name) ++i;
+    if (i == std::size(names_of_features)) {
+      std::string message{name};
+      message += ": no feature of a ring has this name; there are: ";
+      message += feature_names(~0U);
+      return Error{0, std::move(message)};
+    }
+    features |= 1U << i;
+  }
+  return features;
 }
 
 }  // namespace ringgate::io

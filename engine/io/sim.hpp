@@ -33,7 +33,8 @@
 // Not simulated: IPv6 scopes, urgent data, direct descriptors, drain flags. An operation that the
 // simulation does not know completes with EINVAL, as in the kernel.
 //
-// One thread. A World outlives its rings, its Sys users and its Peers.
+// One thread: whatever works in a thread of its own must have a mode without. A World outlives its
+// rings, its Sys users and its Peers.
 #pragma once
 
 #include <functional>

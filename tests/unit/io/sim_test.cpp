@@ -323,6 +323,40 @@ TEST_CASE("without DSYNC a completed write may vanish until a sync has completed
   CHECK(stayed);
 }
 
+TEST_CASE(
+    "injected write failures: EIO with any part stored, ENOSPC with none, short at a sector") {
+  const auto run = [](const SimOptions& options, std::int32_t& result, std::size_t& stored) {
+    World world{options};
+    Sys& sys = world.sys();
+    const int fd = sys.open("/log", O_RDWR | O_CREAT, 0600);
+    std::unique_ptr<Ring> ring = open_ring(world);
+    const std::vector<std::uint8_t> content(block, 0xaa);
+    submit_write(*ring, fd, content.data(), block, 0, true, id(1));
+    result = wait_result(*ring, id(1));
+    const std::vector<std::uint8_t> found = read_all(sys, "/log");
+    stored = static_cast<std::size_t>(std::ranges::count(found, std::uint8_t{0xaa}));
+  };
+  std::set<std::size_t> stored_by_failure;
+  std::set<std::int32_t> short_results;
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    std::int32_t result = 0;
+    std::size_t stored = 0;
+    run({.seed = seed, .write_error = 1000}, result, stored);
+    CHECK(result == -EIO);
+    stored_by_failure.insert(stored);
+    run({.seed = seed, .write_no_space = 1000}, result, stored);
+    CHECK(result == -ENOSPC);
+    CHECK(stored == 0);
+    run({.seed = seed, .write_short = 1000}, result, stored);
+    CHECK(result % 512 == 0);
+    CHECK(result > 0);
+    CHECK(stored >= static_cast<std::size_t>(result));
+    short_results.insert(result);
+  }
+  CHECK(stored_by_failure.size() > 3);
+  CHECK(short_results.size() > 3);
+}
+
 TEST_CASE("a failed sync loses what it should have stored, whatever later syncs say") {
   bool lost = false;
   for (std::uint64_t seed = 1; seed <= 50; ++seed) {

@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "engine/io/feature_names.hpp"
 #include "engine/io/ring.hpp"
 #include "engine/io/sys.hpp"
 
@@ -62,4 +63,16 @@ TEST_CASE("waiting without completions ends at the timeout") {
   CHECK((*ring)->submit_and_wait(1, 2 * ns_per_ms) == 0);
   CHECK(real_sys().mono_now() - before >= 2 * ns_per_ms);
   CHECK((*ring)->completions_ready() == 0);
+}
+
+TEST_CASE("features have names, both ways") {
+  const std::uint32_t some = bit(Feature::recv_bundle) | bit(Feature::no_sqarray);
+  CHECK(feature_names(some) == "no_sqarray recv_bundle");
+  REQUIRE(features_from_names("recv_bundle, no_sqarray").ok());
+  CHECK(*features_from_names("recv_bundle, no_sqarray") == some);
+  CHECK(*features_from_names("") == 0);
+  CHECK(*features_from_names(feature_names(~0U)) == 0x1ff);
+  const Result<std::uint32_t> wrong = features_from_names("recv_bundel");
+  REQUIRE_FALSE(wrong.ok());
+  CHECK(wrong.error().message.find("recv_bundel") != std::string::npos);
 }
