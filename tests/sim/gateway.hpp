@@ -1,5 +1,5 @@
-// A whole gateway on a simulated machine: shards with links, the log and JT/T 808 sessions, wired as
-// the server wires them, taking turns in one thread. And those who talk to it.
+// A whole gateway on a simulated machine: shards with links, the log and JT/T 808 sessions, wired
+// as the server wires them, taking turns in one thread. And those who talk to it.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// What tests of links play on: one or more shards that take turns in one thread, on the real ring or
-// the simulated one, and the far ends of their connections.
+// What tests of links play on: one or more shards that take turns in one thread, on the real ring
+// or the simulated one, and the far ends of their connections.
 #pragma once
 
 #include <doctest/doctest.h>
