@@ -150,6 +150,7 @@ void SimCore::start_connect(std::uint32_t index, const sockaddr_storage& to) {
 
 void SimCore::knock(std::uint32_t index) {
   SimSocket& at = *sockets_[index];
+  if (at.reset_in) return;  // gave up before it was connected
   const std::uint32_t listener_index = find_listener(at.remote);
   const bool full = listener_index != sim_none && sockets_[listener_index]->backlog.size() >=
                                                       sockets_[listener_index]->backlog_max;
