@@ -1,13 +1,14 @@
 // Whole gateways on simulated machines: random faults and crashes by seed, and the bad inputs of
-// strangers. RG_TEST_SEEDS sets the number of seeds, RG_TEST_SEED runs one alone.
+// strangers.
 #include "tests/sim/gateway.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <string>
 #include <vector>
+
+#include "tests/sim/seeds.hpp"
 
 namespace {
 
@@ -17,27 +18,6 @@ using sim::Gateway;
 using sim::GatewayOptions;
 using sim::Nuisance;
 using sim::Vehicle;
-
-std::uint64_t number_from(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr || *text == 0 ? otherwise : std::strtoull(text, nullptr, 10);
-}
-
-bool long_run() { return number_from("RG_TEST_LONG", 0) == 1; }
-
-template <class Play>
-void for_seeds(std::uint64_t usual, std::uint64_t many, Play&& play) {
-  if (const std::uint64_t only = number_from("RG_TEST_SEED", 0); only != 0) {
-    CAPTURE(only);
-    play(only);
-    return;
-  }
-  const std::uint64_t count = number_from("RG_TEST_SEEDS", long_run() ? many : usual);
-  for (std::uint64_t seed = 1; seed <= count; ++seed) {
-    CAPTURE(seed);
-    play(seed);
-  }
-}
 
 io::SimOptions rough_with_resets(std::uint64_t seed) {
   io::SimOptions options = io::SimOptions::rough(seed);
@@ -138,7 +118,7 @@ struct Scenario {
 
 TEST_CASE("what is acknowledged survives power cuts at random moments") {
   std::uint64_t acknowledged = 0;
-  for_seeds(300, 10'000, [&](std::uint64_t seed) {
+  sim::for_seeds(300, 10'000, [&](std::uint64_t seed) {
     Scenario scenario(seed);
     for (int cut = 0; cut < 2; ++cut) {
       scenario.run(200 + scenario.world->random(1'500));

@@ -416,4 +416,151 @@ TEST_CASE("replies that are written outside of on_bytes leave, also before a clo
   });
 }
 
+TEST_CASE("no more links than allowed; the next ones come when others go") {
+  StageOptions options{.auto_commit = true};
+  options.links.links_max = 8;
+  on_every_scene(options, [](Stage& stage) {
+    std::vector<std::unique_ptr<Far>> fars;
+    for (int i = 0; i < 8; ++i) {
+      fars.push_back(stage.connect());
+      fars.back()->send("H1\n");
+      stage.expect(*fars.back(), "-H1\n");
+    }
+    for (int i = 0; i < 4; ++i) fars.push_back(stage.connect());
+    stage.turns(20);
+    CHECK(stage.live() == 8);
+    for (int i = 0; i < 4; ++i) fars[static_cast<std::size_t>(i)]->shut();
+    // One that was accepted before the limit was seen is closed again; it comes back.
+    for (std::size_t i = 8; i < 12; ++i) {
+      std::string got;
+      CHECK(stage.until([&] {
+        if (fars[i]->ended() || fars[i]->was_reset()) fars[i] = stage.connect();
+        fars[i]->send("H2\n");
+        stage.turns(3);
+        stage.take(*fars[i], got);
+        return got.find("-H2\n") != std::string::npos;
+      }));
+    }
+    CHECK(stage.live() == 8);
+  });
+}
+
+TEST_CASE("when descriptors run out accepting rests, and goes on when they are back") {
+  for (const bool multishot : {true, false}) {
+    io::SimOptions machine;
+    machine.open_max = 12;
+    const std::uint32_t without = multishot ? 0 : io::bit(io::Feature::multishot_accept);
+    Stage stage(unit::make_sim_ground(machine), {.without = without, .auto_commit = true});
+    std::vector<std::unique_ptr<Far>> fars;
+    for (int i = 0; i < 20; ++i) fars.push_back(stage.connect());
+    CHECK(stage.until([&] { return stage.links().counters().accept_pauses.value() > 0; }));
+    const std::uint32_t most = stage.live();
+    CHECK(most >= 8);
+    const std::uint64_t pauses = stage.links().counters().accept_pauses.value();
+    stage.turns(50);  // 1 ms each: one more try at most, not one a turn
+    CHECK(stage.links().counters().accept_pauses.value() <= pauses + 1);
+    fars[0]->send("H1\n");
+    stage.expect(*fars[0], "-H1\n");
+    for (auto& far : fars) far->shut();
+    CHECK(stage.until([&] {
+      stage.ground().advance(10 * ns_per_ms);
+      return stage.links().counters().accepted.value() == 20 && stage.live() == 0;
+    }));
+    stage.stop();
+  }
+}
+
+// Links hold the beginnings of long frames: together more than the shard may use. The older ones
+// time out, which is what lets the younger ones finish.
+TEST_CASE("memory pressure stops new links and unfinished frames, and ends") {
+  StageOptions options{.idle_timeout_ms = 60'000, .frame_timeout_ms = 5'000, .auto_commit = true};
+  options.links.memory_limit_bytes = 4 * 1024 * 1024;
+  on_every_scene(options, [](Stage& stage) {
+    std::vector<std::unique_ptr<Far>> hogs;
+    const auto add_hogs = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        hogs.push_back(stage.connect());
+        hogs.back()->send(std::string(300'000, 'L'));
+      }
+      for (int i = 0; i < 200; ++i) {
+        stage.turn();
+        for (auto& hog : hogs) hog->send("");
+      }
+    };
+    const auto level = [&] { return stage.links().memory_level(); };
+    add_hogs(6);
+    CHECK(level() == flow::MemoryLevel::normal);
+    stage.pass(2 * ns_per_s);
+    auto good = stage.connect();
+    good->send("L1\n");
+    stage.expect(*good, "=0,1 L1\n");
+    add_hogs(8);
+    CHECK(level() >= flow::MemoryLevel::pause);
+    CHECK(stage.links().counters().paused.value(net::PauseCount::memory) > 0);
+    // Receive buffers may bring some more; then it stands still.
+    CHECK(stage.links().memory_bytes() < 6 * 1024 * 1024);
+    auto late = stage.connect();
+    late->send("H2\n");
+    stage.turns(20);
+    std::string got;
+    stage.take(*late, got);
+    CHECK(got.empty());  // not accepted
+    good->send("L2\n");
+    stage.expect(*good, "=0,2 L2\n");
+    for (int i = 0; i < 40 && closed(stage, CloseReason::frame_timeout) < 6; ++i) {
+      stage.pass(100 * ns_per_ms);
+    }
+    CHECK(closed(stage, CloseReason::frame_timeout) == 6);
+    CHECK(stage.until([&] { return level() < flow::MemoryLevel::pause; }));
+    for (std::size_t i = 6; i < hogs.size(); ++i) hogs[i]->send("\n");
+    for (std::size_t i = 6; i < hogs.size(); ++i) {
+      std::string answer;
+      CHECK(stage.until([&] {
+        stage.take(*hogs[i], answer);
+        return !answer.empty() && answer.back() == '\n';
+      }));
+    }
+    CHECK(stage.until([&] {
+      stage.take(*late, got);
+      return got == "-H2\n";
+    }));
+    CHECK(level() == flow::MemoryLevel::normal);
+  });
+}
+
+TEST_CASE("receives that find no buffer are armed again in turn") {
+  for (const std::uint32_t without : {0U, unit::plain_6_1,
+                                      unit::plain_6_1 | io::bit(io::Feature::multishot_recv)}) {
+    // More links speak at once than there are buffers.
+    StageOptions options{.without = without, .auto_commit = true};
+    for (const bool simulated : {false, true}) {
+      io::SimOptions machine;
+      machine.no_buffers = 300;
+      Stage stage(simulated ? unit::make_sim_ground(machine) : unit::make_real_ground(), options);
+      std::vector<std::unique_ptr<Far>> fars;
+      for (int i = 0; i < 400; ++i) {
+        fars.push_back(stage.connect());
+        if (i % 50 == 49) stage.turns(5);
+      }
+      CHECK(stage.until([&] { return stage.live() == 400; }));
+      for (int round = 0; round < 3; ++round) {
+        for (auto& far : fars) far->send("H1\nH2\n");
+        std::size_t complete = 0;
+        std::vector<std::string> got(fars.size());
+        CHECK(stage.until([&] {
+          complete = 0;
+          for (std::size_t i = 0; i < fars.size(); ++i) {
+            stage.take(*fars[i], got[i]);
+            complete += got[i] == "-H1\n-H2\n" ? 1 : 0;
+          }
+          return complete == fars.size();
+        }));
+        CHECK(complete == fars.size());
+      }
+      if (simulated) CHECK(stage.links().counters().buffer_shortages.value() > 0);
+      stage.stop();
+    }
+  }
+}
+
 }  // namespace

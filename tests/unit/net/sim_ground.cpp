@@ -9,8 +9,11 @@ namespace {
 class SimFar final : public Far {
  public:
   explicit SimFar(io::Peer peer) : peer_(peer) {}
+  ~SimFar() override { peer_.close(); }
+  SimFar(const SimFar&) = delete;
+  SimFar& operator=(const SimFar&) = delete;
   void send(std::string_view text) override {
-    if (!text.empty()) peer_.send(as_bytes(text));
+    if (!text.empty()) peer_.send_sliced(as_bytes(text), 0);
   }
   std::string take() override {
     const auto bytes = peer_.take();
@@ -32,6 +35,7 @@ class SimGround final : public Ground {
   io::Sys& sys() override { return world_.sys(); }
   std::unique_ptr<io::Backend> make_backend() override { return world_.make_backend(); }
   MonoNs turn_ns() const override { return ns_per_ms; }
+  std::uint64_t random(std::uint64_t bound) override { return world_.random(bound); }
   int too_many_bytes() const override { return 600'000; }
   void advance(MonoNs by) override {
     const MonoNs until = world_.now() + by;
@@ -47,6 +51,8 @@ class SimGround final : public Ground {
 
 }  // namespace
 
-std::unique_ptr<Ground> make_sim_ground() { return std::make_unique<SimGround>(io::SimOptions{}); }
+std::unique_ptr<Ground> make_sim_ground(const io::SimOptions& options) {
+  return std::make_unique<SimGround>(options);
+}
 
 }  // namespace ringgate::unit

@@ -75,6 +75,12 @@ bool Lines::handle(net::Link& link, std::string_view line) {
       if (!links_.forward(link, other, state.lines, as_bytes(line))) return false;
       break;
     case 'H':
+      if (links_.ordered(link)) {
+        if (!links_.order_room(link)) return false;
+        links_.defer(link, state.lines, 0);
+        break;
+      }
+      [[fallthrough]];
     case 'B':
       say(link, "-");
       say(link, line);

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/io/sim.hpp"
 #include "engine/net/links.hpp"
 #include "engine/observe/counter.hpp"
 
@@ -40,11 +41,13 @@ class Ground {
   // How long one turn may sleep.
   virtual MonoNs turn_ns() const = 0;
   virtual void advance(MonoNs by) = 0;
+  // Below `bound`, from the machine's seed; real machines have none.
+  virtual std::uint64_t random(std::uint64_t bound) { return bound - 1; }
   // More than all buffers between two ends hold.
   virtual int too_many_bytes() const = 0;
 };
-// A simulated machine where nothing goes wrong.
-std::unique_ptr<Ground> make_sim_ground();
+// A simulated machine; by default one where nothing goes wrong.
+std::unique_ptr<Ground> make_sim_ground(const io::SimOptions& options = {});
 // Sockets of this machine, and a clock that only advance() moves.
 std::unique_ptr<Ground> make_real_ground();
 
@@ -66,7 +69,7 @@ struct ToyLog {
 
 // Frames are lines; the first letter says what happens:
 //   L  logged; answered "=<shard>,<position> <line>" when durable (at most echo_size of the line)
-//   H  not logged; answered "-<line>"
+//   H  not logged; answered "-<line>", or "!<line number>" behind frames of the other shard
 //   F  logged by the other shard; answered "+<line number>" or "!<line number>", in order
 //   M  like L, on the other shard than the one that accepted the link
 //   B  answered "-<line>" and the link is closed
