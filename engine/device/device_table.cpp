@@ -7,8 +7,7 @@ DeviceTable::DeviceTable(flow::Budget& budget) : budget_(budget), index_(1024) {
 }
 
 DeviceTable::~DeviceTable() {
-  budget_.release(index_.size() * sizeof(Entry) +
-                  chunks_.size() * devices_per_chunk * sizeof(Device));
+  budget_.release(memory_bytes());
 }
 
 // Where a tag's probe begins. Made of the tag alone, so that growing needs no key. The tag is the

@@ -71,6 +71,9 @@ class DeviceTable {
     return chunks_[slot / devices_per_chunk][slot % devices_per_chunk];
   }
   std::uint32_t size() const { return size_; }
+  std::uint64_t memory_bytes() const {
+    return index_.size() * sizeof(Entry) + chunks_.size() * devices_per_chunk * sizeof(Device);
+  }
 
   template <class Visit>
   void for_each(Visit&& visit) {

@@ -29,6 +29,7 @@ struct GatewayOptions {
   net::LinksOptions links;
   std::uint32_t idle_timeout_ms = 60'000;
   std::uint32_t frame_timeout_ms = 5'000;
+  bool sync = true;  // false: writes without DSYNC, to show what the power cut then takes
 };
 
 class Gateway {
@@ -49,6 +50,7 @@ class Gateway {
   static constexpr std::uint16_t port = 7808;
   std::uint32_t live() const;
   std::uint64_t turns() const { return turns_; }
+  std::uint64_t device_bytes(ShardIndex shard) { return places_[shard]->devices->memory_bytes(); }
   net::Links& links(ShardIndex shard) { return *places_[shard]->links; }
   observe::Registry& registry() { return registry_; }
   const log::RecoveryReport& recovered() const { return recovered_; }
@@ -160,6 +162,8 @@ class Crowd {
 };
 
 // What the log on this machine's disk says was stored of each terminal: device, serials of reports.
-std::set<std::pair<std::string, std::uint16_t>> stored_reports(io::World& world);
+// Adds the damage that its reader meets to `problems`.
+std::set<std::pair<std::string, std::uint16_t>> stored_reports(io::World& world,
+                                                               std::uint64_t& problems);
 
 }  // namespace ringgate::sim
