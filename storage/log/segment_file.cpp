@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <new>
@@ -85,7 +86,7 @@ void SegmentFile::release() {
 }
 
 void SegmentFile::fill_window(std::uint64_t offset) {
-  constexpr std::uint64_t capacity = scan_window + record_size_max;
+  const auto capacity = std::min<std::uint64_t>(scan_window + record_size_max, header_.size_bytes);
   if (!window_) window_ = aligned_memory(capacity);
   window_offset_ = align_down(offset, block_size);
   const std::int64_t got = sys_.pread(fd_, {window_.get(), capacity}, window_offset_);

@@ -108,3 +108,30 @@ TEST_CASE("a reader of a live log shows what is committed, and all of it once th
   for (const std::uint64_t link : read_all(**reader).links) REQUIRE(link == seen++);
   CHECK(seen == written);
 }
+
+TEST_CASE("a helper thread makes, recycles and seals segments ahead of the writer") {
+  const ScratchDir scratch;
+  LogOptions options = small_options(scratch.path());
+  options.segment_size = 6 << 20;  // more than initialise_first: the rest follows while it is used
+  options.batch_size = 256 * 1024;
+  options.retention_bytes = 2 * options.segment_size;
+  Rig rig(options, io::real_sys(), open_real_ring(), SegmentSupply::Mode::thread);
+  std::uint64_t next = 0;
+  while (rig.writer->stats().segments < 6) {
+    while (rig.writer->has_room(2100)) {
+      REQUIRE(append_sample(*rig.writer, next, 52 + next % 400) != 0);
+      ++next;
+    }
+    rig.shard->turn(ns_per_ms);
+  }
+  rig.stop();
+  rig.supply.reset();
+  rig.dir.reset();
+  const Found found = read_back(scratch.path());
+  CHECK(found.damage == 0);
+  REQUIRE_FALSE(found.links.empty());
+  CHECK(found.links.back() == next - 1);
+  for (std::size_t i = 1; i < found.links.size(); ++i) {
+    REQUIRE(found.links[i] == found.links[i - 1] + 1);
+  }
+}
