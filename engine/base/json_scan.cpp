@@ -37,7 +37,7 @@ class Parser {
     return true;
   }
   void skip_space() {
-    while (at_ < text_.size() && (peek() == ' ' || peek() == '\t' || peek() == '\r')) ++at_;
+    while (at_ < text_.size() && std::string_view(" \t\r\n").find(peek()) != text_.npos) ++at_;
   }
   static bool digit(char c) { return c >= '0' && c <= '9'; }
 
