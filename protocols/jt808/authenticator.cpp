@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "engine/base/hex.hpp"
@@ -25,10 +26,14 @@ int hex_value(char c) {
 Result<std::string> read_file(io::Sys& sys, const std::string& path) {
   const int fd = sys.open(path, O_RDONLY, 0);
   if (fd < 0) return errno_error(-fd, "cannot open " + path);
-  std::string text(key_file_size_max, '\0');
+  std::string text(key_file_size_max + 1, '\0');
   const auto size = sys.pread(fd, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}, 0);
   sys.close(fd);
   if (size < 0) return errno_error(static_cast<int>(-size), "cannot read " + path);
+  if (size == static_cast<std::int64_t>(text.size())) {
+    return Error{0, path + ": is larger than " + std::to_string(key_file_size_max) +
+                        " bytes, no key file"};
+  }
   text.resize(static_cast<std::size_t>(size));
   return text;
 }
@@ -72,6 +77,10 @@ Result<std::vector<Authenticator::Key>> Authenticator::parse(const std::string& 
                           ": must be a key id (one hex digit), a blank and 64 hex digits"};
     }
     key.id = static_cast<std::uint8_t>(hex_value(line[0]));
+    if (std::ranges::find(keys, key.id, &Key::id) != keys.end()) {
+      return Error{0, path + ":" + std::to_string(line_number) + ": key id " + line[0] +
+                          " is used twice"};
+    }
     std::copy(secret->begin(), secret->end(), key.secret.begin());
     keys.push_back(key);
   }

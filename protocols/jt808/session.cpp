@@ -16,6 +16,9 @@ namespace {
 constexpr std::uint16_t event_online = 1;
 constexpr std::uint16_t event_offline = 2;
 
+// A terminal's clock may be so far ahead of ours.
+constexpr std::int64_t ahead_max_s = 86400;
+
 // Tells retransmissions: same message id, serial and body. JT/T 808-2019 6.5.
 std::uint32_t fingerprint(const Header& header, Bytes body) {
   const std::uint32_t id = std::uint32_t{header.message_id} << 16 | header.serial;
@@ -96,6 +99,11 @@ Session::Taken Session::handle(net::Link& link, Bytes frame) {
   if (state.authenticated && is_from(in.header, state.peer)) [[likely]] {
     return handle_known(link, state, in);
   }
+  // The version is told per frame: the same phone in another layout is the same terminal.
+  if (state.authenticated && devices_.at(state.device).key.id() == in.header.phone.text()) {
+    state.peer = peer_of(in.header);
+    return handle_known(link, state, in);
+  }
   return handle_stranger(link, state, in);
 }
 
@@ -155,18 +163,24 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
     case id::heartbeat:
     case id::logout:
       return AckResult::ok;
-    default:
-      return find_message(header.message_id) == nullptr ? AckResult::unsupported : AckResult::ok;
+    default: {
+      const MessageDescriptor* message = find_message(header.message_id);
+      if (message == nullptr || !message->from_device) return AckResult::unsupported;
+      return message->check(header, in.body()).ok() ? AckResult::ok : AckResult::bad_message;
+    }
   }
 }
 
 void Session::take_position(device::Device& device, const Location& location) {
   counters_.positions.add();
   LastState& last = device.last_state<LastState>();
-  // Positions from before a gap in coverage come late and do not move the device back.
-  if (last.received_us != 0 && location.time_unix_s < last.time_unix_s) return;
+  const WallUs now_us = links_.shard().wall_now();
+  // Positions from before a gap in coverage come late and do not move the device back. A time that
+  // lies ahead of us orders nothing: receivers lose count of their weeks.
+  const bool ordered = last.received_us != 0 && last.time_unix_s <= now_us / us_per_s + ahead_max_s;
+  if (ordered && location.time_unix_s < last.time_unix_s) return;
   last.time_unix_s = location.time_unix_s;
-  last.received_us = links_.shard().wall_now();
+  last.received_us = now_us;
   last.alarm_bits = location.alarm_bits;
   last.status_bits = location.status_bits;
   last.latitude_deg_x1e6 = location.latitude_deg_x1e6;

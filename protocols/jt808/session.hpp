@@ -70,8 +70,8 @@ class Session final : public net::Protocol {
     Peer peer;  // of the authenticated terminal
     MonoNs bad_since_ns;
     device::DeviceSlot device;
+    std::uint32_t bad_frames;
     std::uint16_t next_serial;
-    std::uint16_t bad_frames;
     bool authenticated;
   };
   static_assert(std::is_trivially_copyable_v<State> &&

@@ -5,7 +5,7 @@
 
 namespace ringgate::unit {
 
-class ManualSys final : public io::Sys {
+class ManualSys : public io::Sys {
  public:
   void advance(MonoNs by) { now_ns_ += by; }
 
