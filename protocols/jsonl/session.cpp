@@ -1,7 +1,7 @@
 #include "protocols/jsonl/session.hpp"
 
+#include <algorithm>
 #include <cstdio>
-#include <cstring>
 
 namespace ringgate::jsonl {
 
@@ -9,29 +9,23 @@ namespace {
 
 // What a line's place in the order of answers remembers: its number and, above that, why it was
 // refused.
-constexpr std::uint32_t cookie_lines = (1U << 28) - 1;
+constexpr std::uint32_t lines_max = 1U << 28;  // then numbers begin again at 0
 std::uint32_t cookie_of(std::uint32_t line, LineError error) {
-  return (line & cookie_lines) | static_cast<std::uint32_t>(error) << 28;
+  return line % lines_max | static_cast<std::uint32_t>(error) << 28;
 }
 
 }  // namespace
 
 std::size_t Session::on_bytes(net::Link& link, Bytes bytes) {
   std::size_t used = 0;
-  while (link.readable()) {
-    const Bytes rest = bytes.subspan(used);
-    const void* end = rest.empty() ? nullptr : std::memchr(rest.data(), '\n', rest.size());
-    if (end == nullptr) {
-      if (rest.size() > line_size_max) {  // where would the next line begin?
-        refuse(link, LineError::too_long);
-        links_.close(link, net::CloseReason::oversize);
-        return bytes.size();
-      }
-      break;
-    }
-    const auto size = static_cast<std::size_t>(static_cast<const std::uint8_t*>(end) - rest.data());
-    if (!take(link, as_text(rest.first(size)))) break;
-    used += size + 1;
+  while (link.readable() && used < bytes.size()) {
+    // No more than shows that a line is too long, with a carriage return before its end.
+    const std::size_t size_max = std::min(bytes.size() - used, line_size_max + 2);
+    const std::string_view rest = as_text(bytes.subspan(used, size_max));
+    const std::size_t size = std::min(rest.find('\n'), rest.size());
+    if (size == rest.size() && size < line_size_max + 2) break;
+    if (!take(link, rest.substr(0, size))) break;
+    used += std::min(size + 1, rest.size());
   }
   return used;
 }
@@ -80,6 +74,8 @@ void Session::refuse(net::Link& link, LineError error) {
   } else {
     answer(link, state.lines, line_error_names[static_cast<std::size_t>(error)]);
   }
+  // Where would the next line begin?
+  if (error == LineError::too_long) links_.close(link, net::CloseReason::oversize);
 }
 
 Position Session::store(LinkId origin, std::string_view id, Bytes line) {
@@ -100,12 +96,13 @@ void Session::on_ordered(net::Link& link, std::uint32_t cookie, bool taken) {
                                : error == LineError::none
                                    ? "not_stored"
                                    : line_error_names[static_cast<std::size_t>(error)];
-  answer(link, cookie & cookie_lines, why);
+  answer(link, cookie, why);
 }
 
 void Session::answer(net::Link& link, std::uint32_t line, std::string_view error) {
   constexpr std::uint32_t room = 96;
   auto* out = reinterpret_cast<char*>(links_.reply_room(link, room));
+  line %= lines_max;
   const int size = error.empty()
                        ? std::snprintf(out, room, "{\"ok\":%u}\n", line)
                        : std::snprintf(out, room, "{\"error\":\"%.*s\",\"line\":%u}\n",
