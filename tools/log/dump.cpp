@@ -7,6 +7,7 @@
 
 #include "engine/base/json_writer.hpp"
 #include "engine/io/sys.hpp"
+#include "protocols/jsonl/catalog.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/log/reader.hpp"
@@ -44,13 +45,15 @@ bool is_frame(log::Kind kind) {
 // What the command line asks for, parsed.
 struct Filter {
   std::string device;
+  std::string phone;  // `device` as the log holds phone numbers: without leading zeros
   bool any_message = true;
   std::uint16_t message = 0;
   WallUs from_us = std::numeric_limits<WallUs>::min();
   WallUs to_us = std::numeric_limits<WallUs>::max();
 
   bool wants(const log::Record& record) const {
-    if (!device.empty() && record.device != device) return false;
+    const std::string& wanted = record.ns() == Namespace::phone ? phone : device;
+    if (!wanted.empty() && record.device != wanted) return false;
     if (!any_message && (record.header.message != message || !is_frame(record.kind())))
       return false;
     return record.header.received_us >= from_us && record.header.received_us < to_us;
@@ -60,10 +63,8 @@ struct Filter {
 Result<Filter> parse_filter(const DumpOptions& options) {
   Filter filter;
   filter.device = options.device;
-  // The log holds phone numbers without leading zeros; other ids are not all digits or have none.
-  if (filter.device.find_first_not_of("0123456789") == std::string::npos) {
-    while (filter.device.size() > 1 && filter.device.front() == '0') filter.device.erase(0, 1);
-  }
+  filter.phone = options.device;
+  while (filter.phone.size() > 1 && filter.phone.front() == '0') filter.phone.erase(0, 1);
   if (!options.message_id.empty()) {
     std::string_view text = options.message_id;
     const bool hex = text.starts_with("0x") || text.starts_with("0X");
@@ -94,6 +95,7 @@ class Printer {
  public:
   Printer(const log::NodeId& node, bool decode) : node_(node), decode_(decode) {
     catalogs_.add(jt808_);
+    catalogs_.add(jsonl_);
   }
 
   void print(const log::Entry& entry) {
@@ -161,6 +163,7 @@ class Printer {
   log::NodeId node_;
   bool decode_;
   jt808::Catalog jt808_;
+  jsonl::Catalog jsonl_;
   event::CatalogSet catalogs_;
   std::string line_;
 };
