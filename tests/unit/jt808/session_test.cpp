@@ -39,7 +39,8 @@ TEST_CASE("a registration of each version is answered with the phone's code, as 
   const Case cases[] = {
       {Version::v2013, "13800138000", 8, "7e81000017" "013800138000" "0000" "0000" "00"},
       {Version::v2013, "13800138001", 20, "7e81000017" "013800138001" "0000" "0000" "00"},
-      {Version::v2019, "13800138002", 30, "7e81004017" "01" "00000000013800138002" "0000" "0000" "00"},
+      {Version::v2019, "13800138002", 30,
+       "7e81004017" "01" "00000000013800138002" "0000" "0000" "00"},
   };
   for (const Case& c : cases) {
     CAPTURE(c.phone);

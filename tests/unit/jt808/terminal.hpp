@@ -26,7 +26,8 @@ Raw written(Write&& write) {
 inline std::string phone_of(ShardIndex shard, unsigned shards, unsigned number = 0) {
   for (std::uint64_t phone = 13800000000ULL;; ++phone) {
     const std::string text = std::to_string(phone);
-    if (home_shard(DeviceKey(Namespace::phone, text), shards) == shard && number-- == 0) return text;
+    const bool at_home = home_shard(DeviceKey(Namespace::phone, text), shards) == shard;
+    if (at_home && number-- == 0) return text;
   }
 }
 
