@@ -152,6 +152,29 @@ TEST_CASE("a link moves to its terminal's home with what was sent behind, and ba
   }
 }
 
+TEST_CASE("a registration of a phone at home elsewhere takes the link along, and back again") {
+  GatewayOptions options;
+  options.shards = 2;
+  Gateway gateway(options);
+  Terminal near(gateway, gateway.jt808(0), phone_of(0, 2));
+  REQUIRE(near.goes_online());
+  Terminal far(gateway, *near.link, phone_of(1, 2));
+  far.reply_serial = near.reply_serial;
+  far.link->send(far.registration());
+  CHECK(far.hears(written([&](MutableBytes out) {
+    return write_register_reply(out, far.peer, far.reply_serial++, 0, RegisterResult::ok,
+                                far.code());
+  })));
+  CHECK_FALSE(gateway.device(near.phone)->link.valid());
+  near.reply_serial = far.reply_serial;
+  CHECK(near.says(near.location(now_s), id::location, AckResult::failed));
+  CHECK(near.goes_online());
+  CHECK(near.says(near.location(now_s), id::location, AckResult::ok));
+  CHECK(gateway.rooms[0].links->live_count() == 1);
+  CHECK(gateway.counters(0).online.value() == 1);
+  CHECK(positions(gateway.stored()).size() == 1);
+}
+
 TEST_CASE("replies held on one shard leave before the link moves to another") {
   GatewayOptions options;
   options.shards = 2;
