@@ -288,6 +288,14 @@ void examine(Stream& stream, bool live, bool sealed_too,
   prove(stream);
   if (live) look_again(stream);
   judge(stream, live);
+  if (!live) return;
+  for (SegmentState& segment : stream.segments) {
+    if (segment.damage.empty() || segment.file->refresh()) continue;
+    segment.gone = true;
+    segment.damage.clear();
+    segment.records = 0;
+    segment.end = segment.header().base;
+  }
 }
 
 std::string describe(const SegmentState& segment, const Damage& damage) {

@@ -43,6 +43,7 @@ struct SegmentState {
   std::vector<Stretch> stretches;
   bool end_marked = false;
   bool scanned = false;
+  bool gone = false;  // retention took it while it was read
   // Found by judge():
   Position end = 0;  // readers go this far
   std::uint64_t records = 0;

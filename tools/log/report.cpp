@@ -51,6 +51,7 @@ Result<Loaded> load(const std::string& directory) {
 void check_stream(const log::Stream& stream, std::vector<std::string>& problems) {
   for (std::size_t i = 0; i < stream.segments.size(); ++i) {
     const log::SegmentState& segment = stream.segments[i];
+    if (segment.gone) continue;
     for (const log::Damage& damage : segment.damage) problems.push_back(describe(segment, damage));
     const auto& seal = segment.file->seal();
     if (seal && segment.damage.empty() && seal->records != segment.records) {

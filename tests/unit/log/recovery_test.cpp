@@ -239,3 +239,19 @@ TEST_CASE("a lost run counter never repeats a run that has left segments") {
   REQUIRE(dir.ok());
   CHECK((*dir)->run() == 4);
 }
+
+TEST_CASE("a segment that retention takes while a live log is examined is gone, not damaged") {
+  const ScratchDir scratch;
+  std::uint64_t next = 0;
+  Rig rig(small_options(scratch.path()));
+  while (rig.writer->stats().segments < 3) write_batch(rig, next, 40);
+  auto inventory = take_inventory(io::real_sys(), scratch.path());
+  REQUIRE(inventory.ok());
+  Stream& stream = inventory->streams.begin()->second;
+  const std::string spare = rig.dir->log_path() + "/spare-9";
+  fs::rename(segment_path(scratch.path(), 1, 0), spare);
+  examine(stream, true, true, {});
+  CHECK(stream.segments[0].gone);
+  for (const SegmentState& segment : stream.segments) CHECK(segment.damage.empty());
+  CHECK(stream.segments[1].records > 0);
+}
