@@ -41,9 +41,9 @@ Gateway::Gateway(io::World& world, const GatewayOptions& options)
                .sink = [](std::string_view) {}}) {
   dir_ = must(log::DataDir::open(world.sys(), data_dir));
   recovered_ = must(log::recover(world.sys(), *dir_));
-  supply_ = std::make_unique<log::SegmentSupply>(world.sys(), log_options(options), dir_->log_path(),
-                                                 dir_->node(), dir_->run(),
-                                                 log::SegmentSupply::Mode::inline_now);
+  supply_ = std::make_unique<log::SegmentSupply>(
+      world.sys(), log_options(options), dir_->log_path(), dir_->node(), dir_->run(),
+      log::SegmentSupply::Mode::inline_now);
   authenticator_ = must(jt808::Authenticator::open(world.sys(), data_dir));
   hub_ = std::make_unique<shard::MailHub>(options.shards, 1);
   for (ShardIndex i = 0; i < options.shards; ++i) build(i, options);

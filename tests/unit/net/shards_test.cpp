@@ -182,6 +182,29 @@ TEST_CASE("forwarding past full columns loses nothing and closes nothing") {
   });
 }
 
+TEST_CASE("a FIN right behind frames that wait for a full column loses none of them") {
+  on_every_scene({.shards = 2, .auto_commit = true}, [](Stage& stage) {
+    constexpr int count = 900;
+    std::string text;
+    std::string expected;
+    for (int i = 0; i < count; ++i) {
+      text += numbered("F", i, std::string(140, 'f'));
+      expected += numbered("+", i);
+    }
+    auto far = stage.connect(0);
+    stage.turns(5);
+    stage.at(1).running = false;
+    far->send(text);
+    far->send("");
+    far->shut();
+    stage.turns(100);
+    CHECK(stage.links(0).live_count() == 1);
+    stage.at(1).running = true;
+    stage.expect(*far, expected);
+    CHECK(stage.until([&] { return far->ended() && stage.live() == 0; }));
+  });
+}
+
 TEST_CASE("answers find their columns full, and come when there is room") {
   on_every_scene({.shards = 2}, [](Stage& stage) {
     // Many links, so that more answers are due at once than a column holds.
