@@ -12,6 +12,7 @@ using namespace ringgate::jt808::test;
 using unit::Stored;
 
 constexpr std::int64_t now_s = RigSys::start_unix_s + 1000;
+constexpr std::size_t ack_size = 20;  // of 0x8001 in the layout of 2013, without escapes
 
 std::vector<Stored> positions(const std::vector<Stored>& all, std::string_view device = {}) {
   std::vector<Stored> out;
@@ -43,7 +44,7 @@ TEST_CASE("the link that authenticates last wins, and nothing of either is lost"
   CHECK(gateway.until([&] { return old.link->closed; }));
   CHECK_FALSE(old.link->reset);
   // What was read of the old link was stored and answered.
-  const std::size_t answered = old.link->in.size() / 19;
+  const std::size_t answered = old.link->in.size() / ack_size;
   CHECK(to_hex(old.link->in) == to_hex(Bytes(expected).first(old.link->in.size())));
   CHECK(fresh.says(fresh.location(now_s + 9), id::location, AckResult::ok));
   CHECK(gateway.counters().replaced.value() == 1);
@@ -76,7 +77,7 @@ TEST_CASE("a failed 0x0102 and a registration on a second link leave the first o
   CHECK(second.says(second.authentication("1000AAAAAAAAAAAAAAAA"), id::authentication,
                     AckResult::failed));
   second.link->send(second.registration());
-  REQUIRE(gateway.until([&] { return second.link->in.size() > 19; }));
+  REQUIRE(gateway.until([&] { return second.link->in.size() > ack_size; }));
   CHECK(first.says(first.location(now_s), id::location, AckResult::ok));
   CHECK(gateway.device("13800138000")->link.valid());
   CHECK(gateway.links() == 2);
@@ -331,6 +332,21 @@ TEST_CASE("the largest limit of bad frames is still one") {
   CHECK(gateway.until([&] { return link.closed; }));
 }
 
+TEST_CASE("an acknowledgement waits for the disk") {
+  Gateway gateway;
+  Terminal terminal(gateway, gateway.jt808(), "13800138000");
+  REQUIRE(terminal.goes_online());
+  terminal.link->send(terminal.location(now_s));
+  // Looked at in the turn that read the frame: its record goes to the kernel with the next.
+  REQUIRE(gateway.until([&] { return gateway.counters().positions.value() == 1; }));
+  const net::Link* link = gateway.rooms[0].links->find(gateway.device("13800138000")->link);
+  REQUIRE(link != nullptr);
+  CHECK(link->last_position > gateway.rooms[0].shard->watermark().committed());
+  CHECK(link->out_end - link->out_released == ack_size);
+  CHECK(terminal.hears(terminal.ack(id::location, AckResult::ok)));
+  CHECK(link->last_position <= gateway.rooms[0].shard->watermark().committed());
+}
+
 TEST_CASE("durability none acknowledges without waiting for the disk") {
   GatewayOptions options;
   options.jt808.commit = false;
@@ -358,14 +374,14 @@ int fill_log(Gateway& gateway, Terminal& terminal, bool refusing) {
   for (int taken = 0; taken < 2000; ++taken) {
     terminal.link->send(terminal.message(0x0f01, body));
     const auto done = [&] {
-      if (terminal.link->in.size() >= 19) return true;
+      if (terminal.link->in.size() >= ack_size) return true;
       return !refusing && gateway.rooms[0].shard->watermark().state() == flow::LogState::holding;
     };
     REQUIRE(gateway.until([&] {
       gateway.sys.advance(ns_per_ms);
       return done();
     }));
-    if (terminal.link->in.size() < 19) return taken;
+    if (terminal.link->in.size() < ack_size) return taken;
     const Raw ok = terminal.ack(0x0f01, AckResult::unsupported);
     const bool stored = terminal.link->in == ok;
     if (!stored) {

@@ -56,7 +56,8 @@ struct Terminal {
                                 .longitude_deg_x1e6 = 114'000'000,
                                 .speed_kmh_x10 = 600,
                                 .heading_deg = 90,
-                                .time_unix_s = time_unix_s};
+                                .time_unix_s = time_unix_s,
+                                .items = {}};
     return written([&](MutableBytes out) { return write_location(out, peer, serial++, fields); });
   }
   Raw message(std::uint16_t id, Bytes body = {}) {
