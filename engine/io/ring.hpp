@@ -33,11 +33,6 @@ enum class Feature : std::uint32_t {
 };
 constexpr std::uint32_t bit(Feature feature) { return static_cast<std::uint32_t>(feature); }
 
-// Names of the bits, in their order.
-inline constexpr std::string_view feature_list[] = {
-    "single_issuer",    "defer_taskrun",  "coop_taskrun", "no_sqarray", "registered_ring",
-    "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring"};
-
 struct RingOptions {
   std::uint32_t sq_entries = 4096;   // power of two
   std::uint32_t cq_entries =

@@ -8,6 +8,7 @@
 
 #include "engine/base/bytes.hpp"
 #include "engine/base/ids.hpp"
+#include "engine/config/settings.hpp"
 #include "engine/net/link.hpp"
 
 namespace ringgate::net {
@@ -16,6 +17,9 @@ class Protocol {
  public:
   virtual ~Protocol() = default;
   virtual std::string_view name() const = 0;
+
+  // Settings were reloaded; those whose keys are live or for new links may differ. Cold.
+  virtual void on_settings(const config::Settings& settings) { static_cast<void>(settings); }
 
   // A new link; its session bytes are zero.
   virtual void on_open(Link& link) = 0;

@@ -55,10 +55,10 @@ class Session final : public net::Protocol {
           const Authenticator& authenticator, observe::CounterGroup& counters,
           observe::LogSource& logs, const SessionOptions& options);
 
-  // After a reload of the configuration.
-  void set_options(const SessionOptions& options) { options_ = options; }
-
   std::string_view name() const override { return "jt808"; }
+  void on_settings(const config::Settings& settings) override {
+    options_ = session_options(settings);
+  }
   void on_open(net::Link& link) override;
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }

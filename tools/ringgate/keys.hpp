@@ -5,7 +5,7 @@
 #include "engine/base/limits.hpp"
 #include "engine/config/schema.hpp"
 #include "engine/config/settings.hpp"
-#include "engine/io/ring.hpp"
+#include "engine/io/feature_names.hpp"
 
 namespace ringgate::server {
 
@@ -54,7 +54,7 @@ inline constexpr config::KeySpec keys[] = {
      .type = config::KeyType::text_list,
      .default_text = "",
      .doc = "Features of the kernel that are not used even where it has them.",
-     .max = std::size(io::feature_list),
+     .max = 32,
      .check = &check_feature_name,
      .hidden = true},
 };

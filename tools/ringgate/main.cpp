@@ -5,14 +5,14 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <vector>
 
-#include "protocols/jsonl/session.hpp"
-#include "protocols/jt808/keys.hpp"
 #include "storage/log/keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
+#include "tools/ringgate/plugs.hpp"
 #include "tools/ringgate/server.hpp"
 #include "tools/ringgate/status.hpp"
 
@@ -47,8 +47,7 @@ Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong arguments or c
 config::Schema make_schema() {
   config::Schema schema;
   schema.add(server::keys);
-  schema.add(jt808::keys);
-  schema.add(jsonl::keys);
+  for (const server::Plug& plug : server::plugs) schema.add(plug.keys);
   schema.add(log::keys);
   return schema;
 }
@@ -76,9 +75,9 @@ void print_counters(const observe::Registry& registry) {
 
 // Reads the configuration again. All or nothing: an error, or a change that needs a restart,
 // changes nothing.
-void reload(config::Settings& settings, const Arguments& arguments, observe::LogSource& logs,
-            server::Server& gateway) {
-  auto loaded = config::load_settings(settings.schema(), arguments.files,
+void reload(std::shared_ptr<const config::Settings>& settings, const Arguments& arguments,
+            observe::LogSource& logs, server::Server& gateway) {
+  auto loaded = config::load_settings(settings->schema(), arguments.files,
                                       config::process_environment(), arguments.sets);
   if (!loaded) {
     for (const config::ConfigError& error : loaded.error()) {
@@ -86,7 +85,7 @@ void reload(config::Settings& settings, const Arguments& arguments, observe::Log
     }
     return;
   }
-  const std::vector<config::Change> changes = config::diff(settings, *loaded);
+  const std::vector<config::Change> changes = config::diff(*settings, *loaded);
   for (const config::Change& change : changes) {
     if (change.key->apply != config::Apply::restart) continue;
     logs.error("reload refused, nothing changed: this key needs a restart",
@@ -97,16 +96,16 @@ void reload(config::Settings& settings, const Arguments& arguments, observe::Log
     logs.info("setting changed",
               {{"key", change.key->name}, {"was", change.before}, {"is", change.after}});
   }
-  settings = std::move(*loaded);
+  settings = std::make_shared<const config::Settings>(std::move(*loaded));
   gateway.reload(settings);
   logs.info("configuration reloaded", {{"changes", changes.size()}});
 }
 
 // Until a signal asks to stop.
-void serve(config::Settings& settings, const Arguments& arguments, const sigset_t& signals,
-           observe::LogSource& logs, const observe::Registry& registry, io::Sys& sys,
-           server::Server& gateway) {
-  MonoNs interval = settings.duration_ns("server.status_interval");
+void serve(std::shared_ptr<const config::Settings>& settings, const Arguments& arguments,
+           const sigset_t& signals, observe::LogSource& logs, const observe::Registry& registry,
+           io::Sys& sys, server::Server& gateway) {
+  MonoNs interval = settings->duration_ns("server.status_interval");
   server::Status status(registry, sys.mono_now());
   MonoNs next = sys.mono_now() + interval;
   while (!gateway.stopped()) {
@@ -120,7 +119,7 @@ void serve(config::Settings& settings, const Arguments& arguments, const sigset_
         break;
       case SIGHUP:
         reload(settings, arguments, logs, gateway);
-        interval = settings.duration_ns("server.status_interval");
+        interval = settings->duration_ns("server.status_interval");
         next = sys.mono_now() + interval;
         break;
       default:
@@ -152,7 +151,7 @@ void shut_down(const config::Settings& settings, const sigset_t& signals, observ
   logs.info("stopped");
 }
 
-int run(config::Settings& settings, const Arguments& arguments,
+int run(std::shared_ptr<const config::Settings> settings, const Arguments& arguments,
         observe::LoggerOptions log_options) {
   const sigset_t signals = handled_signals();
   // Before any thread is made, so that all inherit it and only the main thread takes signals.
@@ -172,7 +171,7 @@ int run(config::Settings& settings, const Arguments& arguments,
   std::fflush(stdout);
   server::notify_manager("READY=1");
   serve(settings, arguments, signals, logs, registry, sys, **gateway);
-  shut_down(settings, signals, logs, registry, sys, **gateway);
+  shut_down(*settings, signals, logs, registry, sys, **gateway);
   return 0;
 }
 
@@ -226,5 +225,6 @@ int main(int argc, char** argv) {
   observe::LoggerOptions log_options;
   log_options.format = *observe::parse_log_format(arguments.log_format);
   log_options.level = *observe::parse_level(arguments.log_level);
-  return run(*settings, arguments, std::move(log_options));
+  return run(std::make_shared<const config::Settings>(std::move(*settings)), arguments,
+             std::move(log_options));
 }

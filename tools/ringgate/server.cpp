@@ -2,64 +2,22 @@
 
 #include <fmt/core.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
 
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
 #include <mutex>
 #include <optional>
+#include <string>
 
-#include "engine/device/device_table.hpp"
-#include "engine/net/links.hpp"
 #include "engine/shard/cpus.hpp"
-#include "protocols/jsonl/session.hpp"
-#include "protocols/jt808/session.hpp"
-#include "storage/log/counters.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
-#include "storage/log/writer.hpp"
-#include "tools/ringgate/keys.hpp"
+#include "tools/ringgate/wiring.hpp"
 
 namespace ringgate::server {
 
 namespace {
-
-// Descriptors that are not links: log segments, rings, eventfds, the standard ones.
-constexpr std::uint64_t descriptors_kept = 256;
-
-std::uint32_t links_per_shard(const config::Settings& settings, unsigned shards) {
-  auto links = static_cast<std::uint64_t>(settings.integer("server.max_links"));
-  if (links == 0) {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    links = limit.rlim_cur > 2 * descriptors_kept ? limit.rlim_cur - descriptors_kept : 64;
-  }
-  // Each shard may hold all of them: the kernel's spread is not even, and links move to their
-  // homes.
-  static_cast<void>(shards);
-  return static_cast<std::uint32_t>(
-      std::min<std::uint64_t>(links, limits::links_per_shard_max / 2));
-}
-
-std::uint64_t memory_per_shard(const config::Settings& settings, unsigned shards) {
-  auto bytes = static_cast<std::uint64_t>(settings.size_bytes("memory.limit"));
-  if (bytes == 0) {
-    struct sysinfo info {};
-    sysinfo(&info);
-    bytes = std::uint64_t{info.totalram} * info.mem_unit / 2;
-  }
-  return bytes / shards;
-}
-
-std::uint32_t features_without(const config::Settings& settings) {
-  std::uint32_t bits = 0;
-  for (const std::string& name : settings.list("engine.without")) {
-    const auto at = std::ranges::find(io::feature_list, name);
-    bits |= 1U << (at - std::begin(io::feature_list));
-  }
-  return bits;
-}
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -78,13 +36,6 @@ std::string absolute(const std::string& path) {
 
 }  // namespace
 
-Result<void> check_feature_name(std::string_view name) {
-  if (std::ranges::find(io::feature_list, name) != std::end(io::feature_list)) return {};
-  std::string known;
-  for (const std::string_view feature : io::feature_list) known += fmt::format(" {}", feature);
-  return Error{0, fmt::format("unknown feature \"{}\"; there are{}", name, known)};
-}
-
 // One shard: its thread and what the main thread may touch of it.
 struct Server::ShardThread {
   ShardIndex index = 0;
@@ -98,88 +49,14 @@ struct Server::ShardThread {
   std::atomic<shard::Shard*> shard{nullptr};
 };
 
-namespace {
-
-// Says now and then which log lines a shard held back.
-class LogReporter final : public shard::TimerHandler {
- public:
-  LogReporter(shard::Shard& shard, observe::LogSource& logs) : shard_(shard), logs_(logs) {
-    shard_.arm(timer_, interval);
-  }
-  void on_timer() override {
-    logs_.report_suppressed();
-    shard_.arm(timer_, interval);
-  }
-
- private:
-  static constexpr MonoNs interval = 5 * ns_per_s;
-  shard::Shard& shard_;
-  observe::LogSource& logs_;
-  shard::Timer timer_{*this};
-};
-
-// What a reload may change on a shard.
-struct ReloadMail {
-  struct Timeouts {
-    std::uint32_t idle_ms = 0;
-    std::uint32_t frame_ms = 0;
-  };
-  jt808::SessionOptions session;
-  Timeouts jt808;
-  Timeouts jsonl;
-};
-static_assert(std::is_trivially_copyable_v<ReloadMail>);
-
-ReloadMail::Timeouts timeouts(const config::Settings& settings, const std::string& section) {
-  const auto milliseconds = [&](const char* leaf) {
-    return static_cast<std::uint32_t>(settings.duration_ns(section + leaf) / ns_per_ms);
-  };
-  return {milliseconds(".idle_timeout"), milliseconds(".frame_timeout")};
-}
-
-class Reloader final : public shard::MailHandler {
- public:
-  Reloader(shard::MailRoom& mail, net::Links& links, jt808::Session& jt808, jsonl::Session& jsonl)
-      : links_(links), jt808_(jt808), jsonl_(jsonl) {
-    mail.handle(shard::MailKind::reload, *this);
-  }
-  void on_mail(shard::MailKind, std::uint32_t, Bytes bytes) override {
-    const auto mail = load_native<ReloadMail>(bytes.data());
-    jt808_.set_options(mail.session);
-    links_.set_timeouts(jt808_, mail.jt808.idle_ms, mail.jt808.frame_ms);
-    links_.set_timeouts(jsonl_, mail.jsonl.idle_ms, mail.jsonl.frame_ms);
-  }
-
- private:
-  net::Links& links_;
-  jt808::Session& jt808_;
-  jsonl::Session& jsonl_;
-};
-
-// Everything that lives on a shard, in the order in which it is built.
-struct ShardRooms {
-  std::unique_ptr<shard::Shard> shard;
-  std::unique_ptr<shard::MailRoom> mail;
-  std::unique_ptr<net::Links> links;
-  std::unique_ptr<log::Writer> writer;
-  std::unique_ptr<log::Counters> log_counters;
-  std::unique_ptr<device::DeviceTable> devices;
-  std::unique_ptr<jt808::Session> jt808;
-  std::unique_ptr<jsonl::Session> jsonl;
-  std::unique_ptr<LogReporter> log_reporter;
-  std::unique_ptr<Reloader> reloader;
-};
-
-}  // namespace
-
-Server::Server(const config::Settings& settings, io::Sys& sys, observe::Logger& logger,
-               observe::Registry& registry)
-    : settings_(settings),
+Server::Server(std::shared_ptr<const config::Settings> settings, io::Sys& sys,
+               observe::Logger& logger, observe::Registry& registry)
+    : start_settings_(std::move(settings)),
       sys_(sys),
       logger_(logger),
       registry_(registry),
       cpus_(shard::usable_cpus()) {
-  shard_count_ = static_cast<unsigned>(settings.integer("server.shards"));
+  shard_count_ = static_cast<unsigned>(start_settings_->integer("server.shards"));
   if (shard_count_ == 0) {
     shard_count_ = std::min<unsigned>(static_cast<unsigned>(cpus_.size()), limits::shards_max);
   }
@@ -192,11 +69,11 @@ Server::~Server() {
   }
 }
 
-Result<std::unique_ptr<Server>> Server::start(const config::Settings& settings, io::Sys& sys,
-                                              observe::Logger& logger,
+Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Settings> settings,
+                                              io::Sys& sys, observe::Logger& logger,
                                               observe::Registry& registry) {
   raise_descriptor_limit();
-  std::unique_ptr<Server> server(new Server(settings, sys, logger, registry));
+  std::unique_ptr<Server> server(new Server(std::move(settings), sys, logger, registry));
   observe::LogSource& logs = logger.add_source("start");
   if (auto opened = server->open_data(logs); !opened) return opened.error();
   if (auto opened = server->open_listeners(logs); !opened) return opened.error();
@@ -205,7 +82,7 @@ Result<std::unique_ptr<Server>> Server::start(const config::Settings& settings, 
 }
 
 Result<void> Server::open_data(observe::LogSource& logs) {
-  auto dir = log::DataDir::open(sys_, settings_.text("server.data_dir"));
+  auto dir = log::DataDir::open(sys_, start_settings_->text("server.data_dir"));
   if (!dir) return dir.error();
   data_dir_ = std::move(*dir);
   auto recovered = log::recover(sys_, *data_dir_);
@@ -219,8 +96,8 @@ Result<void> Server::open_data(observe::LogSource& logs) {
                {"dropped_unacknowledged", recovered->dropped_records}});
   }
   supply_ = std::make_unique<log::SegmentSupply>(
-      sys_, log::log_options(settings_), data_dir_->log_path(), data_dir_->node(), data_dir_->run(),
-      log::SegmentSupply::Mode::thread);
+      sys_, log::log_options(*start_settings_), data_dir_->log_path(), data_dir_->node(),
+      data_dir_->run(), log::SegmentSupply::Mode::thread);
   auto authenticator = jt808::Authenticator::open(sys_, data_dir_->path());
   if (!authenticator) return authenticator.error();
   authenticator_ = std::move(*authenticator);
@@ -228,25 +105,22 @@ Result<void> Server::open_data(observe::LogSource& logs) {
 }
 
 Result<void> Server::open_listeners(observe::LogSource& logs) {
-  const auto open = [&](const std::string& section,
-                        std::vector<net::OpenListener>& out) -> Result<void> {
-    for (const std::string& text : settings_.list(section + ".listen")) {
+  for (const Plug& plug : plugs) {
+    const std::string section(plug.section);
+    const net::SocketOptions options = net::socket_options(*start_settings_, section);
+    OpenListeners& open = listeners_.emplace_back();
+    for (const std::string& text : start_settings_->list(section + ".listen")) {
       const auto address = config::parse_listen_address(text);
       if (!address) return address.error();
-      auto listener =
-          net::open_listener(sys_, *address, net::socket_options(settings_, section), shard_count_);
+      auto listener = net::open_listener(sys_, *address, options, shard_count_);
       if (!listener) return listener.error();
-      if (section == "jt808" && !address->loopback()) {
-        logs.warn(
-            "jt808.admission is \"open\" beyond loopback: whoever reaches the port may register",
-            {{"listen", listener->address}});
+      if (!address->loopback() && !plug.beyond_loopback.empty()) {
+        logs.warn(plug.beyond_loopback, {{"listen", listener->address}});
       }
-      out.push_back(std::move(*listener));
+      open.push_back(std::move(*listener));
     }
-    return {};
-  };
-  if (auto opened = open("jt808", jt808_listeners_); !opened) return opened.error();
-  return open("jsonl", jsonl_listeners_);
+  }
+  return {};
 }
 
 Result<void> Server::start_shards() {
@@ -272,97 +146,30 @@ Result<void> Server::start_shards() {
   return {};
 }
 
-namespace {
-
-using OpenListeners = std::vector<net::OpenListener>;
-
-void add_listeners(net::Links& links, const config::Settings& settings, const std::string& section,
-                   const OpenListeners& listeners, ShardIndex index, net::Protocol& protocol) {
-  const std::uint8_t number = links.add_protocol(protocol);
-  const ReloadMail::Timeouts times = timeouts(settings, section);
-  for (const net::OpenListener& listener : listeners) {
-    links.add_listener({.fd = listener.fds[index],
-                        .protocol = number,
-                        .idle_timeout_ms = times.idle_ms,
-                        .frame_timeout_ms = times.frame_ms});
-  }
-}
-
-// The wiring of one shard. A new protocol is one more session and one more add_listeners line.
-struct WiringParts {
-  const config::Settings& settings;
-  io::Sys& sys;
-  shard::MailHub& hub;
-  log::SegmentSupply& supply;
-  const jt808::Authenticator& authenticator;
-  const OpenListeners& jt808_listeners;
-  const OpenListeners& jsonl_listeners;
-  observe::CounterGroup& counters;
-  observe::LogSource& logs;
-  shard::ShardOptions shard;
-};
-
-Result<ShardRooms> wire(const WiringParts& parts) {
-  const config::Settings& settings = parts.settings;
-  const unsigned shards = parts.shard.count;
-  io::RingOptions ring_options;
-  ring_options.without = features_without(settings);
-  auto ring = io::Ring::open(io::make_uring_backend(), ring_options);
-  if (!ring) return ring.error();
-  ShardRooms rooms;
-  rooms.shard = std::make_unique<shard::Shard>(parts.shard, std::move(*ring), parts.sys);
-  rooms.mail = std::make_unique<shard::MailRoom>(*rooms.shard, parts.hub);
-  auto links = net::Links::create(*rooms.shard, *rooms.mail, parts.counters,
-                                  {.links_max = links_per_shard(settings, shards),
-                                   .memory_limit_bytes = memory_per_shard(settings, shards)});
-  if (!links) return links.error();
-  rooms.links = std::move(*links);
-  auto writer = log::Writer::open(*rooms.shard, log::log_options(settings), parts.supply);
-  if (!writer) return writer.error();
-  rooms.writer = std::move(*writer);
-  rooms.log_counters =
-      std::make_unique<log::Counters>(parts.counters, *rooms.writer, rooms.shard->watermark());
-  rooms.devices = std::make_unique<device::DeviceTable>(rooms.links->budget());
-  rooms.jt808 = std::make_unique<jt808::Session>(*rooms.links, *rooms.writer, *rooms.devices,
-                                                 parts.authenticator, parts.counters, parts.logs,
-                                                 jt808::session_options(settings));
-  rooms.jsonl = std::make_unique<jsonl::Session>(*rooms.links, *rooms.writer, parts.counters);
-  rooms.reloader =
-      std::make_unique<Reloader>(*rooms.mail, *rooms.links, *rooms.jt808, *rooms.jsonl);
-  rooms.log_reporter = std::make_unique<LogReporter>(*rooms.shard, parts.logs);
-  const ShardIndex index = parts.shard.index;
-  add_listeners(*rooms.links, settings, "jt808", parts.jt808_listeners, index, *rooms.jt808);
-  add_listeners(*rooms.links, settings, "jsonl", parts.jsonl_listeners, index, *rooms.jsonl);
-  return rooms;
-}
-
-}  // namespace
-
 void Server::run_shard(ShardThread& thread) {
-  const bool pin = settings_.boolean("server.pin") && shard_count_ <= cpus_.size();
-  auto rooms = wire({settings_,
-                     sys_,
-                     *hub_,
-                     *supply_,
-                     *authenticator_,
-                     jt808_listeners_,
-                     jsonl_listeners_,
-                     *thread.counters,
-                     *thread.logs,
-                     {.index = thread.index,
-                      .count = static_cast<ShardIndex>(shard_count_),
-                      .cpu = pin ? cpus_[thread.index] : -1}});
+  const bool pin = start_settings_->boolean("server.pin") && shard_count_ <= cpus_.size();
+  auto rooms = ShardRooms::build({*start_settings_,
+                                  sys_,
+                                  *hub_,
+                                  *supply_,
+                                  *authenticator_,
+                                  listeners_,
+                                  *thread.counters,
+                                  *thread.logs,
+                                  {.index = thread.index,
+                                   .count = static_cast<ShardIndex>(shard_count_),
+                                   .cpu = pin ? cpus_[thread.index] : -1}});
   {
     std::lock_guard lock(thread.mutex);
     if (rooms) {
-      thread.shard.store(rooms->shard.get(), std::memory_order_release);
+      thread.shard.store(&(*rooms)->shard(), std::memory_order_release);
     } else {
       thread.error = rooms.error();
     }
     thread.done = true;
     thread.started.notify_one();
   }
-  if (rooms) rooms->shard->run();
+  if (rooms) (*rooms)->shard().run();
   running_.fetch_sub(1, std::memory_order_acq_rel);
   // Rooms go in reverse order; main must not reach for the shard any more.
   std::lock_guard lock(thread.mutex);
@@ -371,15 +178,13 @@ void Server::run_shard(ShardThread& thread) {
 
 std::string Server::ready_line() const {
   std::string line = "ready";
-  const auto add = [&](const char* name, const OpenListeners& listeners) {
-    if (listeners.empty()) return;
-    line += fmt::format(" {}=", name);
-    for (std::size_t i = 0; i < listeners.size(); ++i) {
-      line += fmt::format("{}{}", i == 0 ? "" : ",", listeners[i].address);
+  for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    std::string addresses;
+    for (const net::OpenListener& listener : listeners_[i]) {
+      addresses += fmt::format("{}{}", addresses.empty() ? "" : ",", listener.address);
     }
-  };
-  add("jt808", jt808_listeners_);
-  add("jsonl", jsonl_listeners_);
+    if (!addresses.empty()) line += fmt::format(" {}={}", plugs[i].section, addresses);
+  }
   return line + fmt::format(" shards={} data={}", shard_count_, absolute(data_dir_->path()));
 }
 
@@ -391,14 +196,14 @@ void Server::wake_all() {
   }
 }
 
-void Server::reload(const config::Settings& settings) {
-  const ReloadMail mail{jt808::session_options(settings), timeouts(settings, "jt808"),
-                        timeouts(settings, "jsonl")};
-  const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
+void Server::reload(std::shared_ptr<const config::Settings> settings) {
   for (unsigned i = 0; i < shard_count_; ++i) {
-    // Nobody else writes to this column, so it has room.
-    RG_CHECK(hub_->post_from_control(hub_->control_producer(0), static_cast<ShardIndex>(i),
-                                     shard::MailKind::reload, bytes));
+    const ReloadMail mail{new std::shared_ptr<const config::Settings>(settings)};
+    const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
+    const bool posted = hub_->post_from_control(
+        hub_->control_producer(0), static_cast<ShardIndex>(i), shard::MailKind::reload, bytes);
+    // Only a shard that took no turn for thousands of reloads has a full column.
+    if (!posted) delete mail.settings;
   }
 }
 

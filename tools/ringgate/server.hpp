@@ -23,8 +23,8 @@ class Server {
  public:
   // Recovers the log, opens the listeners and starts the shards; links are accepted when it
   // returns. Error: what could not be opened, and the cure.
-  static Result<std::unique_ptr<Server>> start(const config::Settings& settings, io::Sys& sys,
-                                               observe::Logger& logger,
+  static Result<std::unique_ptr<Server>> start(std::shared_ptr<const config::Settings> settings,
+                                               io::Sys& sys, observe::Logger& logger,
                                                observe::Registry& registry);
   ~Server();
   Server(const Server&) = delete;
@@ -34,7 +34,7 @@ class Server {
   std::string ready_line() const;
 
   // Hands changed settings to the shards: those that need no restart (config::diff tells).
-  void reload(const config::Settings& settings);
+  void reload(std::shared_ptr<const config::Settings> settings);
 
   // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed
   // or the time-out has passed.
@@ -46,7 +46,7 @@ class Server {
 
  private:
   struct ShardThread;
-  Server(const config::Settings& settings, io::Sys& sys, observe::Logger& logger,
+  Server(std::shared_ptr<const config::Settings> settings, io::Sys& sys, observe::Logger& logger,
          observe::Registry& registry);
   Result<void> open_data(observe::LogSource& logs);
   Result<void> open_listeners(observe::LogSource& logs);
@@ -54,7 +54,7 @@ class Server {
   void run_shard(ShardThread& thread);
   void wake_all();
 
-  const config::Settings& settings_;
+  std::shared_ptr<const config::Settings> start_settings_;  // those of the start
   io::Sys& sys_;
   observe::Logger& logger_;
   observe::Registry& registry_;
@@ -63,8 +63,7 @@ class Server {
   std::unique_ptr<log::DataDir> data_dir_;
   std::unique_ptr<log::SegmentSupply> supply_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
-  std::vector<net::OpenListener> jt808_listeners_;
-  std::vector<net::OpenListener> jsonl_listeners_;
+  std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
   std::unique_ptr<shard::MailHub> hub_;
   std::vector<std::unique_ptr<ShardThread>> threads_;
   std::atomic<unsigned> running_{0};

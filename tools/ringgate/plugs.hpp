@@ -1,0 +1,50 @@
+// The protocols of this gateway, one entry each: what a new protocol adds to the executable.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "engine/device/device_table.hpp"
+#include "engine/net/links.hpp"
+#include "engine/observe/logger.hpp"
+#include "protocols/jsonl/session.hpp"
+#include "protocols/jt808/authenticator.hpp"
+#include "protocols/jt808/keys.hpp"
+#include "protocols/jt808/session.hpp"
+#include "storage/log/writer.hpp"
+
+namespace ringgate::server {
+
+// What a session of one shard may use.
+struct PlugParts {
+  const config::Settings& settings;
+  net::Links& links;
+  log::Writer& log;
+  device::DeviceTable& devices;
+  const jt808::Authenticator& authenticator;
+  observe::CounterGroup& counters;
+  observe::LogSource& logs;
+};
+
+struct Plug {
+  std::string_view section;  // of the configuration; has RG_LISTENER_KEYS
+  std::span<const config::KeySpec> keys;
+  std::string_view beyond_loopback;  // a warning where it listens there; empty: none
+  std::unique_ptr<net::Protocol> (*make)(const PlugParts& parts);  // on the shard's thread
+};
+
+inline const Plug plugs[] = {
+    {"jt808", jt808::keys, "jt808.admission is \"open\": whoever reaches the port may register",
+     [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
+       return std::make_unique<jt808::Session>(p.links, p.log, p.devices, p.authenticator,
+                                               p.counters, p.logs,
+                                               jt808::session_options(p.settings));
+     }},
+    {"jsonl", jsonl::keys, "jsonl takes lines from whoever reaches the port",
+     [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
+       return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);
+     }},
+};
+
+}  // namespace ringgate::server

@@ -1,0 +1,135 @@
+#include "tools/ringgate/wiring.hpp"
+
+#include <sys/resource.h>
+#include <sys/sysinfo.h>
+
+#include <algorithm>
+#include <string>
+
+#include "storage/log/keys.hpp"
+#include "tools/ringgate/keys.hpp"
+
+namespace ringgate::server {
+
+namespace {
+
+// Descriptors that are not links: log segments, rings, eventfds, the standard ones.
+constexpr std::uint64_t descriptors_kept = 256;
+constexpr MonoNs report_interval = 5 * ns_per_s;
+
+// Each shard may hold all links: the kernel's spread is not even, and links move to their homes.
+std::uint32_t links_max(const config::Settings& settings) {
+  auto links = static_cast<std::uint64_t>(settings.integer("server.max_links"));
+  if (links == 0) {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    links = limit.rlim_cur > 2 * descriptors_kept ? limit.rlim_cur - descriptors_kept : 64;
+  }
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>(links, limits::links_per_shard_max / 2));
+}
+
+std::uint64_t memory_per_shard(const config::Settings& settings, unsigned shards) {
+  auto bytes = static_cast<std::uint64_t>(settings.size_bytes("memory.limit"));
+  if (bytes == 0) {
+    struct sysinfo info {};
+    sysinfo(&info);
+    bytes = std::uint64_t{info.totalram} * info.mem_unit / 2;
+  }
+  return bytes / shards;
+}
+
+std::uint32_t features_without(const config::Settings& settings) {
+  std::uint32_t bits = 0;
+  for (const std::string& name : settings.list("engine.without")) {
+    const auto feature = io::features_from_names(name);
+    RG_CHECK(feature.ok());  // the key's check has seen it
+    bits |= *feature;
+  }
+  return bits;
+}
+
+struct Timeouts {
+  std::uint32_t idle_ms;
+  std::uint32_t frame_ms;
+};
+Timeouts timeouts(const config::Settings& settings, std::string_view section) {
+  const auto milliseconds = [&](const char* leaf) {
+    const std::string key = std::string(section).append(leaf);
+    return static_cast<std::uint32_t>(settings.duration_ns(key) / ns_per_ms);
+  };
+  return {milliseconds(".idle_timeout"), milliseconds(".frame_timeout")};
+}
+
+}  // namespace
+
+Result<void> check_feature_name(std::string_view name) {
+  const auto feature = io::features_from_names(name);
+  if (!feature) return feature.error();
+  return {};
+}
+
+Result<std::unique_ptr<ShardRooms>> ShardRooms::build(const WiringParts& parts) {
+  std::unique_ptr<ShardRooms> rooms(new ShardRooms(parts.logs));
+  if (auto built = rooms->build_rooms(parts); !built) return built.error();
+  rooms->add_protocols(parts);
+  return rooms;
+}
+
+Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
+  const config::Settings& settings = parts.settings;
+  io::RingOptions ring_options;
+  ring_options.without = features_without(settings);
+  auto ring = io::Ring::open(io::make_uring_backend(), ring_options);
+  if (!ring) return ring.error();
+  shard_ = std::make_unique<shard::Shard>(parts.shard, std::move(*ring), parts.sys);
+  mail_ = std::make_unique<shard::MailRoom>(*shard_, parts.hub);
+  mail_->handle(shard::MailKind::reload, *this);
+  auto links =
+      net::Links::create(*shard_, *mail_, parts.counters,
+                         {.links_max = links_max(settings),
+                          .memory_limit_bytes = memory_per_shard(settings, parts.shard.count)});
+  if (!links) return links.error();
+  links_ = std::move(*links);
+  auto writer = log::Writer::open(*shard_, log::log_options(settings), parts.supply);
+  if (!writer) return writer.error();
+  writer_ = std::move(*writer);
+  log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
+  devices_ = std::make_unique<device::DeviceTable>(links_->budget());
+  shard_->arm(timer_, report_interval);
+  return {};
+}
+
+void ShardRooms::add_protocols(const WiringParts& parts) {
+  for (std::size_t i = 0; i < std::size(plugs); ++i) {
+    const Plug& plug = plugs[i];
+    protocols_.push_back(plug.make({parts.settings, *links_, *writer_, *devices_,
+                                    parts.authenticator, parts.counters, parts.logs}));
+    const std::uint8_t number = links_->add_protocol(*protocols_.back());
+    const Timeouts times = timeouts(parts.settings, plug.section);
+    for (const net::OpenListener& listener : parts.listeners[i]) {
+      links_->add_listener({.fd = listener.fds[parts.shard.index],
+                            .protocol = number,
+                            .idle_timeout_ms = times.idle_ms,
+                            .frame_timeout_ms = times.frame_ms});
+    }
+  }
+}
+
+void ShardRooms::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
+  const auto mail = load_native<ReloadMail>(bytes.data());
+  const std::unique_ptr<std::shared_ptr<const config::Settings>> owned(mail.settings);
+  const config::Settings& settings = **owned;
+  for (std::size_t i = 0; i < std::size(plugs); ++i) {
+    const Timeouts times = timeouts(settings, plugs[i].section);
+    links_->set_timeouts(*protocols_[i], times.idle_ms, times.frame_ms);
+    protocols_[i]->on_settings(settings);
+  }
+}
+
+void ShardRooms::on_timer() {
+  logs_.report_suppressed();
+  shard_->arm(timer_, report_interval);
+}
+
+}  // namespace ringgate::server

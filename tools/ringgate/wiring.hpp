@@ -1,0 +1,64 @@
+// Everything that lives on one shard, put together. Built, run and destroyed on the shard's thread.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "engine/config/settings.hpp"
+#include "engine/net/listener.hpp"
+#include "engine/observe/logger.hpp"
+#include "engine/shard/mailbox.hpp"
+#include "storage/log/counters.hpp"
+#include "storage/log/supply.hpp"
+#include "tools/ringgate/plugs.hpp"
+
+namespace ringgate::server {
+
+using OpenListeners = std::vector<net::OpenListener>;
+
+// What all shards share, and what is this one's own.
+struct WiringParts {
+  const config::Settings& settings;
+  io::Sys& sys;
+  shard::MailHub& hub;
+  log::SegmentSupply& supply;
+  const jt808::Authenticator& authenticator;
+  const std::vector<OpenListeners>& listeners;  // by plug
+  observe::CounterGroup& counters;
+  observe::LogSource& logs;
+  shard::ShardOptions shard;
+};
+
+class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
+ public:
+  // Error: what the kernel or the disk refused.
+  static Result<std::unique_ptr<ShardRooms>> build(const WiringParts& parts);
+
+  shard::Shard& shard() { return *shard_; }
+
+  void on_mail(shard::MailKind kind, std::uint32_t producer, Bytes bytes) override;  // a reload
+  void on_timer() override;  // says which log lines were held back
+
+ private:
+  explicit ShardRooms(observe::LogSource& logs) : logs_(logs) {}
+  Result<void> build_rooms(const WiringParts& parts);
+  void add_protocols(const WiringParts& parts);
+
+  // In the order in which they are built; they end in reverse.
+  observe::LogSource& logs_;
+  std::unique_ptr<shard::Shard> shard_;
+  std::unique_ptr<shard::MailRoom> mail_;
+  std::unique_ptr<net::Links> links_;
+  std::unique_ptr<log::Writer> writer_;
+  std::unique_ptr<log::Counters> log_counters_;
+  std::unique_ptr<device::DeviceTable> devices_;
+  std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug
+  shard::Timer timer_{*this};
+};
+
+// The mail of a reload: settings that each shard keeps as long as it reads them.
+struct ReloadMail {
+  std::shared_ptr<const config::Settings>* settings = nullptr;  // owned by the mail
+};
+
+}  // namespace ringgate::server
