@@ -40,6 +40,7 @@ void Links::filter_received(Link& link, Bytes bytes) {
 void Links::start_filtered_send(Link& link) {
   FilterState& state = *filters_[link.slot];
   LinkSink sink(*this, link, state);
+  link.send_busy = true;  // what the filter makes here leaves with this send: nothing is queued
   while (link.out_sent != link.out_released) {
     OutChunk* chunk = link.out_head;
     const std::uint32_t size_bytes = sendable_bytes(link);
@@ -53,6 +54,7 @@ void Links::start_filtered_send(Link& link) {
     state.next.clear();
     state.sent = 0;
   }
+  link.send_busy = false;
   if (state.sending.empty()) return;
   submit_send(link, {state.sending.data() + state.sent, state.sending.size() - state.sent});
 }

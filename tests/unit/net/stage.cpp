@@ -153,7 +153,8 @@ Stage::Stage(std::unique_ptr<Ground> ground, const StageOptions& options)
     place->links->add_listener({.fd = fd,
                                 .protocol = protocol,
                                 .idle_timeout_ms = options.idle_timeout_ms,
-                                .frame_timeout_ms = options.frame_timeout_ms});
+                                .frame_timeout_ms = options.frame_timeout_ms,
+                                .filter = options.filter});
     places_.push_back(std::move(place));
   }
 }

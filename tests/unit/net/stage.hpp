@@ -57,6 +57,7 @@ struct StageOptions {
   net::LinksOptions links;
   std::uint32_t idle_timeout_ms = 0;
   std::uint32_t frame_timeout_ms = 0;
+  net::FilterFactory* filter = nullptr;
   bool auto_commit = false;  // everything is durable a turn after it was logged
 };
 
