@@ -1,5 +1,6 @@
 // Records, segment headers, seals, names: any bytes, also with their checksums put right, so that
 // what lies behind them is reached.
+#include <algorithm>
 #include <cstring>
 #include <vector>
 
@@ -37,7 +38,7 @@ void record(std::vector<std::uint8_t> bytes, Position position) {
 
 void head(Bytes data) {
   std::vector<std::uint8_t> block(block_size);
-  std::memcpy(block.data(), data.data(), std::min(data.size(), block.size()));
+  std::copy_n(data.begin(), std::min(data.size(), block.size()), block.begin());
   for (const bool mended : {false, true}) {
     if (mended) {
       store_native(block.data() + 12, crc32c(0, Bytes(block).subspan(16)));
