@@ -64,6 +64,7 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
 void Session::on_open(net::Link& link) {
   State& state = link.session<State>();
   state.device = device::no_device;
+  state.stranger_since_ns = links_.shard().now();
   links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
 }
 
@@ -137,6 +138,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   ack(link, state, state.peer, in.header, take_message(device, in));
   if (id == id::logout) {
     detach(link, state, "logout");
+    state.stranger_since_ns = links_.shard().now();
     links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
   }
   return Taken::yes;
@@ -196,6 +198,15 @@ void Session::take_position(device::Device& device, const Location& location) {
 
 // Before authentication, and frames of another phone than the link's.
 Session::Taken Session::handle_stranger(net::Link& link, State& state, const Incoming& in) {
+  // Talking on does not keep a stranger: only silence has a timer, so the time is looked at here.
+  const MonoNs since = links_.shard().now() - state.stranger_since_ns;
+  if (!state.authenticated && since > options_.auth_timeout_ms * ns_per_ms &&
+      in.header.message_id != id::authentication) {
+    counters_.frames.add();
+    counters_.refused.add(Refusal::unauthenticated);
+    links_.close(link, net::CloseReason::idle);
+    return Taken::yes;
+  }
   switch (in.header.message_id) {
     case id::registration:
       return registration(link, state, in);

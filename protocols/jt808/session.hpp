@@ -69,6 +69,7 @@ class Session final : public net::Protocol {
   struct State {
     Peer peer;  // of the authenticated terminal
     MonoNs bad_since_ns;
+    MonoNs stranger_since_ns;  // when it opened, or logged out
     device::DeviceSlot device;
     std::uint32_t bad_frames;
     std::uint16_t next_serial;

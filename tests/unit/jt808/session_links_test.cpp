@@ -474,6 +474,19 @@ TEST_CASE("silence: the shorter time-out before authentication, the idle one aft
   CHECK(gateway.counters().online.value() == 0);
 }
 
+TEST_CASE("talking without authenticating does not keep a link beyond the same time") {
+  Gateway gateway;
+  Terminal terminal(gateway, gateway.jt808(), "13800138000");
+  for (int i = 0; i < 5; ++i) {
+    CHECK(terminal.says(terminal.empty(id::heartbeat), id::heartbeat, AckResult::failed));
+    gateway.advance(11 * ns_per_s);
+    CHECK_FALSE(terminal.link->closed);
+  }
+  gateway.advance(11 * ns_per_s);
+  terminal.link->send(terminal.empty(id::heartbeat));
+  CHECK(gateway.until([&] { return terminal.link->closed; }));
+}
+
 TEST_CASE("after a logout the shorter time-out is back") {
   Gateway gateway;
   Terminal terminal(gateway, gateway.jt808(), "13800138000");
