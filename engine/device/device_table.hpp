@@ -27,9 +27,7 @@ struct Device {
   std::uint64_t frames = 0;          // logged
   std::uint64_t last_heard_us = 0;   // wall clock
   std::uint32_t key_generation = 0;  // of its authentication code; older codes are revoked
-  std::uint16_t next_serial = 0;     // of frames that we send
   std::uint8_t recent_at = 0;        // oldest of `recent`
-  std::uint8_t flags = 0;
 
   // Written and read by the protocol; trivially copyable.
   template <class State>

@@ -247,7 +247,6 @@ class SimCore {
   bool resolve_target(SimOp& op);
   void start_message(std::uint32_t op);
   void start_cancel(std::uint32_t op);
-  void cancel_one(std::uint32_t op);
   bool cancel_matches(const SimOp& target, const SimOp& cancel) const;
   void try_event_fd(std::uint32_t op);
   void drop_target(SimOp& op);

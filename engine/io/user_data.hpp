@@ -19,7 +19,6 @@ enum class Tag : std::uint8_t {
   close,
   mailbox,      // MSG_RING or eventfd wake-ups
   log_write,    // storage/log
-  storage_cold,  // storage's other operations
   tool,         // tools that run their own operations on a shard's ring
   first_test = 0xf0,
 };

@@ -40,7 +40,6 @@ static_assert(sizeof(MoveRecord) + inline_unread_max <= limits::mail_bytes_max);
 void Links::leave_open(Link& link, CloseReason reason, LinkState next) {
   RG_CHECK(link.state == LinkState::open || link.state == LinkState::moving);
   link.state = next;
-  link.close_reason = reason;
   counters_.closed.add(reason);
   protocol_of(link).on_close(link, reason);
   hold_replies(link, 0);  // what was written outside of on_bytes, and last words

@@ -89,7 +89,6 @@ struct Link : shard::TimerNode {
   bool peer_done = false;    // FIN seen
   bool filtered = false;     // has a filter, in Links
   bool blocked = false;      // a mail column was full: its frame is shown again next turn
-  CloseReason close_reason = CloseReason::peer_closed;
   std::uint8_t move_to = 0;  // shard, while moving
 
   Position last_position = 0;       // of its latest logged frame; replies wait for it

@@ -129,10 +129,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   counters_.frames.add();
   if (id == id::terminal_reply) return Taken::yes;  // an answer is not answered
   if (id == id::time_query) {
-    const auto now_s = links_.shard().wall_now() / us_per_s;
-    std::uint8_t* room = links_.reply_room(link, 64);
-    links_.reply_done(link, static_cast<std::uint32_t>(write_time_reply(
-                                {room, 64}, state.peer, state.next_serial++, now_s)));
+    reply_time(link, state, state.peer);
     return Taken::yes;
   }
   ack(link, state, state.peer, in.header, take_message(device, in));
@@ -212,15 +209,10 @@ Session::Taken Session::handle_stranger(net::Link& link, State& state, const Inc
       return registration(link, state, in);
     case id::authentication:
       return authentication(link, state, in);
-    case id::time_query: {
-      const auto now_s = links_.shard().wall_now() / us_per_s;
-      const Peer peer = peer_of(in.header);
+    case id::time_query:
       counters_.frames.add();
-      std::uint8_t* room = links_.reply_room(link, 64);
-      links_.reply_done(link, static_cast<std::uint32_t>(
-                                  write_time_reply({room, 64}, peer, state.next_serial++, now_s)));
+      reply_time(link, state, peer_of(in.header));
       return Taken::yes;
-    }
     default:
       refuse(link, state, in, Refusal::unauthenticated, AckResult::failed);
       return Taken::yes;
@@ -369,6 +361,15 @@ Session::Taken Session::not_stored(net::Link& link, State& state, const Incoming
   }
   links_.wait_for_log(link);
   return Taken::no;
+}
+
+// JT/T 808-2019 8.5.
+void Session::reply_time(net::Link& link, State& state, const Peer& peer) {
+  constexpr std::uint32_t room_size = 64;  // 2019 with every byte escaped is 50
+  const auto now_s = links_.shard().wall_now() / us_per_s;
+  std::uint8_t* room = links_.reply_room(link, room_size);
+  links_.reply_done(link, static_cast<std::uint32_t>(write_time_reply(
+                              {room, room_size}, peer, state.next_serial++, now_s)));
 }
 
 void Session::ack(net::Link& link, State& state, const Peer& peer, const Header& header,

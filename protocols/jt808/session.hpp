@@ -102,6 +102,7 @@ class Session final : public net::Protocol {
   void store_session(net::Link& link, std::string_view device, std::uint16_t event,
                      std::string_view text);
   Taken not_stored(net::Link& link, State& state, const Incoming& in);
+  void reply_time(net::Link& link, State& state, const Peer& peer);
   void ack(net::Link& link, State& state, const Peer& peer, const Header& header, AckResult result);
   void refuse(net::Link& link, State& state, const Incoming& in, Refusal why, AckResult result);
   void bad(net::Link& link, BadReason reason);

@@ -26,8 +26,6 @@ class DataDir {
   std::string log_path() const { return path_ + "/log"; }
   const NodeId& node() const { return node_; }
   std::uint32_t run() const { return run_; }
-  // Held by flock(2); a process hand-over passes it on.
-  int lock_fd() const { return lock_fd_; }
 
  private:
   DataDir(io::Sys& sys, std::string path) : sys_(sys), path_(std::move(path)) {}

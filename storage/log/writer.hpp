@@ -49,7 +49,7 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
 
   // Returns the position that must be committed before anybody may be told of this record, or 0
   // where the log takes nothing now (its state, or all buffers full). `device` and `payload` are
-  // copied. They may have content_size_max bytes together.
+  // copied. With its header a record fits a batch and record_size_max.
   Position append(const RecordInfo& info, Bytes payload) {
     const std::uint64_t size = record_header_size + info.device.size() + payload.size();
     const std::uint64_t padded = padded_size(size);
@@ -59,9 +59,6 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
     }
     put(info, payload, static_cast<std::uint32_t>(size), padded);
     return fill_position_;
-  }
-  std::size_t content_max() const {
-    return std::min<std::size_t>(record_size_max, options_.batch_size) - record_header_size;
   }
   // Whether a record with this many bytes of device and payload would be taken now. Full buffers
   // end with the next commit; listeners of the watermark are called then.
