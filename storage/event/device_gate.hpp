@@ -1,0 +1,113 @@
+// What a control plane (ringgate-ctl, the API, a message fabric) may ask of a protocol's devices: to
+// send commands, to list, describe, kick, ban and trace. A protocol implements one gate per shard;
+// control planes reach it by errands (engine/shard/errand.hpp) and know no protocol.
+//
+// Everything of DeviceGate runs on its shard; a control plane asks the device's home shard.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/bytes.hpp"
+#include "engine/base/clock.hpp"
+#include "engine/base/ids.hpp"
+#include "engine/base/json_writer.hpp"
+#include "engine/base/result.hpp"
+
+namespace ringgate::event {
+
+// A command, encoded for every version that its devices may speak, before it goes to a shard: one
+// encoding serves any number of devices. Immutable, shared by threads. Made by a DeviceProtocol.
+class PreparedCommand {
+ public:
+  virtual ~PreparedCommand() = default;
+};
+
+enum class CommandStatus : std::uint8_t {
+  answered,     // the terminal did it, or sent what was asked for
+  refused,      // the terminal said no: failed, bad message, unsupported
+  sent,         // no answer was waited for, or none is defined; the link took it
+  timed_out,    // no answer after all retransmissions
+  offline,      // no link of this device
+  unknown,      // this device was never seen here
+  link_lost,    // the link ended while the answer was outstanding
+  busy,         // too many commands wait for this device
+  not_stored,   // the log takes nothing now: the intent could not be committed
+  unsupported,  // the device's version does not have this message
+  expired,      // the caller's time ended before the command could be sent
+  count,
+};
+std::string_view name_of(CommandStatus status);  // "timed-out"
+
+struct CommandOutcome {
+  CommandStatus status = CommandStatus::answered;
+  std::string detail;                // for people: "terminal answered 0x0001: failed"
+  std::uint16_t answer_message = 0;  // 0: none
+  std::vector<std::uint8_t> answer;  // frame as logged; whole message where it came in parts
+  Position intent = 0;               // record of the intent; 0: none
+  std::uint32_t transmissions = 0;
+  MonoNs elapsed_ns = 0;
+};
+
+// Told the outcome exactly once, on the device's home shard. Owned by the gate until then.
+class CommandWaiter {
+ public:
+  virtual ~CommandWaiter() = default;
+  virtual void on_outcome(const DeviceKey& device, CommandOutcome outcome) = 0;
+};
+
+// Sees every frame of one device, both ways, on the home shard, as stored (unescaped). Must be cheap
+// and must not block: a slow watcher drops and counts.
+class TraceWatcher {
+ public:
+  virtual ~TraceWatcher() = default;
+  virtual void on_frame(bool from_device, WallUs at, Bytes frame) = 0;
+};
+
+class DeviceGate {
+ public:
+  virtual ~DeviceGate() = default;
+  virtual Namespace ns() const = 0;
+
+  // Commits the intent, sends, retransmits, waits for the answer at most `wait_ns` (0: only until
+  // it is sent).
+  virtual void send(const DeviceKey& device, std::shared_ptr<const PreparedCommand> command,
+                    MonoNs wait_ns, std::unique_ptr<CommandWaiter> waiter) = 0;
+
+  // Devices of this shard from `cursor` on (0: the first), at most `limit`; each as one JSON object
+  // that `describe` would write, short. Returns the next cursor, 0 at the end.
+  virtual std::uint32_t list(std::uint32_t cursor, std::uint32_t limit,
+                             std::vector<std::string>& out) = 0;
+  // Adds keys to the open object; false: not known.
+  virtual bool describe(const DeviceKey& device, JsonWriter& out) = 0;
+
+  // Ends the device's link. False: it has none.
+  virtual bool kick(const DeviceKey& device, std::string_view why) = 0;
+  // Refuses the device's registrations and authentications until `until` (0: for good), revokes its
+  // codes and ends its link. Logged as an audit record.
+  virtual void ban(const DeviceKey& device, WallUs until, std::string_view why) = 0;
+  virtual bool unban(const DeviceKey& device) = 0;  // false: it was not banned
+
+  // At most one watcher per device; null ends it. False: somebody else watches.
+  virtual bool trace(const DeviceKey& device, TraceWatcher* watcher) = 0;
+
+  // The last bad frames of this shard, newest first, each one JSON object (time, peer, reason,
+  // offset, bytes).
+  virtual void bad_frames(std::uint32_t limit, std::vector<std::string>& out) = 0;
+};
+
+// What is known of a protocol without a shard: makes commands. Stateless: any thread.
+class DeviceProtocol {
+ public:
+  virtual ~DeviceProtocol() = default;
+  virtual Namespace ns() const = 0;
+  // The device's key from what people write ("013812345678").
+  virtual Result<DeviceKey> parse_device(std::string_view text) const = 0;
+  // `json`: {"message": "text-message" or "0x8300", fields...}. Error: what is wrong with it.
+  virtual Result<std::shared_ptr<const PreparedCommand>> prepare(std::string_view json) const = 0;
+};
+
+}  // namespace ringgate::event
