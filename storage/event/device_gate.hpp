@@ -1,5 +1,5 @@
-// What a control plane (ringgate-ctl, the API, a message fabric) may ask of a protocol's devices: to
-// send commands, to list, describe, kick, ban and trace. A protocol implements one gate per shard;
+// What a control plane (ringgate-ctl, the API, a message fabric) may ask of a protocol's devices:
+// to send commands, to list, describe, kick, ban and trace. A protocol implements one gate per shard;
 // control planes reach it by errands (engine/shard/errand.hpp) and know no protocol.
 //
 // Everything of DeviceGate runs on its shard; a control plane asks the device's home shard.
@@ -59,8 +59,8 @@ class CommandWaiter {
   virtual void on_outcome(const DeviceKey& device, CommandOutcome outcome) = 0;
 };
 
-// Sees every frame of one device, both ways, on the home shard, as stored (unescaped). Must be cheap
-// and must not block: a slow watcher drops and counts.
+// Sees every frame of one device, both ways, on the home shard, as stored (unescaped). Must be
+// cheap and must not block: a slow watcher drops and counts.
 class TraceWatcher {
  public:
   virtual ~TraceWatcher() = default;

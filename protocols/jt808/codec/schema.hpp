@@ -13,8 +13,9 @@
 
 namespace ringgate::jt808 {
 
-// What a body may look like. 2011 and 2013 share a header; alarm signs of T/JSATL 12 have provincial
-// variants. The first layout, in the order of `layout_order`, that uses up a body exactly is taken.
+// What a body may look like. 2011 and 2013 share a header; alarm signs of T/JSATL 12 have
+// provincial variants. The first layout, in the order of the header's version, that uses up a body
+// exactly is taken.
 enum class Layout : std::uint8_t {
   v2011,
   v2013,
