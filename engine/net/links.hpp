@@ -2,9 +2,9 @@
 // replies, moving to other shards, closing. Everything here runs on the shard's thread.
 //
 // Way of a reply: reply_room() / reply_done() write it into the link's chunk; when the chunk of
-// input is handled, one entry (position, reply bytes so far) joins the shard's list of held
-// replies; on_commit releases entries up to the committed position, and each released link gets one
-// send.
+// input is handled (or with push()), one entry (position, reply bytes so far) joins the shard's
+// list of held replies; on_commit releases entries up to the committed position, and each released
+// link gets one send.
 #pragma once
 
 #include <array>
@@ -90,6 +90,13 @@ class Links final : public shard::CompletionHandler,
     link.out_end += size_bytes;
   }
   void reply(Link& link, Bytes bytes);
+  // What was written outside of on_bytes, on_adopted, on_ordered and on_close (a command, an answer
+  // that a timer brought) goes on its way: behind all that was written before, and after the link's
+  // last position is committed.
+  void push(Link& link) { hold_replies(link, 0); }
+  // Written, and not yet taken by the kernel. Who writes of its own accord asks, so that a peer
+  // which does not read costs a bounded amount.
+  static std::uint32_t unsent_bytes(const Link& link) { return link.out_end - link.out_sent; }
 
   // Replies in flow control: whether frames of other shards are under way on this link, so that own
   // frames must queue behind them.

@@ -18,6 +18,7 @@
 #include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/writer.hpp"
 #include "protocols/jt808/counters.hpp"
+#include "protocols/jt808/terminal_state.hpp"
 #include "storage/log/writer.hpp"
 
 namespace ringgate::jt808 {
@@ -65,18 +66,7 @@ class Session final : public net::Protocol {
   void on_close(net::Link& link, net::CloseReason reason) override;
 
  private:
-  // What a link carries of its terminal, also to another shard.
-  struct State {
-    Peer peer;  // of the authenticated terminal
-    MonoNs bad_since_ns;
-    MonoNs stranger_since_ns;  // when it opened, or logged out
-    device::DeviceSlot device;
-    std::uint32_t bad_frames;
-    std::uint16_t next_serial;
-    bool authenticated;
-  };
-  static_assert(std::is_trivially_copyable_v<State> &&
-                sizeof(State) <= limits::session_state_bytes);
+  using State = TerminalState;
   // Whether a frame may be taken off the link.
   enum class Taken : bool { no, yes };
   // A frame with its header, on its way through the session.

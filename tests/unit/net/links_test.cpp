@@ -416,6 +416,37 @@ TEST_CASE("replies that are written outside of on_bytes leave, also before a clo
   });
 }
 
+TEST_CASE("what is pushed between turns waits for its link's position and for what was before") {
+  on_every_scene({}, [](Stage& stage) {
+    net::Link* link = nullptr;
+    stage.lines().opened = [&](net::Link& opened) { link = &opened; };
+    auto far = stage.connect();
+    far->send("H0\n");
+    stage.expect(*far, "-H0\n");
+    const auto push = [&](std::string_view text) {
+      stage.links().reply(*link, as_bytes(text));
+      stage.links().push(*link);
+    };
+    push("now\n");
+    CHECK(net::Links::unsent_bytes(*link) == 4);
+    stage.expect(*far, "now\n");
+    CHECK(net::Links::unsent_bytes(*link) == 0);
+    far->send("L1\n");
+    CHECK(stage.until([&] { return stage.at(0).log.next == 2; }));
+    push("after L1\n");
+    stage.links().logged(*link, stage.at(0).log.append());
+    push("after 2\n");
+    stage.turns(20);
+    std::string text;
+    stage.take(*far, text);
+    CHECK(text.empty());
+    stage.commit_to(0, 1);
+    stage.expect(*far, answers(0, 1, 'L', 1, 1) + "after L1\n");
+    stage.commit(0);
+    stage.expect(*far, "after 2\n");
+  });
+}
+
 TEST_CASE("no more links than allowed; the next ones come when others go") {
   StageOptions options{.auto_commit = true};
   options.links.links_max = 8;

@@ -1,0 +1,27 @@
+// What a link carries of its terminal, also to another shard. Belongs to the session; commands take
+// the terminal's address and serials from it. Lives in the link's session bytes.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/limits.hpp"
+#include "engine/device/device_table.hpp"
+#include "protocols/jt808/codec/writer.hpp"
+
+namespace ringgate::jt808 {
+
+struct TerminalState {
+  Peer peer;  // of the authenticated terminal
+  MonoNs bad_since_ns;
+  MonoNs stranger_since_ns;  // when it opened, or logged out
+  device::DeviceSlot device;
+  std::uint32_t bad_frames;
+  std::uint16_t next_serial;  // of what the platform sends on this link
+  bool authenticated;
+};
+static_assert(std::is_trivially_copyable_v<TerminalState> &&
+              sizeof(TerminalState) <= limits::session_state_bytes);
+
+}  // namespace ringgate::jt808
