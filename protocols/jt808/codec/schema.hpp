@@ -27,7 +27,7 @@ enum class Layout : std::uint8_t {
   odd,  // seen in the field, in no standard
   count,
 };
-std::string_view name_of(Layout layout);  // "2013", "T/JSATL 12"
+std::string_view name_of(Layout layout);  // in JSON: "2011", "2013", "2019", "js", "gd", ... "odd"
 
 using LayoutMask = std::uint8_t;
 constexpr LayoutMask mask_of(Layout layout) {
@@ -110,10 +110,15 @@ struct Field {
   bool has_default = false;    // encoding may leave it out
   bool has_invalid = false;    // `invalid_value` is shown as null
   bool front_padded = false;   // text: 00 in front
+  bool space_padded = false;   // text: filled up with spaces instead of 00 (2011)
+  bool is_hex = false;         // number shown as "0x0200": ids
   std::uint8_t element_prefix = 0;  // list: each element stands behind its size, in so many bytes
   std::uint32_t default_value = 0;
   std::uint32_t invalid_value = 0;
   When when = {};
+  // number: shown negative where this earlier number has this bit (latitude: south). When::Test::bit
+  // or always (never negative).
+  When negative = {};
   std::string_view counts = {};  // number: of the elements of that list; shown where it disagrees
   std::string_view by = {};      // list, Extent::counted: the number that counts it
   Names names = {};              // of values, or of bits (value = bit number)
@@ -138,6 +143,8 @@ struct Field {
   constexpr Field optional() const { return with(&Field::is_optional, true); }
   constexpr Field secret() const { return with(&Field::is_secret, true); }
   constexpr Field padded_in_front() const { return with(&Field::front_padded, true); }
+  constexpr Field padded_with_spaces() const { return with(&Field::space_padded, true); }
+  constexpr Field hex() const { return with(&Field::is_hex, true); }
   constexpr Field noted(std::string_view text) const { return with(&Field::note, text); }
   constexpr Field counting(std::string_view list) const { return with(&Field::counts, list); }
   constexpr Field with_parts(std::span<const Part> p) const { return with(&Field::parts, p); }
@@ -152,6 +159,9 @@ struct Field {
   }
   constexpr Field if_bit(std::string_view other, std::uint32_t bit) const {
     return with(&Field::when, When{When::Test::bit, other, bit});
+  }
+  constexpr Field negative_if_bit(std::string_view other, std::uint32_t bit) const {
+    return with(&Field::negative, When{When::Test::bit, other, bit});
   }
   constexpr Field if_no_bit(std::string_view other, std::uint32_t bit) const {
     return with(&Field::when, When{When::Test::no_bit, other, bit});
@@ -168,6 +178,10 @@ struct Field {
 };
 
 using Fields = std::span<const Field>;
+
+// Keys that mean something of their own and may not be used by fields: in every object "error",
+// "error_offset", "unparsed", "layout" and what ends in "_raw" or "_count" of another key; in an item
+// also "id", "name", "offset", "bytes" and "problem". tests/unit/jt808 looks for them.
 
 // One kind of item in a list of {id, length, value}: an additional item of a position, a parameter.
 struct ItemSpec {
@@ -248,6 +262,9 @@ constexpr Field bytes2(std::string_view key) {
 constexpr Field bytes4(std::string_view key) {
   return {.key = key, .kind = Kind::bytes, .extent = Extent::prefix4};
 }
+// An id of a message or a parameter: "0x0200".
+constexpr Field id16(std::string_view key) { return u16(key).hex(); }
+constexpr Field id32(std::string_view key) { return u32(key).hex(); }
 // Elements with one field and no key ({u32("")}) are shown as plain values: [1, 2, 3].
 constexpr Field list(std::string_view key, Extent extent, Fields fields) {
   return {.key = key, .kind = Kind::list, .extent = extent, .fields = fields};
