@@ -33,6 +33,10 @@ constexpr std::uint32_t mail_column_bytes = 128 * 1024;
 // The largest mail: a forwarded jsonl line of 16 KiB and its header.
 constexpr std::uint32_t mail_bytes_max = 20 * 1024;
 
+// Errands that one control thread may have on shards. A column holds 8,192 of their mails; half of
+// that leaves room for wake-ups, and bounds what a control plane makes a shard keep.
+constexpr std::uint32_t errands_max = 4096;
+
 // Receive buffers: 4 KiB with bundles (measured best for device frames), 16 KiB where one
 // completion fills only one buffer. 4 MiB a shard either way: 1,000 links can deliver 4 KiB in one
 // turn, and the hot part still fits a large L2.

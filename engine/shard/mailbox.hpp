@@ -25,6 +25,7 @@ enum class MailKind : std::uint16_t {
   frame,       // net: a frame for a device whose home is the receiver
   frame_done,  // net: the home's answer
   reload,      // tools: changed settings
+  errand,      // a control thread wants something done
   count,
 };
 
