@@ -1,0 +1,49 @@
+// The bounds of storage/blob, each with its reason.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/base/clock.hpp"
+
+namespace ringgate::blob {
+
+// O_DIRECT wants the device's logical block; 4096 covers every disk.
+constexpr std::uint32_t block_size = 4096;
+
+// One buffer of the pool, and the size of a write where bytes come contiguously: the block that
+// terminals send (T/JSATL 12-2017 annex C), and enough to reach the disk's rate with a few in flight.
+constexpr std::uint32_t buffer_bytes = 64 * 1024;
+
+// Writes of one upload in flight: four reach the disk's rate, more only take other uploads' buffers.
+constexpr std::uint32_t writes_in_flight_max = 4;
+
+// A buffer that waits for more contiguous bytes is written after this long, so that an upload that
+// pauses owns none.
+constexpr MonoNs gather_longest = 200 * ns_per_ms;
+
+// What is durable of an unfinished upload is noted on disk when this much is new,
+constexpr std::uint64_t note_after_bytes = 8ULL << 20;
+// or this old: a killed gateway asks again for no more. Uploads that are faster never pay for it.
+constexpr MonoNs note_after = 1 * ns_per_s;
+
+// Separate pieces of one upload. T/JSATL 12 names at most 255 gaps in a reply; four times that
+// holds an upload whose blocks come in random order. A byte that would need more is not taken.
+constexpr std::uint32_t pieces_max = 1024;
+// Pieces that a note holds; the largest are kept.
+constexpr std::uint32_t noted_pieces_max = 128;
+
+// Uploads open on one shard: each owns a descriptor and some 500 bytes.
+constexpr std::uint32_t uploads_max = 4096;
+
+// Bytes of texts that come from outside, in memory and in metadata.
+constexpr std::uint32_t name_size_max = 255;
+constexpr std::uint32_t key_size_max = 512;
+
+// How often start-up's and the running clean-up look for what is too old or too much.
+constexpr MonoNs keep_interval = 10 * ns_per_s;
+
+// Finished uploads that a shard remembers, so that a terminal that missed the answer and begins
+// anew is answered without storing the file twice.
+constexpr std::uint32_t finished_remembered = 4096;
+
+}  // namespace ringgate::blob
