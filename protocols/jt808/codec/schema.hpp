@@ -48,7 +48,8 @@ enum class Kind : std::uint8_t {
   number,       // unsigned, big-endian, `size` 1, 2, 4 or 8; shown divided by 10^decimals
   integer,      // two's complement, `size` 1, 2 or 4
   sign_number,  // WORD whose top bit is the sign (cabin temperature)
-  bits,         // number shown as the names of its set bits; parts of it as numbers of their own
+  bits,         // number shown as the names of its set bits; parts of it as numbers of their own;
+                // without a key, only the parts are shown (they cover all bits then)
   digits,       // BCD of `size` bytes, shown as text with its zeros
   time,         // BCD YYMMDDhhmmss, GMT+8, shown in UTC ("2026-01-31T08:00:00Z"); zeros: null;
                 // 000000hhmmss (every day): "08:00:00"
@@ -107,17 +108,19 @@ struct Field {
   LayoutMask layouts = in_all;
   bool is_optional = false;    // may be missing, with all behind it, where the body ends
   bool is_secret = false;      // blanked out by redact()
-  bool has_default = false;    // encoding may leave it out
+  bool has_default = false;    // encoding may leave it out (bytes: zeros; text, lists: none)
   bool has_invalid = false;    // `invalid_value` is shown as null
   bool front_padded = false;   // text: 00 in front
   bool space_padded = false;   // text: filled up with spaces instead of 00 (2011)
   bool is_hex = false;         // number shown as "0x0200": ids
+  bool is_proof = false;       // time: the layout does not fit if it is neither a time nor zeros
   std::uint8_t element_prefix = 0;  // list: each element stands behind its size, in so many bytes
   std::uint32_t default_value = 0;
   std::uint32_t invalid_value = 0;
   When when = {};
-  // number: shown negative where this earlier number has this bit (latitude: south). When::Test::bit
-  // or always (never negative).
+  // number: shown negative where this earlier number has this bit (latitude: south).
+  // When::Test::bit or always (never negative). Encoding writes the magnitude, and refuses a sign
+  // that disagrees with the bit (0 never does).
   When negative = {};
   std::string_view counts = {};  // number: of the elements of that list; shown where it disagrees
   std::string_view by = {};      // list, Extent::counted: the number that counts it
@@ -145,6 +148,7 @@ struct Field {
   constexpr Field padded_in_front() const { return with(&Field::front_padded, true); }
   constexpr Field padded_with_spaces() const { return with(&Field::space_padded, true); }
   constexpr Field hex() const { return with(&Field::is_hex, true); }
+  constexpr Field proving_layout() const { return with(&Field::is_proof, true); }
   constexpr Field noted(std::string_view text) const { return with(&Field::note, text); }
   constexpr Field counting(std::string_view list) const { return with(&Field::counts, list); }
   constexpr Field with_parts(std::span<const Part> p) const { return with(&Field::parts, p); }
@@ -180,8 +184,8 @@ struct Field {
 using Fields = std::span<const Field>;
 
 // Keys that mean something of their own and may not be used by fields: in every object "error",
-// "error_offset", "unparsed", "layout" and what ends in "_raw" or "_count" of another key; in an item
-// also "id", "name", "offset", "bytes" and "problem". tests/unit/jt808 looks for them.
+// "error_offset", "unparsed", "layout" and what ends in "_raw" or "_count" of another key; in an
+// item also "id", "name", "offset", "bytes" and "problem". tests/unit/jt808 looks for them.
 
 // One kind of item in a list of {id, length, value}: an additional item of a position, a parameter.
 struct ItemSpec {
@@ -189,6 +193,11 @@ struct ItemSpec {
   std::string_view name;    // "odometer"
   std::string_view source;  // "JT/T 808-2019 table 27"
   Fields fields;            // its value. Used up exactly in one layout, else it is shown as hex
+  // Those in which the value differs; in_2013: one for all. The body's layout is tried first, then
+  // the others from the first to the last; "layout" is in the item's JSON where it is not the first
+  // that was tried.
+  LayoutMask layouts = in_2013;
+  std::uint32_t last_id = 0;  // of a range of ids (0x0111 to 0x01ff); 0: only `id`
 };
 
 // How items stand on the wire, and which are known. JSON: an array of {"id": "0x01", "name": ...,
