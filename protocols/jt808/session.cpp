@@ -59,7 +59,8 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       counters_(counters),
       logs_(logs),
       options_(options),
-      scratch_(std::make_unique<std::uint8_t[]>(scratch_size)) {}
+      scratch_(std::make_unique<std::uint8_t[]>(scratch_size)),
+      downlink_(links, log, counters) {}
 
 void Session::on_open(net::Link& link) {
   State& state = link.session<State>();
@@ -132,7 +133,9 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     reply_time(link, state, state.peer);
     return Taken::yes;
   }
-  ack(link, state, state.peer, in.header, take_message(device, in));
+  const bool again = id == id::resend_request && downlink_.on_resend_request(link, device.key,
+                                                                             in.body());
+  ack(link, state, state.peer, in.header, again ? AckResult::ok : take_message(device, in));
   if (id == id::logout) {
     detach(link, state, "logout");
     state.stranger_since_ns = links_.shard().now();

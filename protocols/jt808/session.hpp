@@ -18,6 +18,7 @@
 #include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/writer.hpp"
 #include "protocols/jt808/counters.hpp"
+#include "protocols/jt808/downlink.hpp"
 #include "protocols/jt808/terminal_state.hpp"
 #include "storage/log/writer.hpp"
 
@@ -65,6 +66,9 @@ class Session final : public net::Protocol {
   bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }
   void on_close(net::Link& link, net::CloseReason reason) override;
 
+  // Writes to terminals, in parts where a message is long.
+  Downlink& downlink() { return downlink_; }
+
  private:
   using State = TerminalState;
   // Whether a frame may be taken off the link.
@@ -106,6 +110,7 @@ class Session final : public net::Protocol {
   observe::LogSource& logs_;
   SessionOptions options_;
   std::unique_ptr<std::uint8_t[]> scratch_;
+  Downlink downlink_;
 };
 
 }  // namespace ringgate::jt808

@@ -9,6 +9,7 @@ constexpr std::uint16_t terminal_reply = 0x0001;
 constexpr std::uint16_t heartbeat = 0x0002;
 constexpr std::uint16_t logout = 0x0003;
 constexpr std::uint16_t time_query = 0x0004;
+constexpr std::uint16_t resend_request = 0x0005;  // terminal asks for parts (2019)
 constexpr std::uint16_t registration = 0x0100;
 constexpr std::uint16_t authentication = 0x0102;
 constexpr std::uint16_t location = 0x0200;

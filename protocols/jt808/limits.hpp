@@ -1,0 +1,29 @@
+// The bounds of JT/T 808, each with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/base/clock.hpp"
+
+namespace ringgate::jt808 {
+
+// --- Long messages to terminals (downlink.hpp) ---
+
+// Body of one message to a terminal. The longest are packages of software (0x8108), a few MB.
+constexpr std::size_t downlink_body_max = 8U << 20;
+// Bodies of one shard that are being sent or kept to be sent again; a package that goes to a whole
+// fleet is counted once for each device, so this also bounds how many get it at a time.
+constexpr std::uint64_t downlink_bytes_max = 256ULL << 20;
+constexpr std::size_t downlink_messages_max = 4096;
+// Parts are written while the terminal has less than this to take: two round trips of a mobile
+// network at its speed, and far from where reading pauses (link_out_bytes_max).
+constexpr std::uint32_t downlink_window_bytes = 16 * 1024;
+constexpr MonoNs downlink_pump_every = 20 * ns_per_ms;
+// A terminal may ask for parts so long after they were written first or again.
+constexpr MonoNs downlink_keep = 120 * ns_per_s;
+// How often each part may be sent on average because the terminal asks (0x0005): who asks for more
+// does not receive at all.
+constexpr std::uint32_t downlink_resends_per_part = 8;
+
+}  // namespace ringgate::jt808
