@@ -1,6 +1,6 @@
 // What a control plane (ringgate-ctl, the API, a message fabric) may ask of a protocol's devices:
-// to send commands, to list, describe, kick, ban and trace. A protocol implements one gate per shard;
-// control planes reach it by errands (engine/shard/errand.hpp) and know no protocol.
+// to send commands, to list, describe, kick, ban and trace. A protocol implements one gate per
+// shard; control planes reach it by errands (engine/shard/errand.hpp) and know no protocol.
 //
 // Everything of DeviceGate runs on its shard; a control plane asks the device's home shard.
 #pragma once
@@ -67,6 +67,12 @@ class TraceWatcher {
   virtual void on_frame(bool from_device, WallUs at, Bytes frame) = 0;
 };
 
+// Who acts, and why.
+struct Act {
+  std::string_view by;   // "alice (uid 1000) by ringgate-ctl"
+  std::string_view why;  // may be empty
+};
+
 class DeviceGate {
  public:
   virtual ~DeviceGate() = default;
@@ -78,18 +84,25 @@ class DeviceGate {
                     MonoNs wait_ns, std::unique_ptr<CommandWaiter> waiter) = 0;
 
   // Devices of this shard from `cursor` on (0: the first), at most `limit`; each as one JSON object
-  // that `describe` would write, short. Returns the next cursor, 0 at the end.
+  // of what `describe` would write, short. Returns the next cursor, 0 at the end. Looks at no more
+  // than `limit` devices, so that a shard is not held up.
   virtual std::uint32_t list(std::uint32_t cursor, std::uint32_t limit,
                              std::vector<std::string>& out) = 0;
   // Adds keys to the open object; false: not known.
   virtual bool describe(const DeviceKey& device, JsonWriter& out) = 0;
 
+  // Each of these leaves an audit record. Best effort where the log takes nothing now.
+
+  // Only the record: who did what ("send text-message") to a device.
+  virtual void audit(const DeviceKey& device, std::string_view action, const Act& act) = 0;
   // Ends the device's link. False: it has none.
-  virtual bool kick(const DeviceKey& device, std::string_view why) = 0;
+  virtual bool kick(const DeviceKey& device, const Act& act) = 0;
   // Refuses the device's registrations and authentications until `until` (0: for good), revokes its
-  // codes and ends its link. Logged as an audit record.
-  virtual void ban(const DeviceKey& device, WallUs until, std::string_view why) = 0;
-  virtual bool unban(const DeviceKey& device) = 0;  // false: it was not banned
+  // codes and ends its link. Again: changes `until` and the reason. False: too many are banned.
+  virtual bool ban(const DeviceKey& device, WallUs until, const Act& act) = 0;
+  virtual bool unban(const DeviceKey& device, const Act& act) = 0;  // false: it was not banned
+  // Who is banned on this shard, each as one JSON object.
+  virtual void bans(std::vector<std::string>& out) = 0;
 
   // At most one watcher per device; null ends it. False: somebody else watches.
   virtual bool trace(const DeviceKey& device, TraceWatcher* watcher) = 0;
