@@ -170,7 +170,8 @@ namespace {
 
 constexpr std::string_view names_of_features[] = {
     "single_issuer",    "defer_taskrun",  "coop_taskrun", "no_sqarray", "registered_ring",
-    "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring"};
+    "multishot_accept", "multishot_recv", "recv_bundle",  "msg_ring",
+    "multishot_recvmsg"};
 
 }  // namespace
 

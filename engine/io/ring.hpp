@@ -30,6 +30,7 @@ enum class Feature : std::uint32_t {
   multishot_recv = 1U << 6,     // 6.0
   recv_bundle = 1U << 7,        // 6.10 and not known-bad; live self-test
   msg_ring = 1U << 8,           // 5.18; without it mailboxes wake by eventfd
+  multishot_recvmsg = 1U << 9,  // 6.0; live self-test
 };
 constexpr std::uint32_t bit(Feature feature) { return static_cast<std::uint32_t>(feature); }
 

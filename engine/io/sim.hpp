@@ -18,7 +18,8 @@
 // what
 //   is under way. Receives and sends may be short. A connection may be reset at any delivery. A
 //   socket that is closed while it has unread bytes resets its peer. A peer may vanish: nothing
-//   arrives from it any more and nothing is acknowledged (half-open).
+//   arrives from it any more and nothing is acknowledged (half-open). Datagrams arrive whole and in
+//   order, or, by chance: not, twice, or late; where a socket's queue is full they are lost.
 // Disk: a write in flight has no effect yet, and at a crash any subset of its 512-byte sectors is
 // there;
 //   a sector itself is never torn. A completed RWF_DSYNC or O_DSYNC write is durable; any other
@@ -53,7 +54,7 @@ class SimDisk;
 constexpr std::uint32_t sim_all_features =
     bit(Feature::single_issuer) | bit(Feature::defer_taskrun) | bit(Feature::no_sqarray) |
     bit(Feature::registered_ring) | bit(Feature::multishot_accept) | bit(Feature::multishot_recv) |
-    bit(Feature::recv_bundle) | bit(Feature::msg_ring);
+    bit(Feature::recv_bundle) | bit(Feature::msg_ring) | bit(Feature::multishot_recvmsg);
 
 // Chances are per thousand, of each occasion. The defaults are a machine where nothing goes wrong.
 struct SimOptions {
@@ -70,6 +71,10 @@ struct SimOptions {
   std::uint32_t end_multishot = 0;
   std::uint32_t no_buffers = 0;
   std::uint32_t reset = 0;              // per delivery
+  std::uint32_t datagram_loss = 0;
+  std::uint32_t datagram_twice = 0;
+  std::uint32_t datagram_late = 0;        // behind some of those sent after it
+  std::uint32_t datagram_no_buffers = 0;  // a send fails with ENOBUFS
   std::uint32_t open_max = 1U << 20;    // EMFILE beyond
 
   MonoNs disk_delay_min_ns = 50'000;
@@ -117,6 +122,27 @@ class Peer {
   std::uint32_t socket_ = 0;
 };
 
+// A device or client outside the simulated server that sends and receives datagrams, from a port of
+// its own at 127.0.0.1. A value that names it, like Peer.
+class DatagramPeer {
+ public:
+  DatagramPeer() = default;
+  std::uint16_t port() const;
+  void send(Bytes datagram);  // at most 65,507 bytes
+  // What has arrived since the last call, in the order of arrival.
+  std::vector<std::vector<std::uint8_t>> take();
+  // From another port from now on, as behind a NAT that has forgotten; what is on its way to the
+  // old one is lost.
+  void rebind();
+  void close();  // the DatagramPeer is of no more use
+
+ private:
+  friend class World;
+  DatagramPeer(SimCore* core, std::uint32_t socket) : core_(core), socket_(socket) {}
+  SimCore* core_ = nullptr;
+  std::uint32_t socket_ = 0;
+};
+
 class World {
  public:
   explicit World(const SimOptions& options);
@@ -141,6 +167,8 @@ class World {
   // Connects from outside to a listening address of the server.
   Peer connect(const sockaddr* address, socklen_t size_bytes);
   Peer connect_ipv4(std::uint16_t port);  // to 127.0.0.1
+  // A peer that sends datagrams to this port of 127.0.0.1, whether anybody is there or not.
+  DatagramPeer open_datagrams_ipv4(std::uint16_t port);
 
   // Pulls the plug: the machine that comes up again on what the disk kept, with a new seed. This
   // world must not be used further, except to be destroyed.

@@ -25,6 +25,7 @@ enum class SimEventKind : std::uint8_t {
   expired,    // likewise: a timeout
   deliver,    // a: receiving socket, b: its serial
   knock,      // a: connecting socket, b: its serial: its SYN arrives
+  datagram,   // a: index in flight
   call,       // a: index of the function
 };
 
@@ -42,8 +43,14 @@ struct SimSegment {
   std::vector<std::uint8_t> bytes;
 };
 
-// One end of a connection, or a listener. Lives while descriptors, operations or a Peer refer to
-// it.
+struct SimDatagram {
+  sockaddr_storage from{};
+  sockaddr_storage to{};
+  std::vector<std::uint8_t> bytes;
+};
+
+// One end of a connection, a listener, or a socket of datagrams. Lives while descriptors,
+// operations or a Peer refer to it.
 struct SimSocket {
   bool used = false;
   bool listening = false;
@@ -58,6 +65,7 @@ struct SimSocket {
   bool reading_paused = false;
   bool vanished = false;
   bool reuse_port = false;
+  bool datagram = false;
   std::uint32_t serial = 0;
   std::uint32_t references = 0;
   std::uint32_t other = sim_none;
@@ -74,6 +82,8 @@ struct SimSocket {
   bool fin_wanted = false;           // a Peer's FIN after them
   std::map<std::pair<int, int>, int> option_values;  // by level and name
   std::deque<std::uint32_t> backlog;
+  std::deque<SimDatagram> datagrams;   // arrived
+  std::size_t datagram_bytes = 0;
   std::vector<std::uint32_t> waiting;  // operations
 
   std::size_t unread() const { return inbox.size() - inbox_at; }
@@ -228,6 +238,16 @@ class SimCore {
   void try_shutdown(std::uint32_t op);
   bool pick_port(sockaddr_storage& address);
 
+  // Datagrams (sim_datagram.cpp).
+  std::uint32_t open_datagram_peer(std::uint16_t to_port);
+  void rebind_datagram_peer(std::uint32_t index);
+  int bind_datagram_socket(std::uint32_t index);
+  // From this socket. Returns -EMSGSIZE or the size.
+  std::int32_t transmit_datagram(std::uint32_t from, const sockaddr_storage& to, Bytes bytes);
+  void deliver_datagram(std::uint32_t flying);
+  void try_receive_datagram(std::uint32_t op);
+  void try_send_datagram(std::uint32_t op);
+
   // Files (sim_file.cpp).
   void start_file_op(std::uint32_t op);
   void disk_done(std::uint32_t op);
@@ -263,6 +283,9 @@ class SimCore {
   std::int32_t take_buffers(SimRing& ring, std::uint16_t group, SimSocket& socket,
                             std::size_t size_bytes, std::uint32_t buffers_max, std::uint16_t& bid);
   void consume_inbox(std::uint32_t index, std::size_t size_bytes);
+  void fly(MonoNs delay, const SimDatagram& datagram);
+  std::uint32_t find_datagram_socket(const SimDatagram& datagram) const;
+  bool datagram_into_group(std::uint32_t op, SimSocket& socket);
 
   std::int32_t finish_write(SimOp& op);
 
@@ -276,10 +299,16 @@ class SimCore {
   std::vector<std::uint32_t> free_ops_;
   std::vector<std::unique_ptr<SimSocket>> sockets_;
   std::vector<std::uint32_t> free_sockets_;
+  std::vector<SimDatagram> flying_;
+  std::vector<std::uint32_t> free_flying_;
   std::deque<SimOpenFile> files_;
   std::map<int, SimEventFd> event_fds_;
   std::uint16_t next_port_ = 40'000;
 };
+
+// Addresses (sim_net.cpp): whether a socket bound to `bound` gets what goes to `to`.
+bool sim_covers(const sockaddr_storage& bound, const sockaddr_storage& to);
+std::uint16_t sim_port_of(const sockaddr_storage& address);
 
 std::unique_ptr<Sys> make_sim_sys(SimCore& core);
 std::unique_ptr<Backend> make_sim_backend(SimCore& core);

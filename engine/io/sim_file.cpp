@@ -271,8 +271,10 @@ class SimSys final : public Sys {
   int socket(int domain, int type, int) override {
     if (domain != AF_INET && domain != AF_INET6) return -EAFNOSUPPORT;
     constexpr int flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
-    if ((type & ~flags) != SOCK_STREAM) return -EPROTONOSUPPORT;
+    const bool datagram = (type & ~flags) == SOCK_DGRAM;
+    if (!datagram && (type & ~flags) != SOCK_STREAM) return -EPROTONOSUPPORT;
     const std::uint32_t index = core_.new_socket();
+    core_.socket(index).datagram = datagram;
     core_.socket(index).references = 1;
     const int fd = core_.add_descriptor(SimDescriptor::Kind::socket, index);
     if (fd < 0) core_.release_socket(index);

@@ -15,13 +15,6 @@ constexpr std::uint32_t cqe_sock_nonempty = 1U << 2;
 constexpr int receives_per_wake = 32;  // the kernel's own cap on one multishot (6.8)
 constexpr std::uint32_t knocks_max = 4;
 
-std::uint16_t port_of(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET6) {
-    return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
-  }
-  return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
-}
-
 void set_port(sockaddr_storage& address, std::uint16_t port) {
   if (address.ss_family == AF_INET6) {
     reinterpret_cast<sockaddr_in6&>(address).sin6_port = htons(port);
@@ -30,22 +23,29 @@ void set_port(sockaddr_storage& address, std::uint16_t port) {
   }
 }
 
-bool covers(const sockaddr_storage& listener, const sockaddr_storage& to) {
-  if (port_of(listener) != port_of(to)) return false;
-  if (listener.ss_family == AF_INET6) {
-    const in6_addr& bound = reinterpret_cast<const sockaddr_in6&>(listener).sin6_addr;
+}  // namespace
+
+std::uint16_t sim_port_of(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET6) {
+    return ntohs(reinterpret_cast<const sockaddr_in6&>(address).sin6_port);
+  }
+  return ntohs(reinterpret_cast<const sockaddr_in&>(address).sin_port);
+}
+
+bool sim_covers(const sockaddr_storage& bound_to, const sockaddr_storage& to) {
+  if (sim_port_of(bound_to) != sim_port_of(to)) return false;
+  if (bound_to.ss_family == AF_INET6) {
+    const in6_addr& bound = reinterpret_cast<const sockaddr_in6&>(bound_to).sin6_addr;
     if (std::memcmp(&bound, &in6addr_any, sizeof bound) == 0) return true;
     return to.ss_family == AF_INET6 &&
            std::memcmp(&bound, &reinterpret_cast<const sockaddr_in6&>(to).sin6_addr,
                        sizeof bound) == 0;
   }
-  const in_addr_t bound = reinterpret_cast<const sockaddr_in&>(listener).sin_addr.s_addr;
+  const in_addr_t bound = reinterpret_cast<const sockaddr_in&>(bound_to).sin_addr.s_addr;
   return to.ss_family == AF_INET &&
          (bound == htonl(INADDR_ANY) ||
           bound == reinterpret_cast<const sockaddr_in&>(to).sin_addr.s_addr);
 }
-
-}  // namespace
 
 // ---- Sockets
 
@@ -88,11 +88,12 @@ void SimCore::release_socket(std::uint32_t index) {
   at.inbox = {};
   at.wire.clear();
   at.unsent = {};
+  at.datagrams.clear();
   free_sockets_.push_back(index);
 }
 
 bool SimCore::pick_port(sockaddr_storage& address) {
-  if (port_of(address) == 0) set_port(address, next_port_++);
+  if (sim_port_of(address) == 0) set_port(address, next_port_++);
   return true;
 }
 
@@ -100,9 +101,10 @@ int SimCore::bind_socket(std::uint32_t index, const sockaddr* address, socklen_t
   SimSocket& at = *sockets_[index];
   if (size_bytes > sizeof at.local) return -EINVAL;
   std::memcpy(&at.local, address, size_bytes);
-  if (port_of(at.local) != 0) {
+  if (at.datagram) return bind_datagram_socket(index);
+  if (sim_port_of(at.local) != 0) {
     for (const auto& other : sockets_) {
-      const bool taken = other->used && other->listening && covers(other->local, at.local);
+      const bool taken = other->used && other->listening && sim_covers(other->local, at.local);
       if (taken && !(other->reuse_port && at.reuse_port)) {
         at.local = {};
         return -EADDRINUSE;
@@ -124,7 +126,7 @@ std::uint32_t SimCore::find_listener(const sockaddr_storage& to) const {
   std::vector<std::uint32_t> found;
   for (std::uint32_t i = 0; i < sockets_.size(); ++i) {
     const SimSocket& at = *sockets_[i];
-    if (at.used && at.listening && covers(at.local, to)) found.push_back(i);
+    if (at.used && at.listening && sim_covers(at.local, to)) found.push_back(i);
   }
   if (found.empty()) return sim_none;
   // SO_REUSEPORT spreads by a hash of the addresses.

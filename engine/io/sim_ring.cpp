@@ -327,6 +327,7 @@ void SimCore::start(std::uint32_t index) {
   switch (at.sqe.opcode) {
     case IORING_OP_ACCEPT:
     case IORING_OP_RECV:
+    case IORING_OP_RECVMSG:
       if (random.below(2) == 0) return try_op(index);
       return wake_op(index, random.between(0, options.wake_delay_max_ns));
     case IORING_OP_SEND:
@@ -356,12 +357,15 @@ void SimCore::try_op(std::uint32_t index) {
       return try_accept(index);
     case IORING_OP_RECV:
       return try_receive(index);
+    case IORING_OP_RECVMSG:
+      return try_receive_datagram(index);
     case IORING_OP_CONNECT:
       return try_connect(index);
     case IORING_OP_SHUTDOWN:
       return try_shutdown(index);
     default:
-      return is_send(at) ? try_send(index) : finish(index, -EINVAL);
+      if (!is_send(at)) return finish(index, -EINVAL);
+      return sockets_[at.object]->datagram ? try_send_datagram(index) : try_send(index);
   }
 }
 

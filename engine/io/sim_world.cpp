@@ -37,6 +37,11 @@ SimOptions SimOptions::rough(std::uint64_t seed) {
   options.no_buffers = up_to(100);
   options.disk_delay_max_ns = random.between(60'000, 20'000'000);
   options.direct_io = random.below(4) != 0;
+  if (random.below(8) == 0) options.features &= ~bit(Feature::multishot_recvmsg);
+  options.datagram_loss = up_to(100);
+  options.datagram_twice = up_to(100);
+  options.datagram_late = up_to(200);
+  options.datagram_no_buffers = up_to(50);
   return options;
 }
 
@@ -95,6 +100,9 @@ void SimCore::handle_event(const SimEvent& event) {
       break;
     case SimEventKind::knock:
       if (socket_lives()) knock(event.a);
+      break;
+    case SimEventKind::datagram:
+      deliver_datagram(event.a);
       break;
     case SimEventKind::call: {
       const std::function<void()> what = std::move(calls_[event.a]);
@@ -229,6 +237,10 @@ Peer World::connect_ipv4(std::uint16_t port) {
   address.sin_port = htons(port);
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   return connect(reinterpret_cast<const sockaddr*>(&address), sizeof address);
+}
+
+DatagramPeer World::open_datagrams_ipv4(std::uint16_t port) {
+  return DatagramPeer{&core(), core().open_datagram_peer(port)};
 }
 
 // ---- Peer

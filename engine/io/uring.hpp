@@ -39,8 +39,8 @@ class UringBackend final : public Backend {
 };
 
 // Receives over a socket pair into a small buffer ring, on a ring opened for that purpose, and
-// compares every byte. Returns which of multishot_recv and recv_bundle work, of those not in
-// `without`.
+// compares every byte. Returns which of multishot_recv, recv_bundle and multishot_recvmsg work, of
+// those not in `without`.
 Result<std::uint32_t> probe_receive(std::uint32_t without, std::uint32_t kernel_features);
 
 }  // namespace ringgate::io

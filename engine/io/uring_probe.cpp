@@ -1,4 +1,4 @@
-// The live test of multishot receive and of bundles. Old kernels ignore unknown bits of ioprio
+// The live test of multishot receives and of bundles. Old kernels ignore unknown bits of ioprio
 // without a word, and some deliver bundles out of order, so only received bytes prove anything.
 #include <sys/socket.h>
 #include <sys/utsname.h>
@@ -21,8 +21,8 @@ constexpr std::uint64_t recv_id = user_data(Tag::recv, 0, 0);
 
 class SocketPair {
  public:
-  SocketPair() {
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds_) != 0) fds_[0] = fds_[1] = -1;
+  explicit SocketPair(int type) {
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, fds_) != 0) fds_[0] = fds_[1] = -1;
   }
   ~SocketPair() {
     for (const int fd : fds_) {
@@ -87,7 +87,7 @@ bool collect(Ring& ring, BufferRing& buffers, std::size_t size_bytes, Seen& seen
 
 // Sends short and long pieces, so that buffers are left partly filled and a bundle covers several.
 bool receives_in_order(Ring& ring, bool bundle) {
-  SocketPair pair;
+  SocketPair pair(SOCK_STREAM);
   Result<std::unique_ptr<BufferRing>> opened =
       BufferRing::open(ring, probe_group, probe_buffers, probe_buffer_bytes);
   if (!pair.ok() || !opened) return false;
@@ -118,34 +118,78 @@ bool receives_in_order(Ring& ring, bool bundle) {
   return true;
 }
 
+// Two datagrams, each in a buffer of its own behind its io_uring_recvmsg_out.
+bool receives_datagrams(Ring& ring, bool) {
+  SocketPair pair(SOCK_DGRAM);
+  Result<std::unique_ptr<BufferRing>> opened =
+      BufferRing::open(ring, probe_group, probe_buffers, probe_buffer_bytes);
+  if (!pair.ok() || !opened) return false;
+  msghdr message{};
+  message.msg_namelen = 8;
+  io_uring_sqe* sqe = ring.next_sqe();
+  io_uring_prep_recvmsg_multishot(sqe, pair.near(), &message, 0);
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = probe_group;
+  sqe->user_data = recv_id;
+  for (std::uint32_t i = 0; i < 2; ++i) {
+    const std::uint8_t byte = pattern(100 + i);
+    if (send(pair.far(), &byte, 1, MSG_NOSIGNAL) != 1) return false;
+    if (ring.submit_and_wait(1, probe_limit_ns) != 0 || ring.completions_ready() == 0) return false;
+    io_uring_cqe cqe;
+    constexpr std::uint32_t before = sizeof(io_uring_recvmsg_out) + 8;
+    constexpr std::uint32_t wanted = IORING_CQE_F_BUFFER | IORING_CQE_F_MORE;
+    if (ring.drain(&cqe, 1) != 1 || cqe.user_data != recv_id) return false;
+    if (cqe.res != static_cast<int>(before + 1) || (cqe.flags & wanted) != wanted) return false;
+    const std::uint8_t* data =
+        (*opened)->data(static_cast<std::uint16_t>(cqe.flags >> abi::cqe_buffer_shift));
+    if (load_native<io_uring_recvmsg_out>(data).payloadlen != 1 || data[before] != byte) {
+      return false;
+    }
+  }
+  return true;
+}
+
 // A ring of its own for each try: whatever is left over dies with it.
-Result<bool> try_receive(std::uint32_t without, bool bundle) {
+Result<bool> try_receive(std::uint32_t without, bool (*works)(Ring& ring, bool bundle),
+                         bool bundle) {
   RingOptions options;
   options.sq_entries = 8;
   options.cq_entries = 64;
   options.without = without | bit(Feature::registered_ring);
   Result<std::unique_ptr<Ring>> ring = Ring::open(std::make_unique<UringBackend>(false), options);
   if (!ring) return ring.error();
-  return receives_in_order(**ring, bundle);
+  return works(**ring, bundle);
 }
 
 }  // namespace
 
-Result<std::uint32_t> probe_receive(std::uint32_t without, std::uint32_t kernel_features) {
+namespace {
+
+Result<std::uint32_t> probe_streams(std::uint32_t without, std::uint32_t kernel_features) {
   std::uint32_t found = 0;
   if ((without & bit(Feature::multishot_recv)) != 0) return found;
   utsname name{};
   const bool known_bad = uname(&name) == 0 && bundles_known_bad(name.release);
   if ((kernel_features & abi::feature_recvsend_bundle) != 0 && !known_bad &&
       (without & bit(Feature::recv_bundle)) == 0) {
-    Result<bool> bundle = try_receive(without, true);
+    Result<bool> bundle = try_receive(without, &receives_in_order, true);
     if (!bundle) return bundle.error();
     if (*bundle) return bit(Feature::multishot_recv) | bit(Feature::recv_bundle);
   }
-  Result<bool> plain = try_receive(without, false);
+  Result<bool> plain = try_receive(without, &receives_in_order, false);
   if (!plain) return plain.error();
   if (*plain) found |= bit(Feature::multishot_recv);
   return found;
+}
+
+}  // namespace
+
+Result<std::uint32_t> probe_receive(std::uint32_t without, std::uint32_t kernel_features) {
+  Result<std::uint32_t> found = probe_streams(without, kernel_features);
+  if (!found || (without & bit(Feature::multishot_recvmsg)) != 0) return found;
+  Result<bool> datagrams = try_receive(without, &receives_datagrams, false);
+  if (!datagrams) return datagrams.error();
+  return *found | (*datagrams ? bit(Feature::multishot_recvmsg) : 0U);
 }
 
 }  // namespace ringgate::io

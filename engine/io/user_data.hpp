@@ -19,6 +19,9 @@ enum class Tag : std::uint8_t {
   close,
   mailbox,      // MSG_RING or eventfd wake-ups
   log_write,    // storage/log
+  datagram_recv,
+  datagram_cancel,
+  datagram_send,
   tool,         // tools that run their own operations on a shard's ring
   first_test = 0xf0,
 };

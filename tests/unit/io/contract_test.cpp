@@ -23,7 +23,8 @@ constexpr std::uint32_t feature_sets[] = {
     0,
     linux_6_1_lacks,
     bit(Feature::recv_bundle),
-    linux_6_1_lacks | bit(Feature::multishot_recv) | bit(Feature::multishot_accept),
+    linux_6_1_lacks | bit(Feature::multishot_recv) | bit(Feature::multishot_accept) |
+        bit(Feature::multishot_recvmsg),
     bit(Feature::defer_taskrun) | bit(Feature::registered_ring) | bit(Feature::msg_ring),
     bit(Feature::single_issuer) | bit(Feature::defer_taskrun) | bit(Feature::coop_taskrun) |
         linux_6_1_lacks,

@@ -63,6 +63,57 @@ class RealFar final : public Far {
   bool ended_ = false;
 };
 
+class RealFarDatagrams final : public FarDatagrams {
+ public:
+  explicit RealFarDatagrams(std::uint16_t port)
+      : fd_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+    const sockaddr_in address = loopback(port);
+    const bool connected =
+        ::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    REQUIRE(connected);
+  }
+  ~RealFarDatagrams() override { ::close(fd_); }
+  RealFarDatagrams(const RealFarDatagrams&) = delete;
+  RealFarDatagrams& operator=(const RealFarDatagrams&) = delete;
+
+  std::uint16_t port() override {
+    sockaddr_in address{};
+    socklen_t size_bytes = sizeof address;
+    REQUIRE(::getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size_bytes) == 0);
+    return ntohs(address.sin_port);
+  }
+  void send(Bytes bytes) override {
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    REQUIRE(sent == static_cast<ssize_t>(bytes.size()));
+  }
+  std::vector<std::vector<std::uint8_t>> take() override {
+    std::vector<std::vector<std::uint8_t>> all;
+    std::uint8_t buffer[65536];
+    for (;;) {
+      const ssize_t got = ::recv(fd_, buffer, sizeof buffer, MSG_DONTWAIT);
+      if (got < 0) return all;
+      all.emplace_back(buffer, buffer + got);
+    }
+  }
+
+ private:
+  int fd_;
+};
+
+class SimFarDatagrams final : public FarDatagrams {
+ public:
+  explicit SimFarDatagrams(DatagramPeer peer) : peer_(peer) {}
+  ~SimFarDatagrams() override { peer_.close(); }
+  SimFarDatagrams(const SimFarDatagrams&) = delete;
+  SimFarDatagrams& operator=(const SimFarDatagrams&) = delete;
+  std::uint16_t port() override { return peer_.port(); }
+  void send(Bytes bytes) override { peer_.send(bytes); }
+  std::vector<std::vector<std::uint8_t>> take() override { return peer_.take(); }
+
+ private:
+  DatagramPeer peer_;
+};
+
 class SimFar final : public Far {
  public:
   explicit SimFar(Peer peer) : peer_(peer) {}
@@ -92,6 +143,9 @@ class RealRig : public Rig {
   std::unique_ptr<Far> connect(std::uint16_t port) override {
     return std::make_unique<RealFar>(port);
   }
+  std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) override {
+    return std::make_unique<RealFarDatagrams>(port);
+  }
   std::string directory() override { return directory_; }
 
  private:
@@ -119,6 +173,9 @@ class SimRig final : public Rig {
   std::unique_ptr<Backend> make_backend() override { return world_.make_backend(); }
   std::unique_ptr<Far> connect(std::uint16_t port) override {
     return std::make_unique<SimFar>(world_.connect_ipv4(port));
+  }
+  std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) override {
+    return std::make_unique<SimFarDatagrams>(world_.open_datagrams_ipv4(port));
   }
   std::string directory() override { return "/data"; }
   World* world() override { return &world_; }
@@ -205,6 +262,22 @@ Listener listen(Rig& rig, int backlog) {
   listener.port = ntohs(reinterpret_cast<const sockaddr_in&>(local).sin_port);
   REQUIRE(listener.port != 0);
   return listener;
+}
+
+Listener bind_datagrams(Rig& rig, std::uint16_t port, bool share) {
+  Listener socket;
+  socket.fd = rig.sys().socket(AF_INET, SOCK_DGRAM, 0);
+  REQUIRE(socket.fd >= 0);
+  const int one = share ? 1 : 0;
+  REQUIRE(rig.sys().set_option(socket.fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) == 0);
+  const sockaddr_in address = loopback(port);
+  REQUIRE(rig.sys().bind(socket.fd, reinterpret_cast<const sockaddr*>(&address),
+                         sizeof address) == 0);
+  sockaddr_storage local{};
+  REQUIRE(rig.sys().local_address(socket.fd, local) == 0);
+  socket.port = ntohs(reinterpret_cast<const sockaddr_in&>(local).sin_port);
+  REQUIRE(socket.port != 0);
+  return socket;
 }
 
 Connection accept_one(Rig& rig, const Listener& listener) {

@@ -24,6 +24,15 @@ class Far {
   virtual bool ended() = 0;  // the near end's FIN or reset has arrived
 };
 
+// A far end that speaks datagrams, from one port of its own.
+class FarDatagrams {
+ public:
+  virtual ~FarDatagrams() = default;
+  virtual std::uint16_t port() = 0;
+  virtual void send(Bytes bytes) = 0;
+  virtual std::vector<std::vector<std::uint8_t>> take() = 0;
+};
+
 struct Completion {
   std::uint64_t user_data = 0;
   std::int32_t result = 0;
@@ -41,6 +50,7 @@ class Rig {
   virtual Sys& sys() = 0;
   virtual std::unique_ptr<Backend> make_backend() = 0;
   virtual std::unique_ptr<Far> connect(std::uint16_t port) = 0;
+  virtual std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) = 0;
   virtual std::string directory() = 0;
   virtual World* world() { return nullptr; }
 
@@ -80,6 +90,8 @@ struct Listener {
   std::uint16_t port = 0;
 };
 Listener listen(Rig& rig, int backlog = 64);
+// A socket of datagrams at 127.0.0.1:`port` (0: any).
+Listener bind_datagrams(Rig& rig, std::uint16_t port = 0, bool share = false);
 // A connection accepted through the ring.
 struct Connection {
   int fd = -1;
