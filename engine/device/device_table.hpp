@@ -28,6 +28,7 @@ struct Device {
   std::uint64_t last_heard_us = 0;   // wall clock
   std::uint32_t key_generation = 0;  // of its authentication code; older codes are revoked
   std::uint8_t recent_at = 0;        // oldest of `recent`
+  bool has_commands = false;         // the protocol waits for answers of this device
 
   // Written and read by the protocol; trivially copyable.
   template <class State>

@@ -13,13 +13,6 @@ constexpr observe::MetricSpec down_parts_resent{
     .name = "ringgate_jt808_down_parts_resent_total",
     .help = "Parts that were sent again because the terminal asked or did not answer."};
 
-constexpr std::uint32_t parts_of(std::size_t body_size) {
-  return body_size <= body_size_max
-             ? 1
-             : static_cast<std::uint32_t>((body_size + body_size_max - 1) / body_size_max);
-}
-static_assert(parts_of(downlink_body_max) <= 0xffff);
-
 // Serials come round and begin anew with every link, so the latest message is meant.
 template <class List>
 auto* latest(List& kept, const DeviceKey& device, std::uint16_t first_serial) {

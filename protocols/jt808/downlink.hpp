@@ -22,6 +22,14 @@ namespace ringgate::jt808 {
 
 using SharedBody = std::shared_ptr<const std::vector<std::uint8_t>>;
 
+// Frames that a body of so many bytes needs.
+constexpr std::uint32_t parts_of(std::size_t body_size) {
+  return body_size <= body_size_max
+             ? 1
+             : static_cast<std::uint32_t>((body_size + body_size_max - 1) / body_size_max);
+}
+static_assert(parts_of(downlink_body_max) <= 0xffff);
+
 // How a message went out: all its frames have serials from first_serial on (mod 65536). A terminal
 // answers with the serial of the last part or of the first: last_serial() and first_serial are both
 // seen.

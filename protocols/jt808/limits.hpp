@@ -26,4 +26,17 @@ constexpr MonoNs downlink_keep = 120 * ns_per_s;
 // does not receive at all.
 constexpr std::uint32_t downlink_resends_per_part = 8;
 
+// --- Commands (commands.hpp) ---
+
+// Commands of one shard whose outcome was not told yet: 300 bytes each. A command to a whole fleet
+// comes in batches far smaller than this.
+constexpr std::uint32_t commands_max = 65'536;
+// Queues looked at, and outcomes told, in one turn, so that a fleet-wide command does not hold up
+// the frames of terminals.
+constexpr std::uint32_t commands_per_turn = 256;
+// Nobody waits longer for a terminal: what should happen later is not a command in flight.
+constexpr MonoNs command_wait_max = 3600 * ns_per_s;
+// A terminal that takes nothing at present is looked at again so often.
+constexpr MonoNs command_retry_every = 100 * ns_per_ms;
+
 }  // namespace ringgate::jt808

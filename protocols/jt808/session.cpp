@@ -46,6 +46,7 @@ SessionOptions session_options(const config::Settings& settings) {
   options.auth_timeout_ms = milliseconds("jt808.auth_timeout");
   options.max_bad_frames = static_cast<std::uint32_t>(settings.integer("jt808.max_bad_frames"));
   options.bad_frame_window_ns = settings.duration_ns("jt808.bad_frame_window");
+  options.commands = command_options(settings);
   return options;
 }
 
@@ -60,7 +61,13 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       logs_(logs),
       options_(options),
       scratch_(std::make_unique<std::uint8_t[]>(scratch_size)),
-      downlink_(links, log, counters) {}
+      downlink_(links, log, counters),
+      commands_(links, log, devices, downlink_, counters, options.commands) {}
+
+void Session::on_settings(const config::Settings& settings) {
+  options_ = session_options(settings);
+  commands_.set_options(options_.commands);
+}
 
 void Session::on_open(net::Link& link) {
   State& state = link.session<State>();
@@ -128,20 +135,32 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   RG_CHECK(store(link, device.key.id(), in, duplicate));
   ++device.frames;
   counters_.frames.add();
-  if (id == id::terminal_reply) return Taken::yes;  // an answer is not answered
+  if (id == id::terminal_reply) {  // an answer is not answered
+    take_answer(state.device, in);
+    return Taken::yes;
+  }
   if (id == id::time_query) {
     reply_time(link, state, state.peer);
     return Taken::yes;
   }
   const bool again = id == id::resend_request && downlink_.on_resend_request(link, device.key,
                                                                              in.body());
-  ack(link, state, state.peer, in.header, again ? AckResult::ok : take_message(device, in));
+  const AckResult result = again ? AckResult::ok : take_message(device, in);
+  const bool awaited = device.has_commands && id != id::location && take_answer(state.device, in);
+  ack(link, state, state.peer, in.header,
+      awaited && result == AckResult::unsupported ? AckResult::ok : result);
   if (id == id::logout) {
     detach(link, state, "logout");
     state.stranger_since_ns = links_.shard().now();
     links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
   }
   return Taken::yes;
+}
+
+// Whether a command waited for it.
+bool Session::take_answer(device::DeviceSlot slot, const Incoming& in) {
+  if (in.header.fragment() || in.header.encrypted()) return false;
+  return commands_.on_message(slot, in.header, in.body(), in.frame);
 }
 
 // What a stored message says and how it is answered.
@@ -315,6 +334,7 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
   if (!again) {
     counters_.online.add();
     store_session(link, device.key.id(), event_online, "online " + peer_text(link.peer));
+    commands_.on_attached(slot);
   }
   links_.set_idle_timeout(link, options_.idle_timeout_ms);
 }
@@ -323,6 +343,7 @@ void Session::detach(net::Link& link, State& state, std::string_view why) {
   device::Device& device = devices_.at(state.device);
   if (device.link == link.id()) device.link = {};
   store_session(link, device.key.id(), event_offline, "offline " + std::string(why));
+  commands_.on_detached(state.device);
   state.authenticated = false;
   state.device = device::no_device;
   counters_.online.sub();

@@ -17,6 +17,7 @@
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/writer.hpp"
+#include "protocols/jt808/commands.hpp"
 #include "protocols/jt808/counters.hpp"
 #include "protocols/jt808/downlink.hpp"
 #include "protocols/jt808/terminal_state.hpp"
@@ -48,6 +49,7 @@ struct SessionOptions {
   std::uint32_t auth_timeout_ms = 0;
   std::uint32_t max_bad_frames = 0;
   MonoNs bad_frame_window_ns = 0;
+  CommandOptions commands = {};
 };
 SessionOptions session_options(const config::Settings& settings);
 
@@ -58,9 +60,7 @@ class Session final : public net::Protocol {
           observe::LogSource& logs, const SessionOptions& options);
 
   std::string_view name() const override { return "jt808"; }
-  void on_settings(const config::Settings& settings) override {
-    options_ = session_options(settings);
-  }
+  void on_settings(const config::Settings& settings) override;
   void on_open(net::Link& link) override;
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }
@@ -68,6 +68,7 @@ class Session final : public net::Protocol {
 
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
+  Commands& commands() { return commands_; }
 
  private:
   using State = TerminalState;
@@ -89,6 +90,7 @@ class Session final : public net::Protocol {
   void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
   void detach(net::Link& link, State& state, std::string_view why);
   AckResult take_message(device::Device& device, const Incoming& in);
+  bool take_answer(device::DeviceSlot slot, const Incoming& in);
   void take_position(device::Device& device, const Location& location);
 
   // Logs the frame; replies after it wait for its position. False: the log takes nothing now.
@@ -111,6 +113,7 @@ class Session final : public net::Protocol {
   SessionOptions options_;
   std::unique_ptr<std::uint8_t[]> scratch_;
   Downlink downlink_;
+  Commands commands_;
 };
 
 }  // namespace ringgate::jt808

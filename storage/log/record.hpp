@@ -32,6 +32,7 @@ constexpr std::uint16_t end_mark = 1;
 constexpr std::uint16_t commit_mark = 2;
 
 constexpr std::uint8_t flag_duplicate = 1U << 0;
+constexpr std::uint8_t flag_outcome = 1U << 1;  // of a command; without it: its intent
 
 struct RecordHeader {
   std::uint32_t crc;
@@ -81,6 +82,7 @@ struct Record {
 
   Kind kind() const { return static_cast<Kind>(header.kind); }
   Namespace ns() const { return static_cast<Namespace>(header.ns); }
+  bool outcome() const { return (header.flags & flag_outcome) != 0; }
   bool duplicate() const { return (header.flags & flag_duplicate) != 0; }
   WallUs wall_us() const { return header.received_us + std::int64_t{header.wall_delta_ms} * 1000; }
   Position end() const { return header.position + align_up(header.size_bytes, 8); }
