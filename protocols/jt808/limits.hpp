@@ -39,4 +39,24 @@ constexpr MonoNs command_wait_max = 3600 * ns_per_s;
 // A terminal that takes nothing at present is looked at again so often.
 constexpr MonoNs command_retry_every = 100 * ns_per_ms;
 
+// --- Messages from terminals that come in parts (reassembly.hpp) ---
+
+// Body of one message. Pictures have some 100 KB, video clips a few MB; the wire allows 64 MB.
+constexpr std::size_t part_message_max = 8U << 20;
+// Of one device: a message of the largest size and others beside it.
+constexpr std::uint64_t part_device_bytes_max = 2 * std::uint64_t{part_message_max};
+// Incomplete messages of one device, and those just completed whose parts may come again. A
+// terminal sends one or two at a time; its memory is small.
+constexpr std::size_t part_device_messages_max = 16;
+// Of one shard, where memory.limit sets no lower bound (a quarter of the shard's share).
+constexpr std::uint64_t part_shard_bytes_max = 256ULL << 20;
+// A completed message is remembered so long, so that a part that comes again is acknowledged and
+// does not begin another message: longer than terminals go on repeating (JT/T 808-2013 7.12: the
+// sum of the growing time-outs of three attempts).
+constexpr MonoNs part_done_keep = 60 * ns_per_s;
+// Part numbers of one request: what fits a body of 1023 bytes in both layouts, and a count of one
+// byte (0x8003 of 2013); 0x8800 has its own limit of 125 in the standard.
+constexpr std::size_t part_request_max = 255;
+constexpr std::size_t media_request_max = 125;
+
 }  // namespace ringgate::jt808

@@ -66,6 +66,10 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
     const std::uint64_t padded = padded_size(record_header_size + content_bytes);
     return padded <= fill_room_ || make_room(padded);
   }
+  // The largest record, header included, that append and has_room may be asked for.
+  std::size_t record_max() const {
+    return std::min<std::size_t>(record_size_max, options_.batch_size);
+  }
   // Everything appended so far lies below: what an unlogged reply waits for.
   Position appended() const { return fill_position_; }
   // Everything appended so far is durable.

@@ -14,9 +14,16 @@ constexpr std::uint16_t registration = 0x0100;
 constexpr std::uint16_t authentication = 0x0102;
 constexpr std::uint16_t location = 0x0200;
 constexpr std::uint16_t location_batch = 0x0704;
+constexpr std::uint16_t media_event = 0x0800;
+constexpr std::uint16_t media_upload = 0x0801;
+constexpr std::uint16_t compressed = 0x0901;
+constexpr std::uint16_t terminal_rsa_key = 0x0a00;
 
 constexpr std::uint16_t platform_reply = 0x8001;
+constexpr std::uint16_t part_request = 0x8003;  // platform asks for parts (2013)
 constexpr std::uint16_t time_reply = 0x8004;
 constexpr std::uint16_t registration_reply = 0x8100;
+constexpr std::uint16_t media_reply = 0x8800;
+constexpr std::uint16_t platform_rsa_key = 0x8a00;
 
 }  // namespace ringgate::jt808::id

@@ -181,6 +181,33 @@ std::size_t write_time_reply(MutableBytes out, const Peer& peer, std::uint16_t s
   return FrameWriter(peer, id::time_reply, serial).time_utc(unix_s).finish(out);
 }
 
+std::size_t write_part_request(MutableBytes out, const Peer& peer, std::uint16_t serial,
+                               std::uint16_t first_serial, std::span<const std::uint16_t> numbers) {
+  FrameWriter frame(peer, id::part_request, serial);
+  frame.u16(first_serial);
+  // The count is a WORD in 2019 and a BYTE before.
+  if (peer.size == 11) {
+    frame.u16(static_cast<std::uint16_t>(numbers.size()));
+  } else {
+    frame.u8(static_cast<std::uint8_t>(numbers.size()));
+  }
+  for (const std::uint16_t number : numbers) frame.u16(number);
+  return frame.finish(out);
+}
+
+std::size_t write_media_reply(MutableBytes out, const Peer& peer, std::uint16_t serial,
+                              const MediaReply& reply) {
+  FrameWriter frame(peer, id::media_reply, serial);
+  if (reply.layout_2011) frame.u16(reply.reply_serial);
+  frame.u32(reply.media_id);
+  // Nothing follows where all is there; in 2011 the count does.
+  if (!reply.missing.empty() || reply.layout_2011) {
+    frame.u8(static_cast<std::uint8_t>(reply.missing.size()));
+  }
+  for (const std::uint16_t number : reply.missing) frame.u16(number);
+  return frame.finish(out);
+}
+
 std::size_t write_register(MutableBytes out, const Peer& peer, std::uint16_t serial,
                            const RegisterFields& fields) {
   const bool v2019 = peer.size == 11;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstring>
+#include <span>
 
 #include "engine/base/bytes.hpp"
 #include "protocols/jt808/codec/framing.hpp"
@@ -130,6 +131,21 @@ std::size_t write_register_reply(MutableBytes out, const Peer& peer, std::uint16
 // 0x8004: the time in UTC. JT/T 808-2019 8.5.
 std::size_t write_time_reply(MutableBytes out, const Peer& peer, std::uint16_t serial,
                              std::int64_t unix_s);
+
+// 0x8003: asks for parts of a message again (at most 255). JT/T 808-2019 8.4, 2013 8.4.
+std::size_t write_part_request(MutableBytes out, const Peer& peer, std::uint16_t serial,
+                               std::uint16_t first_serial, std::span<const std::uint16_t> numbers);
+
+// 0x8800: media is complete (nothing is missing) or lacks parts (at most 125). The layout of 2011
+// begins with the serial of the terminal's message. JT/T 808-2013 8.55, 2011 8.47.
+struct MediaReply {
+  std::uint32_t media_id = 0;
+  std::span<const std::uint16_t> missing = {};
+  bool layout_2011 = false;
+  std::uint16_t reply_serial = 0;  // 2011
+};
+std::size_t write_media_reply(MutableBytes out, const Peer& peer, std::uint16_t serial,
+                              const MediaReply& reply);
 
 // What terminals send, for the load tool and for tests.
 

@@ -69,7 +69,7 @@ TEST_CASE("a message that fits leaves in one frame, and again with the same seri
   CHECK(down.room->jt808->downlink().kept_count() == 0);
 }
 
-TEST_CASE("a long message leaves in parts with consecutive serials, each a record before it is out") {
+TEST_CASE("a long message leaves in parts with consecutive serials, each a durable record") {
   for (const Version version : {Version::v2013, Version::v2019}) {
     Down down(version);
     const SharedBody body = body_of_size(100'001);
@@ -176,7 +176,7 @@ TEST_CASE("a terminal that asks for everything again and again is sent a bounded
   CHECK(down.terminal.link->in.size() >= acks);
 }
 
-TEST_CASE("write_again repeats every part; what is too long is refused; a lost link ends the rest") {
+TEST_CASE("write_again repeats every part; too long is refused; a lost link ends the rest") {
   Down down;
   CHECK(!down.write(body_of_size(downlink_body_max + 1)).ok());
   CHECK(down.state().next_serial == 1);
