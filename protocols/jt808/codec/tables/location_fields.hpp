@@ -10,7 +10,7 @@ namespace ringgate::jt808::tables {
 
 // Hemispheres come from the status alone. Altitudes are unsigned in the standard; terminals below
 // the sea send two's complement.
-inline constexpr Field location_base[] = {
+inline constexpr Field location_place[] = {
     bits("alarms", 4, alarm_bits).or_else(0),
     bits("status", 4, status_bits).with_parts(status_parts),
     u32("latitude_deg").scaled(6).negative_if_bit("status", 2),
@@ -18,8 +18,8 @@ inline constexpr Field location_base[] = {
     s16("altitude_m"),
     u16("speed_kmh").tenths(),
     u16("heading_deg"),
-    time("time"),
 };
+inline constexpr Field location_base[] = {inline_group(location_place), time("time")};
 
 inline constexpr Field location_with_items[] = {
     inline_group(location_base),

@@ -82,6 +82,7 @@ inline constexpr Name video_alarm_bits[] = {
 
 inline constexpr Name off_on[] = {{0, "off"}, {1, "on"}};
 inline constexpr Name no_yes[] = {{0, "no"}, {1, "yes"}};
+inline constexpr Name start_stop[] = {{0, "stop"}, {1, "start"}};
 inline constexpr Name area_types[] = {
     {0, "none"}, {1, "circle"}, {2, "rectangle"}, {3, "polygon"}, {4, "segment"}};
 
