@@ -162,7 +162,7 @@ inline constexpr Name work_states[] = {{1, "normal"}, {2, "standby"}, {3, "upgra
                                        {4, "abnormal"}, {0x10, "offline"}};
 inline constexpr Name peripheral_fault_bits[] = {
     {0, "camera"},      {1, "main-memory"}, {2, "backup-memory"}, {3, "infrared-light"},
-    {4, "loudspeaker"}, {5, "battery"},     {10, "communication"}, {11, "definition"},
+    {4, "loudspeaker"}, {5, "battery"},     {10, "communication"}, {11, "gnss"},
 };
 inline constexpr Field peripheral_status[] = {
     u8("state").named(work_states),

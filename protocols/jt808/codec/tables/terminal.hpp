@@ -37,7 +37,7 @@ inline constexpr Name terminal_type_bits[] = {
 };
 inline constexpr Name communication_bits[] = {
     {0, "gprs"}, {1, "cdma"}, {2, "td-scdma"}, {3, "wcdma"}, {4, "cdma2000"},
-    {5, "td-lte"}, {7, "other"},
+    {5, "lte"}, {7, "other"},
 };
 // The 2013 table prints the ICCID at 42; it stands at 34. Some terminals of 2019 send the 11 bytes
 // of a maker that only 0x0100 has: the layout that uses up the body tells.

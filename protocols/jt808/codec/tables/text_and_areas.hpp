@@ -164,7 +164,7 @@ inline constexpr Name route_bits[] = {
     {4, "exit-to-driver"}, {5, "exit-to-platform"},
 };
 inline constexpr Name segment_bits[] = {{0, "time"}, {1, "speed-limit"}, {2, "south"}, {3, "west"}};
-inline constexpr Field segment_time[] = {u16("too_long_s"), u16("too_short_s")};
+inline constexpr Field segment_time[] = {u16("driving_time_max_s"), u16("driving_time_min_s")};
 // The attributes of a segment stand behind its coordinates: these are magnitudes.
 inline constexpr Field route_point[] = {
     u32("point_id").in(since_2013 | in_odd),
