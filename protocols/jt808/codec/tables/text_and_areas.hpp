@@ -68,7 +68,7 @@ inline constexpr Field set_phone_book[] = {
 // at offset 1; they stand at 2, behind their count as a WORD. Some platforms send one control
 // without a count (odd).
 inline constexpr Name door_commands_2013[] = {{0, "unlock"}, {1, "lock"}};
-inline constexpr Part door_parts[] = {{0, 1, "doors", 0, door_commands_2013}};
+inline constexpr Part door_parts[] = {{0, 1, "doors", 0, door_commands_2013}, {1, 7, "reserved"}};
 inline constexpr Name vehicle_controls[] = {{1, "door"}};
 inline constexpr Name door_commands_2019[] = {{0, "lock"}, {1, "open"}};
 inline constexpr Field vehicle_control_entry[] = {
@@ -77,7 +77,7 @@ inline constexpr Field vehicle_control_entry[] = {
     bytes_rest("parameter").if_not("control", 1),
 };
 inline constexpr Field vehicle_control[] = {
-    bits("flags", 1, {}).with_parts(door_parts).in(in_2013).or_else(0),
+    bits("", 1, {}).with_parts(door_parts).in(in_2013),
     list2("controls", vehicle_control_entry).in(in_2019),
     u16("control").named(vehicle_controls).in(in_odd),
     u8("value").in(in_odd),
