@@ -9,7 +9,8 @@ namespace ringgate::net {
 
 inline constexpr std::string_view close_reason_names[] = {
     "peer_closed", "peer_reset", "idle",     "frame_timeout", "bad_frames",
-    "oversize",    "replaced",   "draining", "send_failed",   "filter_broken"};
+    "oversize",    "replaced",   "draining", "send_failed",   "filter_broken",
+    "kicked"};
 static_assert(std::size(close_reason_names) == static_cast<std::size_t>(CloseReason::count));
 inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log"};
 enum class PauseCount : std::uint8_t { credit, out_full, memory, log };

@@ -26,6 +26,7 @@ enum class CloseReason : std::uint8_t {
   draining,       // this server stops
   send_failed,    // the peer takes no more
   filter_broken,  // the peer broke TLS
+  kicked,         // somebody asked for it
   count,
 };
 std::string_view name_of(CloseReason reason);

@@ -98,6 +98,10 @@ class Links final : public shard::CompletionHandler,
   // which does not read costs a bounded amount.
   static std::uint32_t unsent_bytes(const Link& link) { return link.out_end - link.out_sent; }
 
+  // Appends what was written since link.out_end was `mark`, as far as it has not left: within one
+  // frame's handling, all of it.
+  static void written_since(const Link& link, std::uint32_t mark, std::vector<std::uint8_t>& out);
+
   // Replies in flow control: whether frames of other shards are under way on this link, so that own
   // frames must queue behind them.
   bool ordered(const Link& link) const { return link.order != nullptr; }

@@ -29,6 +29,18 @@ void Links::reply(Link& link, Bytes bytes) {
   }
 }
 
+void Links::written_since(const Link& link, std::uint32_t mark, std::vector<std::uint8_t>& out) {
+  std::uint32_t at = link.out_sent;
+  for (OutChunk* chunk = link.out_head; chunk != nullptr; chunk = chunk->next) {
+    const std::uint32_t size = chunk->end - chunk->begin;
+    const auto before = static_cast<std::int32_t>(mark - at);
+    const std::uint32_t skip = before > 0 ? std::min(static_cast<std::uint32_t>(before), size) : 0;
+    const std::uint8_t* const bytes = chunk->data() + chunk->begin;
+    out.insert(out.end(), bytes + skip, bytes + size);
+    at += size;
+  }
+}
+
 void Links::hold_replies(Link& link, std::uint32_t credit) {
   if (link.out_end == link.out_queued && credit == 0) return;
   link.out_queued = link.out_end;

@@ -15,9 +15,16 @@ static_assert(std::size(bad_reason_names) == bad_reason_count);
 inline constexpr std::string_view result_names[] = {"ok", "failed", "bad_message", "unsupported"};
 
 // Frames that were well-formed and still not taken.
-enum class Refusal : std::uint8_t { unauthenticated, wrong_code, malformed, log, table_full };
+enum class Refusal : std::uint8_t {
+  unauthenticated,
+  wrong_code,
+  malformed,
+  log,
+  table_full,
+  banned
+};
 inline constexpr std::string_view refusal_names[] = {"unauthenticated", "wrong_code", "malformed",
-                                                     "log", "table_full"};
+                                                     "log", "table_full", "banned"};
 
 inline constexpr observe::MetricSpec frames_received{.name = "ringgate_jt808_frames_total",
                                                      .help = "Well-formed frames received."};

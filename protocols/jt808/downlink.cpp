@@ -38,7 +38,7 @@ Sent Downlink::write(net::Link& link, TerminalState& state, const DeviceKey& dev
   if (link.state != net::LinkState::open || body->size() > downlink_body_max) return {};
   const Sent sent{state.next_serial, static_cast<std::uint16_t>(parts_of(body->size()))};
   if (sent.parts == 1) {
-    write_frame_of(link, state.peer, message_id, sent.first_serial, *body);
+    write_frame_of(link, state.peer, device, message_id, sent.first_serial, *body);
   } else {
     Kept* kept = keep(link, state.peer, device, message_id, body, sent);
     if (kept == nullptr) return {};
@@ -53,7 +53,7 @@ bool Downlink::write_again(net::Link& link, TerminalState& state, const DeviceKe
                            std::uint16_t message_id, const SharedBody& body, Sent sent) {
   if (link.state != net::LinkState::open || sent.parts != parts_of(body->size())) return false;
   if (sent.parts == 1) {
-    write_frame_of(link, state.peer, message_id, sent.first_serial, *body);
+    write_frame_of(link, state.peer, device, message_id, sent.first_serial, *body);
     links_.push(link);
     return true;
   }
@@ -105,10 +105,15 @@ bool Downlink::on_resend_request(net::Link& link, const DeviceKey& device, Bytes
   return true;
 }
 
-void Downlink::write_frame_of(net::Link& link, const Peer& peer, std::uint16_t message_id,
-                              std::uint16_t serial, Bytes body) {
+void Downlink::write_frame_of(net::Link& link, const Peer& peer, const DeviceKey& device,
+                              std::uint16_t message_id, std::uint16_t serial, Bytes body) {
   FrameWriter frame(peer, message_id, serial);
   frame.bytes(body);
+  finish(link, device, frame);
+}
+
+void Downlink::finish(net::Link& link, const DeviceKey& device, FrameWriter& frame) {
+  if (tracer_ != nullptr && tracer_->watching()) tracer_->sent(link, device, frame.unescaped());
   std::uint8_t* room = links_.reply_room(link, wire_size_max);
   links_.reply_done(link, static_cast<std::uint32_t>(frame.finish({room, wire_size_max})));
 }
@@ -137,8 +142,7 @@ bool Downlink::write_part(net::Link& link, Kept& kept, std::uint32_t part) {
   } else {
     resent_.add();
   }
-  std::uint8_t* room = links_.reply_room(link, wire_size_max);
-  links_.reply_done(link, static_cast<std::uint32_t>(frame.finish({room, wire_size_max})));
+  finish(link, kept.device, frame);
   return true;
 }
 

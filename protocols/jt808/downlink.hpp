@@ -16,6 +16,7 @@
 #include "protocols/jt808/codec/writer.hpp"
 #include "protocols/jt808/limits.hpp"
 #include "protocols/jt808/terminal_state.hpp"
+#include "protocols/jt808/tracer.hpp"
 #include "storage/log/writer.hpp"
 
 namespace ringgate::jt808 {
@@ -50,6 +51,9 @@ class Downlink final : public shard::TimerHandler {
  public:
   Downlink(net::Links& links, log::Writer& log, observe::CounterGroup& counters);
   ~Downlink() override;
+
+  // Is shown every frame that is written here.
+  void set_tracer(Tracer& tracer) { tracer_ = &tracer; }
 
   // Sends to the terminal that is authenticated on `link` (its peer; serials are reserved in its
   // state). Call links.logged() with the intent's position before: nothing leaves above it. Also
@@ -91,8 +95,9 @@ class Downlink final : public shard::TimerHandler {
   };
   using List = std::list<Kept>;
 
-  void write_frame_of(net::Link& link, const Peer& peer, std::uint16_t message_id,
-                      std::uint16_t serial, Bytes body);
+  void write_frame_of(net::Link& link, const Peer& peer, const DeviceKey& device,
+                      std::uint16_t message_id, std::uint16_t serial, Bytes body);
+  void finish(net::Link& link, const DeviceKey& device, FrameWriter& frame);
   bool write_part(net::Link& link, Kept& kept, std::uint32_t part);
   void pump(Kept& kept);
   Kept* keep(net::Link& link, const Peer& peer, const DeviceKey& device,
@@ -103,6 +108,7 @@ class Downlink final : public shard::TimerHandler {
 
   net::Links& links_;
   log::Writer& log_;
+  Tracer* tracer_ = nullptr;
   shard::Timer timer_{*this};
   List kept_;  // the oldest first
   std::uint64_t bytes_ = 0;

@@ -59,4 +59,17 @@ constexpr MonoNs part_done_keep = 60 * ns_per_s;
 constexpr std::size_t part_request_max = 255;
 constexpr std::size_t media_request_max = 125;
 
+// --- What the control plane keeps (oversight.hpp) ---
+
+// Banned terminals of one shard: 100 bytes each. Whoever bans more wants another admission.
+constexpr std::size_t bans_max = 65'536;
+constexpr std::size_t ban_reason_max = 200;  // bytes of the reason that are kept
+// Terminals of one shard that are watched at a time. Each frame of the shard is looked up among
+// them while there is any.
+constexpr std::size_t watched_max = 16;
+// Bad frames that a shard remembers, and how many of their first bytes: a header of 2019 with its
+// parts and the beginning of a body.
+constexpr std::size_t bad_frames_kept = 256;
+constexpr std::size_t bad_frame_bytes = 48;
+
 }  // namespace ringgate::jt808

@@ -1,6 +1,5 @@
 #include "protocols/jt808/session.hpp"
 
-#include <arpa/inet.h>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -24,13 +23,6 @@ std::uint32_t fingerprint(const Header& header, Bytes body) {
   const std::uint32_t id = std::uint32_t{header.message_id} << 16 | header.serial;
   const std::uint32_t value = crc32c(id, body);
   return value == 0 ? 1 : value;  // 0 is an empty place of the device's list
-}
-
-std::string peer_text(const net::PeerAddress& peer) {
-  char ip[INET6_ADDRSTRLEN] = "unknown";
-  if (peer.family != 0) inet_ntop(peer.family, peer.ip, ip, sizeof ip);
-  return peer.family == AF_INET6 ? fmt::format("[{}]:{}", ip, peer.port)
-                                 : fmt::format("{}:{}", ip, peer.port);
 }
 
 }  // namespace
@@ -61,8 +53,11 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       logs_(logs),
       options_(options),
       scratch_(std::make_unique<std::uint8_t[]>(scratch_size)),
+      oversight_(links),
       downlink_(links, log, counters),
-      commands_(links, log, devices, downlink_, counters, options.commands) {}
+      commands_(links, log, devices, downlink_, counters, options.commands) {
+  downlink_.set_tracer(oversight_.tracer);
+}
 
 void Session::on_settings(const config::Settings& settings) {
   options_ = session_options(settings);
@@ -90,8 +85,10 @@ std::size_t Session::on_bytes(net::Link& link, Bytes bytes) {
       used += next.consumed;
       continue;
     }
+    const Bytes segment = bytes.subspan(used, next.consumed);
     used += next.consumed;
     if (next.kind == NextFrame::Kind::need_more) break;
+    oversight_.bad_frames.note(link, links_.shard().wall_now(), next.reason, segment);
     bad(link, next.reason);
   }
   return used;
@@ -101,9 +98,22 @@ Session::Taken Session::handle(net::Link& link, Bytes frame) {
   Incoming in{frame, {}};
   const BadReason reason = parse_header(frame, in.header);
   if (reason != BadReason::none) [[unlikely]] {
+    oversight_.bad_frames.note_header(link, links_.shard().wall_now(), reason, frame);
     bad(link, reason);
     return Taken::yes;
   }
+  if (oversight_.tracer.watching()) [[unlikely]] return handle_watched(link, in);
+  return handle_frame(link, in);
+}
+
+Session::Taken Session::handle_watched(net::Link& link, const Incoming& in) {
+  oversight_.tracer.frame_begins(link, in.header);
+  const Taken taken = handle_frame(link, in);
+  oversight_.tracer.frame_ends(link, in.frame, taken == Taken::yes);
+  return taken;
+}
+
+Session::Taken Session::handle_frame(net::Link& link, const Incoming& in) {
   State& state = link.session<State>();
   if (state.authenticated && is_from(in.header, state.peer)) [[likely]] {
     return handle_known(link, state, in);
@@ -146,6 +156,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   const bool again = id == id::resend_request && downlink_.on_resend_request(link, device.key,
                                                                              in.body());
   const AckResult result = again ? AckResult::ok : take_message(device, in);
+  if (result == AckResult::bad_message) [[unlikely]] bad_body(link, in);
   const bool awaited = device.has_commands && id != id::location && take_answer(state.device, in);
   ack(link, state, state.peer, in.header,
       awaited && result == AckResult::unsupported ? AckResult::ok : result);
@@ -253,6 +264,9 @@ bool Session::at_home(net::Link& link, State& state, const DeviceKey& key) {
 Session::Taken Session::registration(net::Link& link, State& state, const Incoming& in) {
   const DeviceKey key(Namespace::phone, in.header.phone.text());
   if (!at_home(link, state, key)) return Taken::no;
+  if (oversight_.bans.find(key, links_.shard().wall_now()) != nullptr) [[unlikely]] {
+    return refuse_banned(link, state, in);
+  }
   Registration fields;
   if (in.header.fragment() || in.header.encrypted() ||
       !decode_registration(in.header, in.body(), fields)) {
@@ -280,6 +294,9 @@ Session::Taken Session::registration(net::Link& link, State& state, const Incomi
 Session::Taken Session::authentication(net::Link& link, State& state, const Incoming& in) {
   const DeviceKey key(Namespace::phone, in.header.phone.text());
   if (!at_home(link, state, key)) return Taken::no;
+  if (oversight_.bans.find(key, links_.shard().wall_now()) != nullptr) [[unlikely]] {
+    return refuse_banned(link, state, in);
+  }
   Authentication fields;
   if (in.header.fragment() || in.header.encrypted() ||
       !decode_authentication(in.header, in.body(), fields)) {
@@ -330,8 +347,11 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
   state.authenticated = true;
   device.link = link.id();
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
+  device.last_state<LastState>().version =
+      in.header.version == Version::v2019 ? LastState::v2019 : LastState::v2013;
   counters_.authentications.add();
   if (!again) {
+    device.online_since_us = device.last_heard_us;
     counters_.online.add();
     store_session(link, device.key.id(), event_online, "online " + peer_text(link.peer));
     commands_.on_attached(slot);
@@ -413,6 +433,29 @@ void Session::refuse(net::Link& link, State& state, const Incoming& in, Refusal 
   ack(link, state, peer_of(in.header), in.header, result);
 }
 
+// gate.hpp says what a banned terminal is told, and why.
+Session::Taken Session::refuse_banned(net::Link& link, State& state, const Incoming& in) {
+  logs_.warn("banned terminal refused",
+             {{"device", in.header.phone.text()}, {"peer", peer_text(link.peer)}});
+  if (in.header.message_id == id::authentication) {
+    refuse(link, state, in, Refusal::banned, AckResult::failed);
+    return Taken::yes;
+  }
+  counters_.frames.add();
+  counters_.refused.add(Refusal::banned);
+  std::uint8_t* room = links_.reply_room(link, 128);
+  links_.reply_done(link, static_cast<std::uint32_t>(write_register_reply(
+                              {room, 128}, peer_of(in.header), state.next_serial++,
+                              in.header.serial, RegisterResult::no_such_terminal, {})));
+  return Taken::yes;
+}
+
+void Session::bad_body(const net::Link& link, const Incoming& in) {
+  const BodyCheck check = check_body(in.header, in.body());
+  oversight_.bad_frames.note_body(link, links_.shard().wall_now(), in.header.phone.text(),
+                                  in.frame, in.header.size + check.offset);
+}
+
 void Session::bad(net::Link& link, BadReason reason) {
   counters_.bad.add(reason);
   if (logs_.enabled(observe::Level::debug)) {
@@ -423,13 +466,9 @@ void Session::bad(net::Link& link, BadReason reason) {
 
 void Session::count_bad(net::Link& link) {
   State& state = link.session<State>();
-  const MonoNs now = links_.shard().now();
-  if (state.bad_frames == 0 || now - state.bad_since_ns > options_.bad_frame_window_ns) {
-    state.bad_frames = 0;
-    state.bad_since_ns = now;
-  }
-  ++state.bad_frames;
-  if (state.bad_frames <= options_.max_bad_frames) return;
+  const std::uint32_t count =
+      state.bad_frames.add(links_.shard().now(), options_.bad_frame_window_ns);
+  if (count <= options_.max_bad_frames) return;
   logs_.warn("too many bad frames; link closed", {{"peer", peer_text(link.peer)}});
   links_.close(link, net::CloseReason::bad_frames);
 }

@@ -20,6 +20,7 @@
 #include "protocols/jt808/commands.hpp"
 #include "protocols/jt808/counters.hpp"
 #include "protocols/jt808/downlink.hpp"
+#include "protocols/jt808/oversight.hpp"
 #include "protocols/jt808/terminal_state.hpp"
 #include "storage/log/writer.hpp"
 
@@ -37,7 +38,8 @@ struct LastState {
   std::uint16_t speed_kmh_x10 = 0;
   std::uint16_t heading_deg = 0;
   std::uint8_t has_odometer = 0;
-  std::uint8_t unused = 0;
+  enum : std::uint8_t { v_unknown, v2013, v2019 };
+  std::uint8_t version = v_unknown;  // of the terminal's frames; set with or without a position
   std::uint32_t odometer_km_x10 = 0;
 };
 static_assert(std::is_trivially_copyable_v<LastState> && sizeof(LastState) <= 64);
@@ -69,6 +71,8 @@ class Session final : public net::Protocol {
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
+  // Bans, watchers, bad frames.
+  Oversight& oversight() { return oversight_; }
 
  private:
   using State = TerminalState;
@@ -82,6 +86,8 @@ class Session final : public net::Protocol {
   };
 
   Taken handle(net::Link& link, Bytes frame);
+  Taken handle_frame(net::Link& link, const Incoming& in);
+  Taken handle_watched(net::Link& link, const Incoming& in);
   Taken handle_known(net::Link& link, State& state, const Incoming& in);
   Taken handle_stranger(net::Link& link, State& state, const Incoming& in);
   Taken registration(net::Link& link, State& state, const Incoming& in);
@@ -101,7 +107,9 @@ class Session final : public net::Protocol {
   void reply_time(net::Link& link, State& state, const Peer& peer);
   void ack(net::Link& link, State& state, const Peer& peer, const Header& header, AckResult result);
   void refuse(net::Link& link, State& state, const Incoming& in, Refusal why, AckResult result);
+  Taken refuse_banned(net::Link& link, State& state, const Incoming& in);
   void bad(net::Link& link, BadReason reason);
+  void bad_body(const net::Link& link, const Incoming& in);
   void count_bad(net::Link& link);
 
   net::Links& links_;
@@ -112,6 +120,7 @@ class Session final : public net::Protocol {
   observe::LogSource& logs_;
   SessionOptions options_;
   std::unique_ptr<std::uint8_t[]> scratch_;
+  Oversight oversight_;
   Downlink downlink_;
   Commands commands_;
 };

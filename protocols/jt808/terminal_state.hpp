@@ -8,16 +8,16 @@
 #include "engine/base/clock.hpp"
 #include "engine/base/limits.hpp"
 #include "engine/device/device_table.hpp"
+#include "protocols/jt808/bad_window.hpp"
 #include "protocols/jt808/codec/writer.hpp"
 
 namespace ringgate::jt808 {
 
 struct TerminalState {
   Peer peer;  // of the authenticated terminal
-  MonoNs bad_since_ns;
+  BadWindow bad_frames;
   MonoNs stranger_since_ns;  // when it opened, or logged out
   device::DeviceSlot device;
-  std::uint32_t bad_frames;
   std::uint16_t next_serial;  // of what the platform sends on this link
   bool authenticated;
 };

@@ -19,7 +19,8 @@ using unit::ErrandShard;
 using unit::KeepingHost;
 
 struct Rig {
-  explicit Rig(ShardIndex shards) : mail(shards, 2), hub(mail), post(hub, mail.control_producer(0)) {
+  explicit Rig(ShardIndex shards)
+      : mail(shards, 2), hub(mail), post(hub, mail.control_producer(0)) {
     for (ShardIndex i = 0; i < shards; ++i) {
       places.push_back(std::make_unique<ErrandShard>(mail, hub, i));
     }

@@ -1,0 +1,231 @@
+#include "protocols/jt808/gate.hpp"
+
+#include <fmt/core.h>
+
+#include "protocols/jt808/codec/location_json.hpp"
+#include "protocols/jt808/json_wall.hpp"
+
+namespace ringgate::jt808 {
+
+namespace {
+
+std::string_view version_name(std::uint8_t version) {
+  switch (version) {
+    case LastState::v2013:
+      return "2013";  // 2011 looks the same
+    case LastState::v2019:
+      return "2019";
+    default:
+      return {};
+  }
+}
+
+template <class NameOf>
+void json_names(std::string_view key, std::uint32_t bits, NameOf&& name_of, JsonWriter& out) {
+  out.key(key).begin_array();
+  for (unsigned bit = 0; bit < 32; ++bit) {
+    if ((bits >> bit & 1) == 0) continue;
+    const std::string_view name = name_of(bit);
+    out.text(name.empty() ? fmt::format("bit-{}", bit) : std::string(name));
+  }
+  out.end_array();
+}
+
+// The short form: what lists show and filters look at.
+void json_position(const LastState& last, JsonWriter& out) {
+  if (last.received_us == 0) return;
+  json_time("position_time", last.time_unix_s, out);
+  out.key("latitude_deg").number(last.latitude_deg_x1e6 / 1e6, 6);
+  out.key("longitude_deg").number(last.longitude_deg_x1e6 / 1e6, 6);
+  out.key("speed_kmh").number(last.speed_kmh_x10 / 10.0, 1);
+  out.key("heading_deg").unsigned_integer(last.heading_deg);
+  out.key("alarm_bits").unsigned_integer(last.alarm_bits);
+  out.key("status_bits").unsigned_integer(last.status_bits);
+}
+
+void json_position_names(const LastState& last, JsonWriter& out) {
+  if (last.received_us == 0) return;
+  constexpr std::uint32_t load_bits = 3U << 8;
+  constexpr std::string_view loads[] = {"empty", "half", "reserved", "full"};
+  const Version version = last.version == LastState::v2019 ? Version::v2019 : Version::v2013;
+  json_wall("position_received", last.received_us, out);
+  out.key("altitude_m").integer(last.altitude_m);
+  if (last.has_odometer != 0) out.key("odometer_km").number(last.odometer_km_x10 / 10.0, 1);
+  json_names("alarms", last.alarm_bits, [&](unsigned bit) { return alarm_name(version, bit); },
+             out);
+  json_names("status", last.status_bits & ~load_bits,
+             [&](unsigned bit) { return status_name(version, bit); }, out);
+  out.key("load").text(loads[last.status_bits >> 8 & 3]);
+}
+
+void json_ban(const Ban& ban, JsonWriter& out) {
+  json_wall("since", ban.since_us, out);
+  json_wall("until", ban.until_us, out);
+  out.key("by").text(ban.by);
+  out.key("why").text(ban.why);
+}
+
+}  // namespace
+
+Gate::Gate(Session& session, net::Links& links, log::Writer& log, device::DeviceTable& devices,
+           observe::LogSource& logs)
+    : session_(session), oversight_(session.oversight()), links_(links), log_(log),
+      devices_(devices), logs_(logs) {}
+
+void Gate::send(const DeviceKey& device, std::shared_ptr<const event::PreparedCommand> command,
+                MonoNs wait_ns, std::unique_ptr<event::CommandWaiter> waiter) {
+  session_.commands().send(device, std::move(command), wait_ns, std::move(waiter));
+}
+
+net::Link* Gate::link_of(const device::Device& device) {
+  return device.link.valid() ? links_.find(device.link) : nullptr;
+}
+
+void Gate::row(device::Device& device, JsonWriter& out) {
+  const LastState& last = device.last_state<LastState>();
+  const net::Link* link = link_of(device);
+  out.key("phone").text(device.key.id());
+  out.key("online").boolean(link != nullptr);
+  if (const std::string_view version = version_name(last.version); !version.empty()) {
+    out.key("version").text(version);
+  }
+  if (link != nullptr) {
+    out.key("transport").text("tcp");
+    out.key("peer").text(peer_text(link->peer));
+    json_wall("online_since", static_cast<WallUs>(device.online_since_us), out);
+  }
+  out.key("frames").unsigned_integer(device.frames);
+  json_wall("last_heard", static_cast<WallUs>(device.last_heard_us), out);
+  out.key("last_heard_us").unsigned_integer(device.last_heard_us);
+  json_position(last, out);
+  if (oversight_.bans.find(device.key, now()) != nullptr) out.key("banned").boolean(true);
+}
+
+std::uint32_t Gate::list(std::uint32_t cursor, std::uint32_t limit,
+                         std::vector<std::string>& out) {
+  const std::uint32_t end = std::min(devices_.size(), cursor + limit);
+  for (std::uint32_t slot = cursor; slot < end; ++slot) {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object();
+    row(devices_.at(slot), json);
+    json.end_object();
+    out.push_back(std::move(text));
+  }
+  return end == devices_.size() ? 0 : end;
+}
+
+bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
+  const device::DeviceSlot slot = devices_.find(key);
+  const Ban* const ban = oversight_.bans.find(key, now());
+  if (slot == device::no_device && ban == nullptr) return false;
+  if (slot != device::no_device) {
+    device::Device& device = devices_.at(slot);
+    row(device, out);
+    json_position_names(device.last_state<LastState>(), out);
+    out.key("key_generation").unsigned_integer(device.key_generation);
+    if (const net::Link* link = link_of(device); link != nullptr) {
+      out.key("link").begin_object();
+      out.key("id").text(fmt::format("{:016x}", link->id().packed()));
+      out.key("received_bytes").unsigned_integer(link->received_bytes);
+      out.key("not_durable_bytes").unsigned_integer(link->uncommitted_bytes);
+      out.key("unsent_bytes").unsigned_integer(net::Links::unsent_bytes(*link));
+      out.end_object();
+    }
+    session_.commands().describe(slot, out);
+  } else {
+    out.key("phone").text(key.id());
+    out.key("online").boolean(false);
+  }
+  out.key("shard").unsigned_integer(links_.shard().index());
+  if (ban != nullptr) {
+    out.key("ban").begin_object();
+    json_ban(*ban, out);
+    out.end_object();
+  }
+  return true;
+}
+
+void Gate::record(const DeviceKey& device, Audit what, std::string_view action,
+                  const event::Act& act, WallUs until) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object();
+  json.key("action").text(action);
+  json.key("by").text(act.by);
+  if (!act.why.empty()) json.key("why").text(act.why);
+  if (what == Audit::ban) json_wall("until", until, json);
+  json.end_object();
+  const log::RecordInfo info{.kind = log::Kind::audit,
+                             .ns = Namespace::phone,
+                             .message = static_cast<std::uint16_t>(what),
+                             .device = device.id()};
+  if (!log_.has_room(device.size + text.size()) || log_.append(info, as_bytes(text)) == 0) {
+    logs_.error("audit record lost: the log takes nothing now",
+                {{"device", device.id()}, {"action", action}, {"by", act.by}});
+  }
+  logs_.info("control", {{"action", action}, {"device", device.id()}, {"by", act.by},
+                         {"why", act.why}});
+}
+
+void Gate::audit(const DeviceKey& device, std::string_view action, const event::Act& act) {
+  record(device, Audit::other, action, act);
+}
+
+bool Gate::kick_link(const DeviceKey& key) {
+  const device::DeviceSlot slot = devices_.find(key);
+  if (slot == device::no_device) return false;
+  net::Link* const link = link_of(devices_.at(slot));
+  if (link == nullptr) return false;
+  links_.close(*link, net::CloseReason::kicked);
+  return true;
+}
+
+bool Gate::kick(const DeviceKey& device, const event::Act& act) {
+  if (!kick_link(device)) return false;
+  record(device, Audit::kick, "kick", act);
+  return true;
+}
+
+bool Gate::ban(const DeviceKey& key, WallUs until, const event::Act& act) {
+  Ban ban{.since_us = now(), .until_us = until, .by = std::string(act.by),
+          .why = std::string(act.why)};
+  if (!oversight_.bans.put(key, std::move(ban), now())) return false;
+  // Known or not: the codes that it holds end here. A full table leaves them; the ban itself holds.
+  const device::DeviceSlot slot = devices_.find_or_add(key);
+  if (slot != device::no_device) {
+    device::Device& device = devices_.at(slot);
+    device.key_generation = (device.key_generation + 1) & Authenticator::generation_max;
+  }
+  record(key, Audit::ban, "ban", act, until);
+  kick_link(key);
+  return true;
+}
+
+bool Gate::unban(const DeviceKey& device, const event::Act& act) {
+  if (!oversight_.bans.remove(device, now())) return false;
+  record(device, Audit::unban, "unban", act);
+  return true;
+}
+
+void Gate::bans(std::vector<std::string>& out) {
+  oversight_.bans.for_each(now(), [&](std::string_view phone, const Ban& ban) {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object();
+    json.key("phone").text(phone);
+    json_ban(ban, json);
+    json.end_object();
+    out.push_back(std::move(text));
+  });
+}
+
+bool Gate::trace(const DeviceKey& device, event::TraceWatcher* watcher) {
+  return oversight_.tracer.watch(device, watcher);
+}
+
+void Gate::bad_frames(std::uint32_t limit, std::vector<std::string>& out) {
+  oversight_.bad_frames.list(limit, out);
+}
+
+}  // namespace ringgate::jt808
