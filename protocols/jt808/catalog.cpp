@@ -1,81 +1,55 @@
 #include "protocols/jt808/catalog.hpp"
 
 #include <algorithm>
-#include <cstdio>
 
+#include "protocols/jt808/codec/body_json.hpp"
 #include "protocols/jt808/codec/messages.hpp"
+#include "protocols/jt808/codec/values.hpp"
+#include "protocols/jt808/codec/walk.hpp"
 
 namespace ringgate::jt808 {
 
 namespace {
 
-std::string_view version_text(const Header& header, Bytes body) {
-  if (header.version == Version::v2019) return "2019";
-  // Only a registration tells 2011 from 2013.
-  Registration registration;
-  if (header.message_id == id::registration && decode_registration(header, body, registration) &&
-      registration.layout == Registration::Layout::v2011) {
-    return "2011";
+// Blanks out what the tables call secret, and what can't be read of a message with secrets.
+class Blanker final : public Visitor {
+ public:
+  explicit Blanker(MutableBytes body) : body_(body) {}
+  void field(const FieldSeen& seen) override {
+    if (seen.field.is_secret) blank(seen.offset, seen.bytes.size());
   }
-  return "2013";
-}
+  void begin_item(const Field&, const ItemSeen& item) override {
+    if (!item.fits && item.spec != nullptr && has_secrets(item.spec->fields)) {
+      blank(item.value_offset, item.value.size());
+    }
+  }
+  void unparsed(std::size_t offset, Bytes bytes) override { blank(offset, bytes.size()); }
 
-void json_header(const Header& header, Bytes body, JsonWriter& out) {
-  const MessageDescriptor* message = find_message(header.message_id);
-  if (message != nullptr) out.key("name").text(message->name);
-  out.key("version").text(version_text(header, body));
-  out.key("phone").text(header.phone.text());
-  out.key("serial").unsigned_integer(header.serial);
-  if (header.subpackage()) {
-    out.key("packet_total").unsigned_integer(header.packet_total);
-    out.key("packet_number").unsigned_integer(header.packet_number);
+ private:
+  void blank(std::size_t offset, std::size_t size) {
+    std::ranges::fill(body_.subspan(offset, size), std::uint8_t{'*'});
   }
-  if (header.encrypted()) {
-    out.key("encryption").unsigned_integer((header.attributes & attribute_encryption) >> 10);
-  }
-}
+  MutableBytes body_;
+};
 
 }  // namespace
 
 std::vector<event::MessageInfo> Catalog::list() const {
   std::vector<event::MessageInfo> out;
-  for (const MessageDescriptor& message : messages()) {
+  for (const MessageSpec& message : messages()) {
     out.push_back({message.id, message.name, message.source, message.from_device});
   }
   return out;
 }
 
-std::string Catalog::message_id_text(std::uint16_t id) const {
-  char text[8];
-  std::snprintf(text, sizeof text, "0x%04x", static_cast<unsigned>(id));
-  return text;
+std::string Catalog::message_id_text(std::uint16_t id) const { return hex_text(id, 2); }
+
+void Catalog::json(Bytes frame, JsonWriter& out, bool secrets) const {
+  frame_json(frame, secrets, out);
 }
 
-void Catalog::json(Bytes frame, JsonWriter& out) const {
-  out.begin_object();
-  Header header;
-  const BadReason reason = parse_header(frame, header);
-  if (reason != BadReason::none) {
-    out.key("error").text(std::string("header: ") + std::string(name(reason)));
-    out.key("offset").unsigned_integer(0);
-    out.end_object();
-    return;
-  }
-  const Bytes body = body_of(frame, header);
-  const BodyCheck check = check_body(header, body);
-  if (!check.ok()) {
-    out.key("error").text(check.problem);
-    out.key("offset").unsigned_integer(header.size + check.offset);
-  }
-  json_header(header, body, out);
-  const MessageDescriptor* message = find_message(header.message_id);
-  const bool opaque = header.encrypted() || header.fragment();
-  if (message != nullptr && !opaque) {
-    message->json(header, body, out);
-  } else if (message == nullptr || message->secret == nullptr) {
-    out.key("body").hex(body);
-  }
-  out.end_object();
+Result<std::vector<std::uint8_t>> Catalog::encode(std::string_view json) const {
+  return encode_frame(json);
 }
 
 // When in doubt the whole body is blanked: parts, encrypted bodies and broken headers of messages
@@ -83,22 +57,19 @@ void Catalog::json(Bytes frame, JsonWriter& out) const {
 std::vector<std::uint8_t> Catalog::redact(Bytes frame) const {
   std::vector<std::uint8_t> out(frame.begin(), frame.end());
   if (out.size() < header_size_min) return out;
-  const MessageDescriptor* message = find_message(load_be16(out.data()));
-  if (message == nullptr || message->secret == nullptr) return out;
+  const MessageSpec* message = find_message(load_be16(out.data()));
+  if (message == nullptr || !has_secrets(message->fields)) return out;
   Header header;
   std::size_t start = header_size_min;
-  std::size_t size = out.size() - start;
   if (parse_header(frame, header) == BadReason::none) {
-    const Bytes body = body_of(frame, header);
     start = header.size;
-    size = body.size();
     if (!header.encrypted() && !header.fragment()) {
-      const MessageDescriptor::Secret secret = message->secret(header, body);
-      start += secret.offset;
-      size = secret.size;
+      Blanker blanker(MutableBytes(out).subspan(start));
+      walk_body(*message, header.version, body_of(frame, header), blanker);
+      return out;
     }
   }
-  std::fill_n(out.begin() + static_cast<std::ptrdiff_t>(start), size, std::uint8_t{'*'});
+  std::fill(out.begin() + static_cast<std::ptrdiff_t>(start), out.end(), std::uint8_t{'*'});
   return out;
 }
 

@@ -11,7 +11,8 @@ class Catalog final : public event::MessageCatalog {
   Namespace ns() const override { return Namespace::phone; }
   std::vector<event::MessageInfo> list() const override;
   std::string message_id_text(std::uint16_t id) const override;
-  void json(Bytes frame, JsonWriter& out) const override;
+  void json(Bytes frame, JsonWriter& out, bool secrets = false) const override;
+  Result<std::vector<std::uint8_t>> encode(std::string_view json) const override;
   std::vector<std::uint8_t> redact(Bytes frame) const override;
 };
 

@@ -196,9 +196,10 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
     case id::logout:
       return AckResult::ok;
     default: {
-      const MessageDescriptor* message = find_message(header.message_id);
+      const MessageSpec* message = find_message(header.message_id);
       if (message == nullptr || !message->from_device) return AckResult::unsupported;
-      return message->check(header, in.body()).ok() ? AckResult::ok : AckResult::bad_message;
+      const bool decodes = check_body(*message, header.version, in.body()).ok();
+      return decodes ? AckResult::ok : AckResult::bad_message;
     }
   }
 }

@@ -32,9 +32,13 @@ class MessageCatalog {
   virtual std::vector<MessageInfo> list() const = 0;
   // How `message_id` is written for people and programs: "0x0200".
   virtual std::string message_id_text(std::uint16_t id) const = 0;
-  // Writes the decoded body of `frame` (as stored: header to body, unescaped) as one JSON object.
-  // A body that does not decode is still an object: {"error": reason, "offset": n, ...what did}.
-  virtual void json(Bytes frame, JsonWriter& out) const = 0;
+  // Writes `frame` (as stored: header to body, unescaped) as one JSON object. A body that does not
+  // decode is still an object: what did, an error with its offset, and the rest in hex. Without
+  // `secrets`, authentication codes and passwords are stars.
+  virtual void json(Bytes frame, JsonWriter& out, bool secrets = false) const = 0;
+  // The frame that such an object describes: what json() wrote with `secrets` gives the same bytes.
+  // Error: names the key that is wrong and what it wants.
+  virtual Result<std::vector<std::uint8_t>> encode(std::string_view json) const = 0;
   // Copies `frame` with secrets (authentication codes) blanked out; same size.
   virtual std::vector<std::uint8_t> redact(Bytes frame) const = 0;
 };

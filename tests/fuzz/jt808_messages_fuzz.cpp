@@ -1,12 +1,14 @@
-// Headers, bodies, JSON and redaction of JT/T 808. Input: the stored form of a frame (header and
-// body). It is taken as it is, and again with its length field put right, so that bodies are
-// reached. Ten minutes by hand: as in jt808_framing_fuzz.cpp, with fuzz-jt808-messages.
+// Headers, bodies, JSON (both ways) and redaction of JT/T 808. Input: the stored form of a frame
+// (header and body). It is taken as it is, and again with its length field put right, so that
+// bodies are reached. Ten minutes by hand: as in jt808_framing_fuzz.cpp, with fuzz-jt808-messages.
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "protocols/jt808/catalog.hpp"
+#include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/messages.hpp"
+#include "tests/unit/jt808/law.hpp"
 
 namespace {
 
@@ -87,6 +89,8 @@ void check_frame(Bytes frame) {
   JsonWriter out(text);
   catalog.json(frame, out);
   require(JsonCheck(text).ok());
+
+  require(test::broken_law(frame).empty());
 
   const std::vector<std::uint8_t> hidden = catalog.redact(frame);
   require(hidden.size() == frame.size());

@@ -25,8 +25,10 @@ OUTSIDE = ["tests", "perf"]
 # A codec's files: protocols/X/codec*.{hpp,cpp} and everything in protocols/X/codec/.
 CODEC = re.compile(r"protocols/\w+/(codec/|codec[\w.]*$)")
 # What a codec may take from the system: the language's own headers, the compiler's intrinsics, and
-# the C library's character sets, which do no I/O. No kernel and no other library.
-SYSTEM_HEADER_OF_THE_LANGUAGE = re.compile(r"([a-z_0-9]+|[a-z]mmintrin\.h|iconv\.h)$")
+# two that do no I/O: the C library's character sets, and a reader of JSON that is headers only. No
+# kernel and no other library.
+SYSTEM_HEADER_OF_THE_LANGUAGE = re.compile(
+    r"([a-z_0-9]+|[a-z]mmintrin\.h|iconv\.h|nlohmann/json\.hpp)$")
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">]+)[">]', re.MULTILINE)
 SUFFIXES = {".hpp", ".cpp", ".h", ".c", ".cc", ".inc"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import style
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-BINARY = {".bin", ".gz", ".zst", ".png", ".svg"}
+BINARY = {".bin", ".gz", ".hex", ".zst", ".png", ".svg"}
 
 
 def tracked():

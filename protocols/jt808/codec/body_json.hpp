@@ -26,9 +26,6 @@ void body_json(const MessageSpec& message, const Header& header, Bytes body, boo
 Result<std::vector<std::uint8_t>> encode_body(const MessageSpec& message, Version version,
                                               std::string_view json);
 
-// A message by "0x8300", "8300" or its name "text-message"; null: not known.
-const MessageSpec* find_message(std::string_view id_or_name);
-
 // A whole frame as people send and see it:
 //   {"message_id": "0x0200", "message": "location-report", "version": "2019", "version_byte": 1,
 //    "phone": "13812345678", "serial": 7, "packet": {"total": 2, "number": 1}, "body": {...}}

@@ -1,17 +1,14 @@
-// What is in the bodies, besides positions (location.hpp), and the table of all messages.
-// Decoders are pure, allocate nothing and point into the body; the JSON functions are for tools and
-// sinks and allocate. Any thread.
+// The bodies that a session looks into, besides positions (location.hpp), and the table of all
+// messages. Pure, no allocation; results point into the body. Any thread.
 #pragma once
 
 #include <span>
-#include <string>
 #include <string_view>
 
 #include "engine/base/bytes.hpp"
-#include "engine/base/json_writer.hpp"
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/codec/ids.hpp"
-#include "protocols/jt808/codec/location.hpp"
+#include "protocols/jt808/codec/schema.hpp"
 
 namespace ringgate::jt808 {
 
@@ -63,28 +60,15 @@ struct BodyCheck {
   bool ok() const { return problem.empty(); }
 };
 
-// One message, one entry: this table is what validates, names, lists and shows bodies.
-struct MessageDescriptor {
-  std::uint16_t id;
-  std::string_view name;    // "location-report"
-  std::string_view source;  // "JT/T 808-2013 8.18"
-  bool from_device;
-  BodyCheck (*check)(const Header& header, Bytes body);
-  // Adds keys to the object that is open in `out`. Writes what it can of a body that fails `check`.
-  void (*json)(const Header& header, Bytes body, JsonWriter& out);
-  // The bytes of the body that are secret, {offset, size}; null when there are none.
-  struct Secret {
-    std::size_t offset = 0;
-    std::size_t size = 0;
-  };
-  Secret (*secret)(const Header& header, Bytes body);
-};
-
-std::span<const MessageDescriptor> messages();  // sorted by id
-const MessageDescriptor* find_message(std::uint16_t message_id);  // null: not supported
+// One message, one entry: the tables are what validates, names, lists, shows and writes bodies.
+std::span<const MessageSpec> messages();  // sorted by id
+const MessageSpec* find_message(std::uint16_t message_id);  // null: not supported
+// By "0x8300", "8300" or "text-message"; null: not known.
+const MessageSpec* find_message(std::string_view id_or_name);
 
 // Whether the body of a frame decodes. Bodies that can't be looked into (unknown ids, encrypted
 // ones, parts of a message) pass.
+BodyCheck check_body(const MessageSpec& message, Version version, Bytes body);
 BodyCheck check_body(const Header& header, Bytes body);
 
 }  // namespace ringgate::jt808

@@ -27,7 +27,7 @@ enum class Layout : std::uint8_t {
   odd,  // seen in the field, in no standard
   count,
 };
-std::string_view name_of(Layout layout);  // in JSON: "2011", "2013", "2019", "js", "gd", ... "odd"
+std::string_view name_of(Layout layout);  // as in JSON: "2011", "2013", "2019", "js", ... "odd"
 
 using LayoutMask = std::uint8_t;
 constexpr LayoutMask mask_of(Layout layout) {

@@ -2,6 +2,8 @@
 
 #include <iconv.h>
 
+#include "engine/base/utf8.hpp"
+
 namespace ringgate::jt808 {
 
 namespace {
@@ -13,10 +15,9 @@ bool plain_ascii(Bytes text) {
   return true;
 }
 
-// GB 18030 holds GBK and never lacks a character of it.
 class Converter {
  public:
-  Converter() : handle_(::iconv_open("UTF-8", "GB18030")) {}
+  Converter(const char* to, const char* from) : handle_(::iconv_open(to, from)) {}
   Converter(const Converter&) = delete;
   Converter& operator=(const Converter&) = delete;
   ~Converter() {
@@ -49,7 +50,7 @@ class Converter {
 std::string utf8_from_gbk(Bytes text) {
   if (plain_ascii(text)) return std::string(as_text(text));
   std::string out;
-  Converter converter;
+  Converter converter("UTF-8", "GB18030");  // holds GBK and never lacks a character of it
   while (!text.empty()) {
     const std::size_t done = converter.ok() ? converter.run(text, out) : 0;
     text = text.subspan(done);
@@ -58,6 +59,25 @@ std::string utf8_from_gbk(Bytes text) {
     text = text.subspan(1);
   }
   return out;
+}
+
+std::string gbk_from_utf8(std::string_view text, std::vector<std::uint8_t>& out) {
+  if (plain_ascii(as_bytes(text))) {
+    out.insert(out.end(), text.begin(), text.end());
+    return {};
+  }
+  Converter converter("GBK", "UTF-8");
+  if (!converter.ok()) return "can't be written: this system's iconv knows no GBK";
+  std::string gbk;
+  const std::size_t done = converter.run(as_bytes(text), gbk);
+  if (done != text.size()) {
+    const std::size_t length = utf8_length(text, done);
+    if (length == 0) return "is no UTF-8";
+    std::string wrong = "has a character that is not in GBK: ";
+    return wrong.append(text.substr(done, length));
+  }
+  out.insert(out.end(), gbk.begin(), gbk.end());
+  return {};
 }
 
 Bytes trimmed(Bytes text) {

@@ -1,0 +1,243 @@
+#include "protocols/jt808/codec/body_json.hpp"
+
+#include <optional>
+
+#include "engine/base/hex.hpp"
+#include "protocols/jt808/codec/messages.hpp"
+#include "protocols/jt808/codec/values.hpp"
+#include "protocols/jt808/codec/walk.hpp"
+
+namespace ringgate::jt808 {
+
+namespace {
+
+std::string stars(std::size_t size) { return std::string(size, '*'); }
+
+// One value as JSON, and whether its bytes can be had back from it.
+struct Json {
+  std::string value;
+  std::vector<std::pair<std::string_view, std::string>> parts;
+  bool exact = true;
+};
+
+std::string quoted(std::string_view text) {
+  std::string out;
+  JsonWriter(out).text(text);
+  return out;
+}
+
+Json shown(const Shown& value) {
+  return {.value = value.is_null ? "null" : quoted(value.text), .exact = value.exact};
+}
+
+Json number_json(const FieldSeen& seen) {
+  const Field& field = seen.field;
+  const std::uint64_t mask = UINT64_MAX >> (64U - 8U * field.size);
+  if (field.has_invalid && seen.number == (field.invalid_value & mask)) return {.value = "null"};
+  if (const std::string_view name = value_name(field.names, seen.number, seen.layout);
+      !name.empty()) {
+    return {.value = quoted(name),
+            .exact = named_value(field.names, name, seen.layout) == seen.number};
+  }
+  if (field.is_hex) return {.value = quoted(hex_text(seen.number, field.size))};
+  if (field.kind == Kind::number) {
+    constexpr std::uint64_t double_max = std::uint64_t{1} << 53;
+    return {.value = decimal_text(seen.number, seen.negative, field.decimals),
+            .exact = seen.number < double_max || (field.decimals == 0 && !seen.negative)};
+  }
+  const std::int64_t value = signed_value(field, seen.number);
+  const auto magnitude = static_cast<std::uint64_t>(value < 0 ? -value : value);
+  return {.value = decimal_text(magnitude, value < 0, field.decimals),
+          .exact = wire_number(field, value) == seen.number};
+}
+
+Json bits_json(const FieldSeen& seen) {
+  const Field& field = seen.field;
+  Json out;
+  std::uint64_t left = seen.number;
+  for (const Part& part : field.parts) {
+    const std::uint64_t mask = (std::uint64_t{1} << part.width) - 1;
+    const std::uint64_t value = seen.number >> part.shift & mask;
+    left &= ~(mask << part.shift);
+    const std::string_view name = value_name(part.names, value, seen.layout);
+    out.exact = out.exact && (name.empty() || named_value(part.names, name, seen.layout) == value);
+    out.parts.emplace_back(part.key, name.empty() ? decimal_text(value, false, part.decimals)
+                                                  : quoted(name));
+  }
+  JsonWriter json(out.value);
+  json.begin_array();
+  for (unsigned bit = 0; bit < 8U * field.size; ++bit) {
+    if ((left >> bit & 1) == 0) continue;
+    const std::string_view name = value_name(field.names, bit, seen.layout);
+    out.exact = out.exact && (name.empty() || named_value(field.names, name, seen.layout) == bit);
+    json.text(name.empty() ? cat({"bit-", std::to_string(bit)}) : std::string(name));
+  }
+  json.end_array();
+  return out;
+}
+
+Json value_json(const FieldSeen& seen) {
+  switch (seen.field.kind) {
+    case Kind::bits: return bits_json(seen);
+    case Kind::number:
+    case Kind::integer:
+    case Kind::sign_number: return number_json(seen);
+    case Kind::text: return shown(show_text(seen.field, seen.bytes));
+    case Kind::bytes: return {.value = quoted(to_hex(seen.bytes))};
+    default: return shown(show_digits(seen.field, seen.bytes));
+  }
+}
+
+class Writer final : public Visitor {
+ public:
+  Writer(JsonWriter& out, bool secrets, bool hides_unparsed)
+      : out_(out), secrets_(secrets), hides_unparsed_(hides_unparsed) {
+    objects_.emplace_back();
+  }
+
+  void finish() { close(); }
+
+  void field(const FieldSeen& seen) override {
+    const Field& field = seen.field;
+    if (!field.counts.empty()) {
+      objects_.back().counts.push_back({&field, seen.number});
+      return;
+    }
+    const bool hidden = field.is_secret && !secrets_;
+    const Json json = hidden ? Json{.value = quoted(stars(seen.bytes.size()))} : value_json(seen);
+    if (field.key.empty() && json.parts.empty()) {
+      plain(json, seen.bytes);
+      return;
+    }
+    if (!field.key.empty()) out_.key(field.key).raw(json.value);
+    for (const auto& [key, value] : json.parts) out_.key(key).raw(value);
+    if (!json.exact) out_.key(raw_key(field)).hex(seen.bytes);
+  }
+
+  void begin_group(const Field& field) override {
+    if (field.key.empty()) return;
+    out_.key(field.key).begin_object();
+    objects_.emplace_back();
+  }
+  void end_group(const Field& field) override {
+    if (field.key.empty()) return;
+    show_counts();
+    objects_.pop_back();
+    out_.end_object();
+  }
+
+  void begin_list(const Field& field) override { out_.key(field.key).begin_array(); }
+  void end_list(const Field& field, std::uint64_t declared, std::size_t elements) override {
+    out_.end_array();
+    if (prefix_size(field.extent) != 0 && declared != elements) {
+      out_.key(std::string(field.key) + "_count").unsigned_integer(declared);
+    }
+    // A number that only counts these elements is not shown.
+    std::erase_if(objects_.back().counts, [&](const Count& count) {
+      return count.field->counts == field.key && count.number == elements;
+    });
+  }
+
+  void begin_element(const Field& list, std::size_t, bool clean) override {
+    objects_.emplace_back();
+    objects_.back().is_plain = has_plain_elements(list) && clean;
+    if (!objects_.back().is_plain) out_.begin_object();
+  }
+  void end_element(const Field&) override {
+    const bool is_plain = objects_.back().is_plain;
+    close();
+    if (!is_plain) out_.end_object();
+  }
+
+  void begin_item(const Field&, const ItemSeen& item) override {
+    objects_.emplace_back();
+    out_.begin_object().key("id").text(hex_text(item.id, item.registry->id_size));
+    if (item.spec != nullptr) out_.key("name").text(item.spec->name);
+    if (item.fits) {
+      if (!item.is_first_layout) out_.key("layout").text(name_of(item.layout));
+      return;
+    }
+    const bool hidden = !secrets_ && item.spec != nullptr && has_secrets(item.spec->fields);
+    out_.key("offset").unsigned_integer(item.offset);
+    out_.key("bytes").text(hidden ? stars(item.value.size()) : to_hex(item.value));
+    if (item.spec != nullptr) out_.key("problem").text("value does not fit");
+  }
+  void end_item(const Field&, const ItemSeen&) override {
+    close();
+    out_.end_object();
+  }
+
+  // Told where the object is open again that it belongs to: by unparsed() or close().
+  void problem(std::string_view why, std::size_t offset) override {
+    if (!problem_) problem_ = {why, offset};
+  }
+  void unparsed(std::size_t offset, Bytes bytes) override {
+    show_counts();
+    if (problem_) {
+      out_.key("error").text(problem_->why);
+      out_.key("error_offset").unsigned_integer(problem_->offset);
+      problem_.reset();
+    }
+    out_.key("unparsed").begin_object().key("offset").unsigned_integer(offset);
+    out_.key("bytes").text(hides_unparsed_ ? stars(bytes.size()) : to_hex(bytes)).end_object();
+  }
+
+ private:
+  struct Count {
+    const Field* field;
+    std::uint64_t number;
+  };
+  struct Object {
+    std::vector<Count> counts;  // read, not yet shown
+    bool is_plain = false;      // an element that is written as a bare value
+  };
+  struct Problem {
+    std::string_view why;
+    std::size_t offset;
+  };
+
+  void plain(const Json& json, Bytes bytes) {
+    if (objects_.back().is_plain && json.exact) {
+      out_.raw(json.value);
+      return;
+    }
+    if (objects_.back().is_plain) out_.begin_object();
+    out_.key("value").raw(json.value);
+    if (!json.exact) out_.key("value_raw").hex(bytes);
+    if (objects_.back().is_plain) out_.end_object();
+  }
+
+  void show_counts() {
+    for (const Count& count : objects_.back().counts) {
+      out_.key(count.field->key).unsigned_integer(count.number);
+    }
+    objects_.back().counts.clear();
+  }
+
+  void close() {
+    if (problem_) unparsed(problem_->offset, {});
+    show_counts();
+    objects_.pop_back();
+  }
+
+  JsonWriter& out_;
+  bool secrets_;
+  bool hides_unparsed_;
+  std::vector<Object> objects_;
+  std::optional<Problem> problem_;
+};
+
+}  // namespace
+
+void body_json(const MessageSpec& message, const Header& header, Bytes body, bool secrets,
+               JsonWriter& out) {
+  const Layout layout = choose_layout(message, header.version, body);
+  if (layout != own_layout(header.version, message.layouts)) {
+    out.key("layout").text(name_of(layout));
+  }
+  Writer writer(out, secrets, !secrets && has_secrets(message.fields));
+  walk(message.fields, layout, body, writer);
+  writer.finish();
+}
+
+}  // namespace ringgate::jt808
