@@ -1,5 +1,5 @@
-// Counts bad frames of one link in a window that slides: eight slices, the present one and the seven
-// before it. So it never counts what is older than the window, and forgets at most an eighth early.
+// Counts bad frames of one link in a window that slides: eight slices, the present one and the
+// seven before it. So it never counts what is older than the window, and forgets at most an eighth early.
 // Trivially copyable: lives in a link's session bytes, where all zeros is empty.
 #pragma once
 
@@ -20,7 +20,9 @@ class BadWindow {
     if (slice - slice_ >= slices || slice < slice_) {
       counts_ = {};
     } else {
-      for (MonoNs i = slice_ + 1; i <= slice; ++i) counts_[static_cast<std::size_t>(i % slices)] = 0;
+      for (MonoNs i = slice_ + 1; i <= slice; ++i) {
+        counts_[static_cast<std::size_t>(i % slices)] = 0;
+      }
     }
     slice_ = slice;
     std::uint32_t& present = counts_[static_cast<std::size_t>(slice % slices)];
