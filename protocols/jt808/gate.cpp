@@ -2,7 +2,8 @@
 
 #include <fmt/core.h>
 
-#include "protocols/jt808/codec/location_json.hpp"
+#include "protocols/jt808/codec/body_json.hpp"
+#include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/json_wall.hpp"
 
 namespace ringgate::jt808 {

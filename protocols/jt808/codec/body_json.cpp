@@ -229,6 +229,14 @@ class Writer final : public Visitor {
 
 }  // namespace
 
+void json_time(std::string_view key, std::int64_t unix_s, JsonWriter& out) {
+  std::uint8_t bcd[6] = {};
+  if (unix_s != time_invalid) write_time_utc(unix_s, bcd);
+  const Shown time = show_digits(time_utc(key), bcd);
+  out.key(key);
+  time.is_null ? out.null() : out.text(time.text);
+}
+
 void body_json(const MessageSpec& message, const Header& header, Bytes body, bool secrets,
                JsonWriter& out) {
   const Layout layout = choose_layout(message, header.version, body);

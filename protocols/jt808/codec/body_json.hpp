@@ -21,6 +21,9 @@ namespace ringgate::jt808 {
 void body_json(const MessageSpec& message, const Header& header, Bytes body, bool secrets,
                JsonWriter& out);
 
+// Adds `key` as RFC 3339 text in UTC; null for time_invalid and what is not in 2000 to 2099.
+void json_time(std::string_view key, std::int64_t unix_s, JsonWriter& out);
+
 // The body that `json` (an object with the keys of the message's fields) describes. `version`: of
 // the terminal; "layout" in the object goes before it. Error: names the key and what it wants.
 Result<std::vector<std::uint8_t>> encode_body(const MessageSpec& message, Version version,

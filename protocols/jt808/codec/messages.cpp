@@ -119,6 +119,19 @@ const MessageSpec* find_message(std::string_view id_or_name) {
   return id && *id <= 0xffff ? find_message(static_cast<std::uint16_t>(*id)) : nullptr;
 }
 
+namespace {
+constexpr Layout plain_layout(Version version) {
+  return version == Version::v2019 ? Layout::v2019 : Layout::v2013;
+}
+}  // namespace
+
+std::string_view alarm_name(Version version, unsigned bit) {
+  return value_name(tables::alarm_bits, bit, plain_layout(version));
+}
+std::string_view status_name(Version version, unsigned bit) {
+  return value_name(tables::status_bits, bit, plain_layout(version));
+}
+
 BodyCheck check_body(const MessageSpec& message, Version version, Bytes body) {
   Visitor visitor;
   const WalkResult result = walk_body(message, version, body, visitor);

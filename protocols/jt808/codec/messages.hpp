@@ -66,6 +66,10 @@ const MessageSpec* find_message(std::uint16_t message_id);  // null: not support
 // By "0x8300", "8300" or "text-message"; null: not known.
 const MessageSpec* find_message(std::string_view id_or_name);
 
+// What an alarm or status bit of a position means; empty for a reserved one.
+std::string_view alarm_name(Version version, unsigned bit);
+std::string_view status_name(Version version, unsigned bit);
+
 // Whether the body of a frame decodes. Bodies that can't be looked into (unknown ids, encrypted
 // ones, parts of a message) pass.
 BodyCheck check_body(const MessageSpec& message, Version version, Bytes body);

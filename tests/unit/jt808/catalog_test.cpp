@@ -111,6 +111,11 @@ TEST_CASE("alarm and status bits mean what the version says") {
   body[3] = 0x08;
   body[5] = 0x40;
   body[7] = 0x03;
+  CHECK(alarm_name(Version::v2013, 16).empty());
+  CHECK(alarm_name(Version::v2019, 16) == "tyre-pressure-warning");
+  CHECK(alarm_name(Version::v2013, 32).empty());
+  CHECK(status_name(Version::v2013, 12) == "doors-locked");
+  CHECK(status_name(Version::v2013, 22).empty());
   const std::string v2013 = json_of(frame_2013(0x0200, 1, body));
   CHECK(contains(v2013, "\"alarms\":[\"danger-warning\",\"illegal-door-opening\"]"));
   CHECK(contains(v2013, "\"status\":[\"acc-on\",\"fixed\",\"bit-22\"]"));
