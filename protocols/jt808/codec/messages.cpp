@@ -4,6 +4,12 @@
 #include <array>
 
 #include "protocols/jt808/codec/tables/basics.hpp"
+#include "protocols/jt808/codec/tables/jsatl12.hpp"
+#include "protocols/jt808/codec/tables/jt1078.hpp"
+#include "protocols/jt808/codec/tables/location_messages.hpp"
+#include "protocols/jt808/codec/tables/media.hpp"
+#include "protocols/jt808/codec/tables/terminal.hpp"
+#include "protocols/jt808/codec/tables/text_and_areas.hpp"
 #include "protocols/jt808/codec/text.hpp"
 #include "protocols/jt808/codec/values.hpp"
 #include "protocols/jt808/codec/walk.hpp"
@@ -95,7 +101,10 @@ constexpr auto merged(const MessageSpec (&... tables)[sizes]) {
 }
 
 // Every message table has its line here.
-constexpr auto table = merged(tables::basics);
+constexpr auto table =
+    merged(tables::basics, tables::terminal_messages, tables::location_messages,
+           tables::text_messages, tables::area_messages, tables::media_messages,
+           tables::data_messages, tables::jt1078_messages, tables::jsatl12_messages);
 
 static_assert(std::adjacent_find(table.begin(), table.end(),
                                  [](const MessageSpec& a, const MessageSpec& b) {
