@@ -6,6 +6,7 @@
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/values.hpp"
 #include "protocols/jt808/codec/walk.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 
 namespace ringgate::jt808 {
 
@@ -61,7 +62,7 @@ std::vector<std::uint8_t> Catalog::redact(Bytes frame) const {
   if (message == nullptr || !has_secrets(message->fields)) return out;
   Header header;
   std::size_t start = header_size_min;
-  if (parse_header(frame, header) == BadReason::none) {
+  if (parse_stored(frame, header) == BadReason::none) {
     start = header.size;
     if (!header.encrypted() && !header.fragment()) {
       Blanker blanker(MutableBytes(out).subspan(start));

@@ -8,6 +8,7 @@
 
 #include "engine/base/json_writer.hpp"
 #include "protocols/jt808/codec/ids.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 #include "protocols/jt808/limits.hpp"
 #include "protocols/jt808/terminal_state.hpp"
 
@@ -472,7 +473,7 @@ bool Commands::record(Ended& ended) {
   if (outcome.answer_message != 0) {
     json.key("answer").text(fmt::format("0x{:04X}", outcome.answer_message));
     Header header;
-    if (parse_header(outcome.answer, header) == BadReason::none) {
+    if (parse_stored(outcome.answer, header) == BadReason::none) {
       json.key("answer_serial").unsigned_integer(header.serial);
     }
   }

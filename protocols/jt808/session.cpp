@@ -39,6 +39,8 @@ SessionOptions session_options(const config::Settings& settings) {
   options.max_bad_frames = static_cast<std::uint32_t>(settings.integer("jt808.max_bad_frames"));
   options.bad_frame_window_ns = settings.duration_ns("jt808.bad_frame_window");
   options.commands = command_options(settings);
+  options.part_timeout_ns = settings.duration_ns("jt808.part_timeout");
+  options.part_requests = static_cast<std::uint32_t>(settings.integer("jt808.part_requests"));
   return options;
 }
 
@@ -55,13 +57,16 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       scratch_(std::make_unique<std::uint8_t[]>(scratch_size)),
       oversight_(links),
       downlink_(links, log, counters),
-      commands_(links, log, devices, downlink_, counters, options.commands) {
+      commands_(links, log, devices, downlink_, counters, options.commands),
+      parts_(links, log, devices, counters, logs) {
   downlink_.set_tracer(oversight_.tracer);
+  parts_.set_options(options.part_timeout_ns, options.part_requests);
 }
 
 void Session::on_settings(const config::Settings& settings) {
   options_ = session_options(settings);
   commands_.set_options(options_.commands);
+  parts_.set_options(options_.part_timeout_ns, options_.part_requests);
 }
 
 void Session::on_open(net::Link& link) {
@@ -137,6 +142,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     ack(link, state, state.peer, in.header, AckResult::ok);
     return Taken::yes;
   }
+  if (in.header.fragment()) [[unlikely]] return take_part(link, state, in);
   if (!log_.has_room(device.key.size + in.frame.size())) [[unlikely]] {
     return not_stored(link, state, in);
   }
@@ -166,6 +172,50 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
   }
   return Taken::yes;
+}
+
+// A part is logged and acknowledged as it comes. The one that makes its message whole is
+// acknowledged after the record of the whole.
+Session::Taken Session::take_part(net::Link& link, State& state, const Incoming& in) {
+  device::Device& device = devices_.at(state.device);
+  if (!log_.has_room(device.key.size + in.frame.size() +
+                     parts_.log_room(state.device, in.header, in.body()))) {
+    return not_stored(link, state, in);
+  }
+  const bool heard = device.heard_before(fingerprint(in.header, in.body()));
+  Whole whole;
+  const PartVerdict verdict = parts_.take(state.device, in.header, in.body(), whole);
+  const bool duplicate = heard || verdict == PartVerdict::duplicate;
+  if (duplicate) counters_.duplicates.add();
+  RG_CHECK(store(link, device.key.id(), in, duplicate));
+  ++device.frames;
+  counters_.frames.add();
+  if (verdict == PartVerdict::complete) {
+    const Position position = parts_.store_whole(link.id(), state.device, whole,
+                                                 in.header.packet_total);
+    if (position != 0 && options_.commit) links_.logged(link, position);
+  }
+  if (in.header.message_id != id::terminal_reply) {
+    ack(link, state, state.peer, in.header,
+        verdict == PartVerdict::mismatch ? AckResult::bad_message : AckResult::ok);
+  }
+  if (verdict == PartVerdict::complete) take_whole(link, state, whole);
+  return Taken::yes;
+}
+
+// Goes where a message in one frame goes; its parts are answered already.
+void Session::take_whole(net::Link& link, State& state, const Whole& whole) {
+  device::Device& device = devices_.at(state.device);
+  const Incoming in{whole.frame, whole.header};
+  const AckResult result = take_message(device, in);
+  if (result == AckResult::bad_message && logs_.enabled(observe::Level::debug)) {
+    logs_.debug("a message in parts does not decode",
+                {{"device", device.key.id()},
+                 {"peer", peer_text(link.peer)},
+                 {"message", fmt::format("0x{:04x}", in.header.message_id)},
+                 {"first_serial", in.header.serial}});
+  }
+  static_cast<void>(take_answer(state.device, in));
 }
 
 // Whether a command waited for it.
@@ -283,6 +333,9 @@ Session::Taken Session::registration(net::Link& link, State& state, const Incomi
   RG_CHECK(store(link, key.id(), in, duplicate));
   counters_.frames.add();
   counters_.registrations.add();
+  using Registered = TerminalState::Registered;
+  const bool of_2011 = fields.layout == Registration::Layout::v2011;
+  state.registered = of_2011 ? Registered::v2011 : Registered::later;
   const std::uint32_t generation = device == nullptr ? 0 : device->key_generation;
   const Authenticator::Code code = authenticator_.make_code(key.id(), generation);
   std::uint8_t* room = links_.reply_room(link, 128);
@@ -346,6 +399,10 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
   state.peer = peer_of(in.header);
   state.device = slot;
   state.authenticated = true;
+  if (state.registered != TerminalState::Registered::unknown) {
+    device.last_state<LastState>().layout_2011 =
+        state.registered == TerminalState::Registered::v2011 ? 1 : 0;
+  }
   device.link = link.id();
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
   device.last_state<LastState>().version =

@@ -20,29 +20,13 @@
 #include "protocols/jt808/commands.hpp"
 #include "protocols/jt808/counters.hpp"
 #include "protocols/jt808/downlink.hpp"
+#include "protocols/jt808/last_state.hpp"
 #include "protocols/jt808/oversight.hpp"
+#include "protocols/jt808/parts.hpp"
 #include "protocols/jt808/terminal_state.hpp"
 #include "storage/log/writer.hpp"
 
 namespace ringgate::jt808 {
-
-// What the device table keeps of a terminal's latest position.
-struct LastState {
-  std::int64_t time_unix_s = 0;
-  std::int64_t received_us = 0;  // 0: no position yet
-  std::uint32_t alarm_bits = 0;
-  std::uint32_t status_bits = 0;
-  std::int32_t latitude_deg_x1e6 = 0;
-  std::int32_t longitude_deg_x1e6 = 0;
-  std::int16_t altitude_m = 0;
-  std::uint16_t speed_kmh_x10 = 0;
-  std::uint16_t heading_deg = 0;
-  std::uint8_t has_odometer = 0;
-  enum : std::uint8_t { v_unknown, v2013, v2019 };
-  std::uint8_t version = v_unknown;  // of the terminal's frames; set with or without a position
-  std::uint32_t odometer_km_x10 = 0;
-};
-static_assert(std::is_trivially_copyable_v<LastState> && sizeof(LastState) <= 64);
 
 struct SessionOptions {
   bool commit = true;  // jt808.durability
@@ -52,6 +36,8 @@ struct SessionOptions {
   std::uint32_t max_bad_frames = 0;
   MonoNs bad_frame_window_ns = 0;
   CommandOptions commands = {};
+  MonoNs part_timeout_ns = 5 * ns_per_s;
+  std::uint32_t part_requests = 5;
 };
 SessionOptions session_options(const config::Settings& settings);
 
@@ -68,6 +54,7 @@ class Session final : public net::Protocol {
   bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }
   void on_close(net::Link& link, net::CloseReason reason) override;
 
+  const Parts& parts() const { return parts_; }
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
@@ -95,6 +82,8 @@ class Session final : public net::Protocol {
   bool at_home(net::Link& link, State& state, const DeviceKey& key);
   void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
   void detach(net::Link& link, State& state, std::string_view why);
+  Taken take_part(net::Link& link, State& state, const Incoming& in);
+  void take_whole(net::Link& link, State& state, const Whole& whole);
   AckResult take_message(device::Device& device, const Incoming& in);
   bool take_answer(device::DeviceSlot slot, const Incoming& in);
   void take_position(device::Device& device, const Location& location);
@@ -123,6 +112,7 @@ class Session final : public net::Protocol {
   Oversight oversight_;
   Downlink downlink_;
   Commands commands_;
+  Parts parts_;
 };
 
 }  // namespace ringgate::jt808

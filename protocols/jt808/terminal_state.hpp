@@ -20,6 +20,9 @@ struct TerminalState {
   device::DeviceSlot device;
   std::uint16_t next_serial;  // of what the platform sends on this link
   bool authenticated;
+  // What the last 0x0100 on this link said of the terminal's version.
+  enum class Registered : std::uint8_t { unknown, v2011, later };
+  Registered registered;
 };
 static_assert(std::is_trivially_copyable_v<TerminalState> &&
               sizeof(TerminalState) <= limits::session_state_bytes);

@@ -33,6 +33,8 @@ constexpr std::uint16_t commit_mark = 2;
 
 constexpr std::uint8_t flag_duplicate = 1U << 0;
 constexpr std::uint8_t flag_outcome = 1U << 1;  // of a command; without it: its intent
+// Made from other records: a message whose frames (parts, encrypted ones) have their own.
+constexpr std::uint8_t flag_whole = 1U << 2;
 
 struct RecordHeader {
   std::uint32_t crc;
@@ -84,6 +86,7 @@ struct Record {
   Namespace ns() const { return static_cast<Namespace>(header.ns); }
   bool outcome() const { return (header.flags & flag_outcome) != 0; }
   bool duplicate() const { return (header.flags & flag_duplicate) != 0; }
+  bool whole() const { return (header.flags & flag_whole) != 0; }
   WallUs wall_us() const { return header.received_us + std::int64_t{header.wall_delta_ms} * 1000; }
   Position end() const { return header.position + align_up(header.size_bytes, 8); }
   Position proves() const { return header.position - header.committed_back; }

@@ -127,6 +127,7 @@ struct Stored {
   std::uint64_t link;
   std::string device;
   std::string payload;
+  bool whole;
 };
 
 class Gateway {
@@ -229,7 +230,8 @@ class Gateway {
       const log::Record& record = entry.record;
       out.push_back({record.kind(), record.ns(), record.header.message, record.header.serial,
                      record.duplicate(), entry.stream.shard, record.header.link,
-                     std::string(record.device), std::string(as_text(record.payload))});
+                     std::string(record.device), std::string(as_text(record.payload)),
+                     record.whole()});
     }
     CHECK((*reader)->problems().empty());
     return out;

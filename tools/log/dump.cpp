@@ -135,6 +135,7 @@ class Printer {
     json.key("message_id").text(message_id_text(catalog, record.header.message));
     json.key("serial").unsigned_integer(record.header.serial);
     json.key("duplicate").boolean(record.duplicate());
+    if (record.whole()) json.key("whole").boolean(true);
     if (catalog == nullptr) {
       json.key("frame").hex(record.payload);
       return;

@@ -15,6 +15,7 @@ One JSON object a line, oldest first:
   received    the same in microseconds since 1970; never falls within a stream
   device, protocol, kind (frame-up, session, ...), message_id, serial
   duplicate   a retransmission that had been acknowledged before
+  whole       put together from frames that have records of their own (only where it is true)
   frame       hex, unescaped, header to body; authentication codes are blanked out
   body        with --decode: what the frame says
 

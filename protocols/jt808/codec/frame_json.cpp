@@ -2,6 +2,7 @@
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/values.hpp"
 #include "protocols/jt808/codec/walk.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 
 namespace ringgate::jt808 {
 
@@ -12,6 +13,7 @@ std::uint16_t told_attributes(const Header& header) {
   std::uint16_t out = header.attributes & (attribute_body_size | attribute_encryption);
   if (header.subpackage()) out |= attribute_subpackage;
   if (header.version == Version::v2019) out |= attribute_versioned;
+  if (is_long(header)) out |= attribute_long;
   return out;
 }
 
@@ -48,7 +50,7 @@ void hex_or_stars(std::string_view key, Bytes bytes, bool hidden, JsonWriter& ou
 void frame_json(Bytes frame, bool secrets, JsonWriter& out) {
   out.begin_object();
   Header header;
-  const BadReason reason = parse_header(frame, header);
+  const BadReason reason = parse_stored(frame, header);
   const MessageSpec* message = frame.size() < 2 ? nullptr : find_message(load_be16(frame.data()));
   const bool hidden = !secrets && message != nullptr && has_secrets(message->fields);
   if (reason != BadReason::none) {

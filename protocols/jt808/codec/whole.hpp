@@ -17,12 +17,17 @@ constexpr std::size_t whole_header_max = 17;
 // As parse_header, for what the log keeps. In a long one bit 14 says which layout it has.
 inline BadReason parse_stored(Bytes stored, Header& out) {
   constexpr std::uint16_t mask = attribute_long | attribute_body_size;
-  const bool is_long = stored.size() > header_size_min + body_size_max &&
-                       (load_be16(&stored[2]) & mask) == attribute_long;
-  if (!is_long) [[likely]] return parse_header(stored, out);
+  const bool marked = stored.size() > header_size_min + body_size_max &&
+                      (load_be16(&stored[2]) & mask) == attribute_long;
+  if (!marked) [[likely]] return parse_header(stored, out);
   const std::size_t size = (load_be16(&stored[2]) & attribute_versioned) != 0 ? 17 : 12;
   if ((load_be16(&stored[2]) & attribute_subpackage) != 0) return BadReason::header;
   return parse_header(stored.first(size), out);  // as the header of an empty body
+}
+
+// Of a header that parse_stored read.
+inline bool is_long(const Header& header) {
+  return (header.attributes & (attribute_long | attribute_body_size)) == attribute_long;
 }
 
 // Writes the header of the whole that `part` is a part of, with `serial` and no packet fields;
@@ -30,10 +35,10 @@ inline BadReason parse_stored(Bytes stored, Header& out) {
 // parse_stored would make of it.
 inline std::size_t write_whole_header(std::uint8_t* to, const Header& part, std::uint16_t serial,
                                       std::size_t body_size, Header& whole) {
-  const bool is_long = body_size > body_size_max;
   // Bit 14 says the layout: a terminal that sets it and sends that of 2013 is not repeated.
   const unsigned versioned = part.version == Version::v2019 ? attribute_versioned : 0U;
-  const unsigned length = is_long ? attribute_long : static_cast<unsigned>(body_size);
+  const unsigned length =
+      body_size > body_size_max ? attribute_long : static_cast<unsigned>(body_size);
   const auto attributes = static_cast<std::uint16_t>(
       (part.attributes & attribute_encryption) | versioned | length);
   std::uint8_t* at = to;

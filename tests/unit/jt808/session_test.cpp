@@ -294,12 +294,7 @@ TEST_CASE("malformed is 2, unknown is 3, what only a platform sends is 3; all ar
                                        id::registration_reply}) {
     CHECK(terminal.says(terminal.message(downward, Raw(6)), downward, AckResult::unsupported));
   }
-  // A part of a message, and an encrypted one, are kept as they are.
-  FrameWriter part(terminal.peer, id::location, terminal.serial++, 2, 1);
-  part.bytes(Raw(28));
-  CHECK(terminal.says(written([&](MutableBytes out) { return part.finish(out); }), id::location,
-                      AckResult::unsupported));
-  CHECK(frames(gateway.stored()).size() == 7);
+  CHECK(frames(gateway.stored()).size() == 6);
 }
 
 TEST_CASE("an answer of the terminal is logged and not answered") {
