@@ -21,6 +21,27 @@ constexpr std::array<std::uint32_t, 256> make_table() {
 }
 constexpr auto crc_table = make_table();
 
+// Polynomials modulo the CRC's, reflected: the highest bit is x^0.
+constexpr std::uint32_t one = 1U << 31;
+constexpr std::uint32_t multiply(std::uint32_t a, std::uint32_t b) {
+  std::uint32_t product = 0;
+  for (std::uint32_t bit = one; bit != 0; bit >>= 1) {
+    if ((a & bit) != 0) product ^= b;
+    b = (b >> 1) ^ ((b & 1) != 0 ? 0x82f63b78U : 0U);
+  }
+  return product;
+}
+// x^(2^n).
+constexpr std::array<std::uint32_t, 64> make_powers() {
+  std::array<std::uint32_t, 64> table{};
+  table[0] = one >> 1;
+  for (std::size_t n = 1; n < table.size(); ++n) {
+    table[n] = multiply(table[n - 1], table[n - 1]);
+  }
+  return table;
+}
+constexpr auto powers = make_powers();
+
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) std::uint32_t crc32c_sse42(std::uint32_t crc, Bytes bytes) {
   std::uint64_t state = ~crc;
@@ -54,6 +75,16 @@ std::uint32_t crc32c(std::uint32_t crc, Bytes bytes) {
   if (has_sse42) return crc32c_sse42(crc, bytes);
 #endif
   return crc32c_table(crc, bytes);
+}
+
+std::uint32_t crc32c_join(std::uint32_t first, std::uint32_t second, std::uint64_t second_bytes) {
+  // Appending n zero bits multiplies by x^n modulo the polynomial.
+  std::uint32_t factor = one;
+  std::uint64_t bits = second_bytes * 8;
+  for (std::size_t power = 0; bits != 0; bits >>= 1, ++power) {
+    if ((bits & 1) != 0) factor = multiply(powers[power], factor);
+  }
+  return multiply(factor, first) ^ second;
 }
 
 }  // namespace ringgate

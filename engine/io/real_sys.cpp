@@ -71,6 +71,13 @@ class RealSys final : public Sys {
   int lock_exclusive(int fd) override {
     return static_cast<int>(again_on_signal([&] { return ::flock(fd, LOCK_EX | LOCK_NB); }));
   }
+  int is_named(int fd, const std::string& path) override {
+    struct stat open {};
+    struct stat named {};
+    if (::fstat(fd, &open) != 0) return -errno;
+    if (::stat(path.c_str(), &named) != 0) return errno == ENOENT ? 0 : -errno;
+    return open.st_dev == named.st_dev && open.st_ino == named.st_ino ? 1 : 0;
+  }
 
   int make_directory(const std::string& path, unsigned mode) override {
     return or_errno(::mkdir(path.c_str(), mode));

@@ -70,6 +70,7 @@ class RecordSys final : public Sys {
   }
   std::int64_t file_size(int fd) override { return real_.file_size(fd); }
   int lock_exclusive(int fd) override { return real_.lock_exclusive(fd); }
+  int is_named(int fd, const std::string& path) override { return real_.is_named(fd, path); }
 
   int make_directory(const std::string& path, unsigned mode) override {
     const int result = real_.make_directory(path, mode);

@@ -25,9 +25,11 @@
 //   a sector itself is never torn. A completed RWF_DSYNC or O_DSYNC write is durable; any other
 //   stays volatile until a later fsync, fdatasync or data_sync of that file completes, and at a
 //   crash each of its sectors holds the durable or any later content. The file's size is volatile
-//   likewise. Directory entries are durable only after sync_directory: a crash keeps the changes of
-//   each directory since then up to some point. Writes may fail (EIO, ENOSPC) or be short, at any
-//   place, having stored any subset of their sectors. A failed sync leaves what it should have
+//   likewise. Directory entries are durable only after sync_directory, or a sync of the directory
+//   through a ring: a crash keeps the changes of each directory since then up to some point, and of
+//   a rename between two directories both halves or none. Writes may fail (EIO, ENOSPC) or be
+//   short, at any place, having stored any subset of their sectors. A failed sync leaves what it
+//   should have
 //   stored volatile for good: later syncs do not bring it back. Durable bytes never rot. The buffer
 //   of a write in flight must not change: the world checks that.
 //

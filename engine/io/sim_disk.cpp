@@ -66,8 +66,7 @@ int SimDisk::rename(std::string_view from, std::string_view to) {
   const std::uint32_t to_parent = find_parent(to, to_name);
   const std::uint32_t number = find(from);
   if (from_parent == none || to_parent == none || number == none) return -ENOENT;
-  // Between directories two entries change that no single sync covers: nothing of ours does that.
-  if (from_parent != to_parent) return -EXDEV;
+  if (from_parent != to_parent) return rename_between(from_parent, from_name, to_parent, to_name);
   SimInode& parent = *inodes_[from_parent];
   if (from_name == to_name) return 0;
   if (const auto old = parent.entries.find(to_name); old != parent.entries.end()) {
@@ -80,11 +79,39 @@ int SimDisk::rename(std::string_view from, std::string_view to) {
   return 0;
 }
 
+// Two entries change, atomically as on every file system with a journal: a crash keeps both changes
+// or none, and a sync of either directory makes both durable.
+int SimDisk::rename_between(std::uint32_t from, const std::string& from_name, std::uint32_t to,
+                            const std::string& to_name) {
+  SimInode& source = *inodes_[from];
+  SimInode& target = *inodes_[to];
+  const std::uint32_t number = source.entries.at(from_name);
+  if (const auto old = target.entries.find(to_name); old != target.entries.end()) {
+    if (inodes_[old->second]->directory) return -EISDIR;
+    drop_name(old->second);
+  }
+  source.entries.erase(from_name);
+  target.entries[to_name] = number;
+  ++pairs_;
+  source.changes.push_back({from_name, {}, number, SimDirectoryChange::Kind::remove, pairs_});
+  target.changes.push_back({to_name, {}, number, SimDirectoryChange::Kind::create, pairs_});
+  return 0;
+}
+
 void SimDisk::sync_directory(std::uint32_t directory) {
   SimInode& node = *inodes_[directory];
   std::vector<SimDirectoryChange> changes = std::move(node.changes);
   node.changes.clear();
   node.entries_durable = node.entries;
+  for (const SimDirectoryChange& change : changes) {
+    if (change.pair == 0) continue;
+    for (std::uint32_t other = 0; other < inodes_.size(); ++other) {
+      const bool half = std::ranges::any_of(
+          inodes_[other]->changes,
+          [&](const SimDirectoryChange& one) { return one.pair == change.pair; });
+      if (half) sync_directory(other);
+    }
+  }
   for (const SimDirectoryChange& change : changes) reclaim(change.inode);
 }
 
@@ -246,6 +273,7 @@ struct SimDisk::Cut {
   Survival how;
   SimRandom& random;
   std::map<std::uint32_t, std::uint32_t> known;  // inode here -> inode there
+  std::vector<std::uint64_t> kept = {};          // by inode: directory changes that are durable
 };
 
 namespace {
@@ -276,6 +304,7 @@ SimDisk SimDisk::survivor(const std::vector<SimWriteInFlight>& in_flight, Surviv
   SimDisk next;
   next.inodes_.clear();
   Cut cut{next, in_flight, how, random, {}};
+  choose_changes(cut);
   survive(cut, 0);
   return next;
 }
@@ -293,7 +322,7 @@ std::uint32_t SimDisk::survive(Cut& cut, std::uint32_t number) const {
   copy.directory = node.directory;
   copy.names = 1;
   if (node.directory) {
-    std::map<std::string, std::uint32_t> entries = survive_entries(cut, node);
+    std::map<std::string, std::uint32_t> entries = survive_entries(cut, number);
     for (auto& [name, target] : entries) target = survive(cut, target);
     copy.entries = entries;
     copy.entries_durable = std::move(entries);
@@ -305,16 +334,42 @@ std::uint32_t SimDisk::survive(Cut& cut, std::uint32_t number) const {
   return copied;
 }
 
-// Changes since the last sync_directory are kept up to some point.
-std::map<std::string, std::uint32_t> SimDisk::survive_entries(Cut& cut,
-                                                              const SimInode& node) const {
-  std::map<std::string, std::uint32_t> entries = node.entries_durable;
-  std::uint64_t kept = 0;
-  if (cut.how == Survival::everything) kept = node.changes.size();
-  if (cut.how == Survival::chance || cut.how == Survival::any) {
-    kept = cut.random.below(node.changes.size() + 1);
+// Changes since the last sync_directory are kept up to some point, both halves of a rename between
+// directories or none.
+void SimDisk::choose_changes(Cut& cut) const {
+  std::map<std::uint32_t, std::vector<std::pair<std::size_t, std::size_t>>> halves;
+  for (std::size_t number = 0; number < inodes_.size(); ++number) {
+    const SimInode& node = *inodes_[number];
+    std::uint64_t kept = 0;
+    if (cut.how == Survival::everything) kept = node.changes.size();
+    if (!node.changes.empty() && (cut.how == Survival::chance || cut.how == Survival::any)) {
+      kept = cut.random.below(node.changes.size() + 1);
+    }
+    cut.kept.push_back(kept);
+    for (std::size_t i = 0; i < node.changes.size(); ++i) {
+      if (node.changes[i].pair != 0) halves[node.changes[i].pair].push_back({number, i});
+    }
   }
-  for (std::uint64_t i = 0; i < kept; ++i) {
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const auto& [pair, places] : halves) {
+      const bool all = std::ranges::all_of(
+          places, [&](const auto& place) { return place.second < cut.kept[place.first]; });
+      if (all) continue;
+      for (const auto& [number, i] : places) {
+        if (i >= cut.kept[number]) continue;
+        cut.kept[number] = i;
+        changed = true;
+      }
+    }
+  }
+}
+
+std::map<std::string, std::uint32_t> SimDisk::survive_entries(Cut& cut,
+                                                              std::uint32_t number) const {
+  const SimInode& node = *inodes_[number];
+  std::map<std::string, std::uint32_t> entries = node.entries_durable;
+  for (std::uint64_t i = 0; i < cut.kept[number]; ++i) {
     const SimDirectoryChange& change = node.changes[i];
     if (change.kind == SimDirectoryChange::Kind::create) {
       entries[change.name] = change.inode;

@@ -55,6 +55,7 @@ struct SimDirectoryChange {
   std::string to;              // rename only
   std::uint32_t inode = 0;
   enum class Kind : std::uint8_t { create, remove, rename } kind = Kind::create;
+  std::uint32_t pair = 0;  // a rename between directories: the same number in both, else 0
 };
 
 struct SimInode {
@@ -130,20 +131,24 @@ class SimDisk {
   std::map<std::string, std::vector<std::uint8_t>> files() const;
 
  private:
+  struct Cut;
   void drop_name(std::uint32_t number);
+  int rename_between(std::uint32_t from, const std::string& from_name, std::uint32_t to,
+                     const std::string& to_name);
+  void choose_changes(Cut& cut) const;
   void reclaim(std::uint32_t number);
   SimSector load_sector(const SimInode& node, std::uint64_t sector) const;
   void remember(SimInode& node, std::uint64_t sector);
   void put(SimInode& node, std::uint64_t offset, Bytes bytes, bool durable);
-  struct Cut;
   std::uint32_t survive(Cut& cut, std::uint32_t number) const;
-  std::map<std::string, std::uint32_t> survive_entries(Cut& cut, const SimInode& node) const;
+  std::map<std::string, std::uint32_t> survive_entries(Cut& cut, std::uint32_t number) const;
   void survive_content(Cut& cut, SimInode& copy, std::uint32_t number) const;
   void list_files(std::uint32_t directory, const std::string& prefix,
                   std::map<std::string, std::vector<std::uint8_t>>& out) const;
 
   std::vector<std::unique_ptr<SimInode>> inodes_;  // [0] is the root directory
   std::uint64_t used_bytes_ = 0;
+  std::uint32_t pairs_ = 0;
 };
 
 }  // namespace ringgate::io

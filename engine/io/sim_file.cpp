@@ -122,7 +122,11 @@ int SimCore::sync_file(std::uint32_t index) {
     disk.sync_failed(inode);
     return -EIO;
   }
-  disk.sync(inode);
+  if (disk.inode(inode).directory) {
+    disk.sync_directory(inode);
+  } else {
+    disk.sync(inode);
+  }
   return 0;
 }
 
@@ -228,6 +232,11 @@ class SimSys final : public Sys {
     if (holder != 0 && holder != index + 1) return -EWOULDBLOCK;
     holder = index + 1;
     return 0;
+  }
+  int is_named(int fd, const std::string& path) override {
+    const std::uint32_t index = file_of(fd);
+    if (index == sim_none) return -EBADF;
+    return core_.disk.find(path) == core_.file(index).inode ? 1 : 0;
   }
 
   int make_directory(const std::string& path, unsigned) override {

@@ -41,6 +41,9 @@ class Sys {
   virtual int data_sync(int fd) = 0;  // fdatasync(2)
   virtual std::int64_t file_size(int fd) = 0;
   virtual int lock_exclusive(int fd) = 0;  // flock(LOCK_EX | LOCK_NB); -EWOULDBLOCK when held
+  // Whether `path` still leads to this open file: a lock is worth nothing on one that was renamed
+  // or removed meanwhile. 1, 0 or -errno.
+  virtual int is_named(int fd, const std::string& path) = 0;
 
   // Directories. `sync_directory` makes creations, renames and removals in it durable.
   // -EEXIST of make_directory is for the caller.

@@ -22,6 +22,7 @@ enum class Tag : std::uint8_t {
   datagram_recv,
   datagram_cancel,
   datagram_send,
+  blob,         // storage/blob
   tool,         // tools that run their own operations on a shard's ring
   first_test = 0xf0,
 };

@@ -11,10 +11,10 @@ namespace ringgate::blob {
 constexpr std::uint32_t block_size = 4096;
 
 // One buffer of the pool, and the size of a write where bytes come contiguously: the block that
-// terminals send (T/JSATL 12-2017 annex C), and enough to reach the disk's rate with a few in flight.
+// terminals send (T/JSATL 12-2017 annex C), and enough to reach the disk's rate with a few of them.
 constexpr std::uint32_t buffer_bytes = 64 * 1024;
 
-// Writes of one upload in flight: four reach the disk's rate, more only take other uploads' buffers.
+// Writes of one upload in flight: four reach the disk's rate, more only take others' buffers.
 constexpr std::uint32_t writes_in_flight_max = 4;
 
 // A buffer that waits for more contiguous bytes is written after this long, so that an upload that

@@ -29,6 +29,7 @@ class ManualSys : public io::Sys {
   int data_sync(int fd) override { return real_.data_sync(fd); }
   std::int64_t file_size(int fd) override { return real_.file_size(fd); }
   int lock_exclusive(int fd) override { return real_.lock_exclusive(fd); }
+  int is_named(int fd, const std::string& path) override { return real_.is_named(fd, path); }
   int make_directory(const std::string& path, unsigned mode) override {
     return real_.make_directory(path, mode);
   }

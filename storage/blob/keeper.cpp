@@ -1,0 +1,246 @@
+#include "storage/blob/keeper.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <set>
+
+namespace ringgate::blob {
+
+namespace {
+
+constexpr std::size_t time_digits = 11;
+
+bool is_day(std::string_view name) {
+  return name.size() == 8 &&
+         std::ranges::all_of(name, [](char digit) { return digit >= '0' && digit <= '9'; });
+}
+
+std::uint64_t hex_number(std::string_view digits) {
+  std::uint64_t value = 0;
+  const char* const last = digits.data() + digits.size();
+  const auto [end, error] = std::from_chars(digits.data(), last, value, 16);
+  return error == std::errc() && end == last ? value : 0;
+}
+
+}  // namespace
+
+std::string blob_id(WallUs wall_us, std::uint32_t run, unsigned shard, std::uint64_t number) {
+  return fmt::format("{:011x}-{:x}-{:x}-{:x}", wall_us / 1000, run, shard, number);
+}
+
+std::int64_t wall_ms_of(std::string_view name) {
+  if (name.size() <= time_digits || name[time_digits] != '-') return 0;
+  return static_cast<std::int64_t>(hex_number(name.substr(0, time_digits)));
+}
+
+std::uint32_t run_of(std::string_view name) {
+  if (name.size() <= time_digits || name[time_digits] != '-') return 0;
+  const std::string_view rest = name.substr(time_digits + 1);
+  return static_cast<std::uint32_t>(hex_number(rest.substr(0, rest.find('-'))));
+}
+
+std::string day_name(WallUs wall_us) {
+  const time_t seconds = wall_us / us_per_s;
+  tm day{};
+  gmtime_r(&seconds, &day);
+  return fmt::format("{:04}{:02}{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+}
+
+std::optional<Note> read_note(io::Sys& sys, const std::string& path) {
+  const int fd = sys.open(path, O_RDONLY, 0);
+  if (fd < 0) return std::nullopt;
+  std::vector<std::uint8_t> file(note_file_bytes);
+  const std::int64_t got = sys.pread(fd, file, 0);
+  sys.close(fd);
+  if (got <= 0) return std::nullopt;
+  return decode_note(Bytes(file).first(static_cast<std::size_t>(got)));
+}
+
+Keeper::Keeper(io::Sys& sys, const BlobOptions& options, std::uint32_t run)
+    : sys_(sys),
+      options_(options),
+      run_(run),
+      root_(options.data_dir + "/blobs"),
+      partial_(root_ + "/partial") {}
+
+Result<std::unique_ptr<Keeper>> Keeper::open(io::Sys& sys, const BlobOptions& options,
+                                             std::uint32_t run, Mode mode) {
+  std::unique_ptr<Keeper> keeper(new Keeper(sys, options, run));
+  if (auto done = keeper->prepare(); !done) return done.error();
+  if (auto done = keeper->clean_partial(); !done) return done.error();
+  if (mode == Mode::thread) {
+    keeper->thread_ = std::thread([&keeper = *keeper] { keeper.run_thread(); });
+  } else {
+    keeper->count_stored();
+  }
+  return keeper;
+}
+
+Keeper::~Keeper() {
+  stop_.store(true, std::memory_order_release);
+  wake_.release();
+  if (thread_.joinable()) thread_.join();
+}
+
+Result<void> Keeper::prepare() {
+  for (const std::string& path : {root_, partial_}) {
+    const int made = sys_.make_directory(path, 0750);
+    if (made < 0 && made != -EEXIST) return errno_error(-made, "cannot make " + path);
+  }
+  for (const std::string& path : {options_.data_dir, root_}) {
+    if (const int synced = sys_.sync_directory(path); synced < 0) {
+      return errno_error(-synced, "cannot sync the directory " + path);
+    }
+  }
+  return {};
+}
+
+// Before the shards start: whatever lies in partial/ without a valid note can't be gone on with.
+Result<void> Keeper::clean_partial() {
+  std::vector<io::DirectoryEntry> entries;
+  if (const int listed = sys_.list_directory(partial_, entries); listed < 0) {
+    return errno_error(-listed, "cannot list " + partial_);
+  }
+  std::set<std::string> names;
+  for (const io::DirectoryEntry& entry : entries) names.insert(entry.name);
+  const WallUs oldest = sys_.wall_now() - options_.unfinished_age_s * us_per_s;
+  for (const std::string& name : names) {
+    const std::string path = partial_ + "/" + name;
+    if (name.ends_with(".part")) {
+      const std::string note_name = name.substr(0, name.size() - 5) + ".note";
+      const auto note = read_note(sys_, partial_ + "/" + note_name);
+      if (note && note->written_us >= oldest) {
+        unfinished_.fetch_add(note->size_bytes);
+        continue;
+      }
+      sys_.remove(partial_ + "/" + note_name);
+      sys_.remove(path);
+      counters_.partials_removed.fetch_add(1, std::memory_order_relaxed);
+    } else if (name.ends_with(".note")) {
+      if (!names.contains(name.substr(0, name.size() - 5) + ".part")) sys_.remove(path);
+    } else {
+      sys_.remove(path);
+    }
+  }
+  return {};
+}
+
+void Keeper::run_thread() {
+  count_stored();
+  while (!stop_.load(std::memory_order_acquire)) {
+    work();
+    static_cast<void>(wake_.try_acquire_for(std::chrono::nanoseconds(keep_interval)));
+  }
+}
+
+void Keeper::stored(std::uint64_t size_bytes) {
+  stored_.fetch_add(size_bytes, std::memory_order_relaxed);
+  if (too_much() && thread_.joinable()) wake_.release();
+}
+
+bool Keeper::reserve(std::uint64_t size_bytes) {
+  if (unfinished_.fetch_add(size_bytes) + size_bytes <= options_.unfinished_size) return true;
+  unfinished_.fetch_sub(size_bytes);
+  return false;
+}
+
+void Keeper::work() {
+  expire_partial();
+  expire_stored();
+}
+
+std::vector<std::string> Keeper::days() const {
+  std::vector<io::DirectoryEntry> entries;
+  std::vector<std::string> found;
+  if (sys_.list_directory(root_, entries) < 0) return found;
+  for (const io::DirectoryEntry& entry : entries) {
+    if (entry.is_directory && is_day(entry.name)) found.push_back(entry.name);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+// What was there before this run; what comes, stores add themselves.
+void Keeper::count_stored() {
+  if (options_.retention_size == 0) return;
+  std::vector<io::DirectoryEntry> entries;
+  for (const std::string& day : days()) {
+    if (stop_.load(std::memory_order_acquire)) return;
+    if (sys_.list_directory(root_ + "/" + day, entries) < 0) continue;
+    for (const io::DirectoryEntry& entry : entries) {
+      if (run_of(entry.name) == run_) continue;
+      stored_.fetch_add(entry.size_bytes, std::memory_order_relaxed);
+    }
+  }
+}
+
+// While the shards run: only what nobody holds, and whose note says that it is old.
+void Keeper::expire_partial() {
+  std::vector<io::DirectoryEntry> entries;
+  if (sys_.list_directory(partial_, entries) < 0) return;
+  const WallUs oldest = sys_.wall_now() - options_.unfinished_age_s * us_per_s;
+  for (const io::DirectoryEntry& entry : entries) {
+    if (!entry.name.ends_with(".note") || stop_.load(std::memory_order_acquire)) continue;
+    const std::string base = partial_ + "/" + entry.name.substr(0, entry.name.size() - 5);
+    const auto seen = read_note(sys_, base + ".note");
+    if (!seen || seen->written_us >= oldest) continue;
+    const int fd = sys_.open(base + ".part", O_RDWR, 0);
+    if (fd < 0) continue;
+    // With the lock held nobody else changes these two names.
+    if (sys_.lock_exclusive(fd) >= 0 && sys_.is_named(fd, base + ".part") == 1) {
+      const auto note = read_note(sys_, base + ".note");
+      if (note && note->written_us < oldest) {
+        sys_.remove(base + ".note");
+        sys_.remove(base + ".part");
+        release(note->size_bytes);
+        counters_.partials_removed.fetch_add(1, std::memory_order_relaxed);
+      }
+    }
+    sys_.close(fd);
+  }
+}
+
+// Oldest day first. Today's directory is in use, and for a while after midnight yesterday's.
+void Keeper::expire_stored() {
+  if (options_.retention_size == 0 && options_.retention_age_s == 0) return;
+  const WallUs now = sys_.wall_now();
+  const std::string today = day_name(now);
+  const std::string yesterday = day_name(now - 24 * 3600 * us_per_s);
+  for (const std::string& day : days()) {
+    if (stop_.load(std::memory_order_acquire)) return;
+    if (!expire_day(day, day != today && day != yesterday)) return;
+  }
+}
+
+bool Keeper::expired(std::string_view name) const {
+  if (options_.retention_age_s == 0) return false;
+  const std::int64_t oldest_ms = sys_.wall_now() / 1000 - options_.retention_age_s * 1000;
+  return wall_ms_of(name) < oldest_ms;
+}
+
+// False: nothing later can go either.
+bool Keeper::expire_day(const std::string& day, bool remove_empty) {
+  const std::string path = root_ + "/" + day;
+  std::vector<io::DirectoryEntry> entries;
+  if (sys_.list_directory(path, entries) < 0) return true;
+  std::ranges::sort(entries, {}, &io::DirectoryEntry::name);
+  for (const io::DirectoryEntry& entry : entries) {
+    if (stop_.load(std::memory_order_acquire)) return false;
+    if (!too_much() && !expired(entry.name)) return false;
+    if (sys_.remove(path + "/" + entry.name) < 0) return false;
+    const std::uint64_t before = stored_.load(std::memory_order_relaxed);
+    stored_.fetch_sub(std::min(before, entry.size_bytes), std::memory_order_relaxed);
+    counters_.blobs_removed.fetch_add(1, std::memory_order_relaxed);
+    counters_.bytes_removed.fetch_add(entry.size_bytes, std::memory_order_relaxed);
+  }
+  if (remove_empty) sys_.remove(path);
+  return true;
+}
+
+}  // namespace ringgate::blob

@@ -1,0 +1,99 @@
+// Keeps the directory of blobs: makes it, removes at start what no upload can go on with, and later
+// what is too old or too much. One keeper serves all shards of a process.
+//
+// Life: opened at start, before the stores; ended after the last store. In Mode::thread a helper
+// thread does the work and shares only atomics with the shards; in Mode::inline_now, for
+// simulations and tests, work() does it in the caller.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <semaphore>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/result.hpp"
+#include "engine/io/sys.hpp"
+#include "storage/blob/note.hpp"
+#include "storage/blob/options.hpp"
+
+namespace ringgate::blob {
+
+struct KeeperCounters {
+  std::atomic<std::uint64_t> blobs_removed{0};     // by retention
+  std::atomic<std::uint64_t> bytes_removed{0};
+  std::atomic<std::uint64_t> partials_removed{0};  // unfinished uploads that nobody went on with
+};
+
+class Keeper {
+ public:
+  enum class Mode : std::uint8_t { thread, inline_now };
+
+  // `run` is the data directory's, so that ids are unique. Error: what can't be made or listed.
+  static Result<std::unique_ptr<Keeper>> open(io::Sys& sys, const BlobOptions& options,
+                                              std::uint32_t run, Mode mode);
+  ~Keeper();
+  Keeper(const Keeper&) = delete;
+  Keeper& operator=(const Keeper&) = delete;
+
+  const BlobOptions& options() const { return options_; }
+  std::uint32_t run() const { return run_; }
+  const std::string& root() const { return root_; }           // <data dir>/blobs
+  const std::string& partial_path() const { return partial_; }
+
+  // Any thread.
+  void stored(std::uint64_t size_bytes);
+  bool reserve(std::uint64_t size_bytes);  // false: unfinished uploads take too much already
+  void release(std::uint64_t size_bytes) { unfinished_.fetch_sub(size_bytes); }
+  std::uint64_t stored_bytes() const { return stored_.load(std::memory_order_relaxed); }
+  std::uint64_t unfinished_bytes() const { return unfinished_.load(std::memory_order_relaxed); }
+  const KeeperCounters& counters() const { return counters_; }
+
+  // Retention and clean-up, once. In Mode::thread only the helper calls it.
+  void work();
+
+ private:
+  Keeper(io::Sys& sys, const BlobOptions& options, std::uint32_t run);
+  Result<void> prepare();
+  Result<void> clean_partial();
+  void run_thread();
+  void count_stored();
+  void expire_partial();
+  void expire_stored();
+  bool expire_day(const std::string& day, bool remove_empty);
+  bool expired(std::string_view name) const;
+  bool too_much() const {
+    return options_.retention_size > 0 && stored_bytes() > options_.retention_size;
+  }
+  std::vector<std::string> days() const;
+
+  io::Sys& sys_;
+  BlobOptions options_;
+  std::uint32_t run_;
+  std::string root_;
+  std::string partial_;
+  KeeperCounters counters_;
+  std::atomic<std::uint64_t> stored_{0};
+  std::atomic<std::uint64_t> unfinished_{0};
+  std::counting_semaphore<> wake_{0};
+  std::atomic<bool> stop_{false};
+  bool counted_ = false;
+  std::thread thread_;
+};
+
+// "0193c8f2a1b-7-0-2a": milliseconds since 1970, run, shard, number; hexadecimal.
+std::string blob_id(WallUs wall_us, std::uint32_t run, unsigned shard, std::uint64_t number);
+// The time and the run that a blob's name begins with; 0 where it is no blob's name.
+std::int64_t wall_ms_of(std::string_view name);
+std::uint32_t run_of(std::string_view name);
+// "20261121", UTC.
+std::string day_name(WallUs wall_us);
+
+// The note in `path`; no value where there is none that is valid.
+std::optional<Note> read_note(io::Sys& sys, const std::string& path);
+
+}  // namespace ringgate::blob

@@ -1,0 +1,468 @@
+// Uploads: how they begin and take their bytes. finish.cpp has the rest.
+#include <fcntl.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "storage/blob/shard_store.hpp"
+
+namespace ringgate::blob {
+
+namespace {
+
+constexpr MonoNs tick = 100 * ns_per_ms;
+// Keys whose names in partial/ meet: as good as never, and then this many places.
+constexpr int name_places = 4;
+
+std::string finished_key(const UploadInfo& info) {
+  return info.resume_key + '/' + std::to_string(info.size_bytes);
+}
+
+}  // namespace
+
+std::string_view name_of(Failure failure) {
+  return failure_names[static_cast<std::size_t>(failure)];
+}
+
+Store::Store(shard::Shard& shard, log::Writer& log, Keeper& keeper,
+             observe::CounterGroup& counters, observe::LogSource& logs)
+    : shard_(shard),
+      log_(log),
+      keeper_(keeper),
+      options_(keeper.options()),
+      counters_(counters),
+      logs_(logs) {
+  const auto count = std::max<std::uint64_t>(options_.buffers_bytes / buffer_bytes, 4);
+  buffers_.resize(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    free_buffers_.push_back(static_cast<std::uint32_t>(count) - 1 - i);
+  }
+  for (NoteSlot& note : notes_) note.memory = log::aligned_memory(block_size);
+  shard.handle(io::Tag::blob, *this);
+  shard.add_hook(*this);
+  shard.watermark().listen(*this);
+}
+
+Store::~Store() {
+  if (timer_.armed()) shard_.cancel(timer_);
+  if (abandoned_) return;
+  RG_CHECK(open_ == 0 && !naming_busy_);
+  if (day_fd_ >= 0) shard_.sys().close(day_fd_);
+  if (root_fd_ >= 0) shard_.sys().close(root_fd_);
+}
+
+Store::Upload* Store::find(UploadId id) {
+  if (!id.valid() || id.slot >= uploads_.size()) return nullptr;
+  Upload& upload = uploads_[id.slot];
+  return upload.generation == id.generation && upload.stage != Stage::free ? &upload : nullptr;
+}
+const Store::Upload* Store::find(UploadId id) const { return const_cast<Store*>(this)->find(id); }
+
+// ---- Beginning ----
+
+Failure Store::refuse(Failure why) {
+  counters_.failed.add(why);
+  return why;
+}
+
+Failure Store::admit(const UploadInfo& info) const {
+  if (stopping_) return Failure::stopping;
+  if (info.size_bytes > options_.max_size) return Failure::too_large;
+  if (open_ >= uploads_max) return Failure::too_many;
+  std::uint32_t of_device = 0;
+  std::uint64_t bytes_of_device = info.size_bytes;
+  for (const Upload& upload : uploads_) {
+    if (upload.stage == Stage::free || !(upload.info.device == info.device)) continue;
+    ++of_device;
+    bytes_of_device += upload.info.size_bytes;
+  }
+  if (of_device >= options_.device_uploads) return Failure::too_many;
+  if (bytes_of_device > options_.device_unfinished) return Failure::device_full;
+  if (shard_.watermark().state() == flow::LogState::refusing) return Failure::log;
+  const std::int64_t free = shard_.sys().free_bytes(keeper_.root());
+  const bool room = free < 0 || static_cast<std::uint64_t>(free) >=
+                                    options_.min_free + info.size_bytes;
+  return room ? Failure::none : Failure::disk_full;
+}
+
+Store::Upload& Store::allocate(const UploadInfo& info, UploadOwner& owner) {
+  if (free_slots_.empty()) {
+    free_slots_.push_back(static_cast<std::uint32_t>(uploads_.size()));
+    uploads_.emplace_back();
+  }
+  const std::uint32_t slot = free_slots_.back();
+  free_slots_.pop_back();
+  Upload& upload = uploads_[slot];
+  const std::uint32_t generation = upload.generation + 1;
+  upload = Upload{};
+  upload.generation = generation == 0 ? 1 : generation;
+  upload.slot = slot;
+  upload.stage = Stage::taking;
+  upload.info = info;
+  upload.owner = &owner;
+  if (!info.resume_key.empty()) by_key_[info.resume_key] = slot;
+  ++open_;
+  counters_.open.add();
+  if (!timer_.armed()) shard_.arm(timer_, tick);
+  return upload;
+}
+
+Uploads::Begun Store::begin(const UploadInfo& info, UploadOwner& owner) {
+  RG_CHECK(info.resume_key.size() <= key_size_max);
+  if (!info.resume_key.empty()) {
+    if (const auto open = by_key_.find(info.resume_key); open != by_key_.end()) {
+      return take_over(uploads_[open->second], info, owner);
+    }
+    if (const auto done = finished_.find(finished_key(info)); done != finished_.end()) {
+      if (open_ >= uploads_max || stopping_) return {{}, refuse(Failure::too_many)};
+      Upload& upload = allocate(info, owner);
+      upload.stage = Stage::already;
+      upload.stored = done->second;
+      return {id_of(upload), Failure::none, true, info.size_bytes};
+    }
+  }
+  if (const Failure why = admit(info); why != Failure::none) return {{}, refuse(why)};
+  Upload& upload = allocate(info, owner);
+  upload.id = blob_id(shard_.wall_now(), keeper_.run(), shard_.index(), next_number_++);
+  std::uint64_t resumed = 0;
+  const Failure why = open_files(upload, resumed);
+  if (why != Failure::none) {
+    close_files(upload);
+    end(upload);
+    return {{}, refuse(why)};
+  }
+  if (resumed > 0) counters_.resumed.add();
+  return {id_of(upload), Failure::none, false, resumed};
+}
+
+// The same upload, still open: its first owner's link is as good as dead.
+Uploads::Begun Store::take_over(Upload& upload, const UploadInfo& info, UploadOwner& owner) {
+  const bool ends = upload.failure != Failure::none || upload.goal == Goal::discard ||
+                    upload.goal == Goal::store || upload.stage == Stage::already;
+  if (ends || stopping_) return {{}, refuse(Failure::busy)};
+  UploadOwner* before = upload.owner;
+  const UploadId old = id_of(upload);
+  if (upload.info.size_bytes != info.size_bytes) {
+    upload.owner = nullptr;
+    upload.goal = Goal::discard;
+    schedule(upload);
+    if (before != nullptr) before->on_failed(old, Failure::taken_over);
+    return {{}, refuse(Failure::busy)};
+  }
+  ++upload.generation;
+  upload.owner = &owner;
+  upload.info = info;
+  upload.goal = upload.goal == Goal::suspend ? Goal::none : upload.goal;
+  upload.waits_room = false;
+  counters_.resumed.add();
+  const UploadId id = id_of(upload);
+  const std::uint64_t resumed = upload.received.bytes();
+  if (before != nullptr) before->on_failed(old, Failure::taken_over);
+  return {id, Failure::none, false, resumed};
+}
+
+int Store::open_part(Upload& upload, int flags) {
+  io::Sys& sys = shard_.sys();
+  const std::string path = part_path(upload);
+  upload.direct = false;
+  int fd = -EINVAL;
+  if (options_.direct) {
+    fd = sys.open(path, flags | O_DIRECT, 0640);
+    upload.direct = fd >= 0;
+    // Where O_DIRECT is refused the file may have been made all the same.
+    if (fd == -EINVAL && (flags & O_EXCL) != 0) sys.remove(path);
+  }
+  if (fd == -EINVAL) fd = sys.open(path, flags, 0640);
+  return fd;
+}
+
+// Opens and locks what is there of the upload, or makes it.
+Failure Store::open_partial(Upload& upload, bool& existing) {
+  io::Sys& sys = shard_.sys();
+  const bool keyed = !upload.info.resume_key.empty();
+  const std::string base =
+      keeper_.partial_path() + "/" + (keyed ? partial_name(upload.info.resume_key) : upload.id);
+  for (int place = 0; place < name_places; ++place) {
+    upload.base = place == 0 ? base : base + "-" + std::to_string(place);
+    upload.fd = open_part(upload, O_RDWR);
+    existing = upload.fd >= 0;
+    if (upload.fd == -ENOENT) {
+      sys.remove(note_path(upload));  // of one that is gone
+      upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+    }
+    if (upload.fd < 0) break;
+    // The lock tells other shards; the name tells whether it is still what it was when we opened.
+    if (sys.lock_exclusive(upload.fd) < 0) return Failure::busy;
+    if (sys.is_named(upload.fd, part_path(upload)) != 1) return Failure::busy;
+    if (!existing) return Failure::none;
+    const auto note = read_note(sys, note_path(upload));
+    if (!note || note->resume_key == upload.info.resume_key) return Failure::none;
+    sys.close(upload.fd);
+  }
+  const int error = -upload.fd;
+  upload.fd = -1;
+  if (error == EEXIST) return Failure::busy;  // another shard was faster
+  logs_.warn("cannot open an upload", {{"path", upload.base}, {"errno", error}});
+  return error == ENOSPC ? Failure::disk_full : Failure::disk_error;
+}
+
+// What of an earlier link's or run's upload is durable. False: nothing that could be gone on with.
+bool Store::load_note(Upload& upload) {
+  io::Sys& sys = shard_.sys();
+  auto note = read_note(sys, note_path(upload));
+  if (note) keeper_.release(note->size_bytes);
+  if (!note || note->size_bytes != upload.info.size_bytes) return false;
+  const std::int64_t size = sys.file_size(upload.fd);
+  const std::uint64_t end = note->pieces.empty() ? 0 : note->pieces.back().end;
+  if (size < 0 || static_cast<std::uint64_t>(size) < end) return false;
+  upload.id = note->id;
+  upload.head = note->head;
+  upload.note_sequence = note->sequence;
+  upload.has_note = true;
+  for (const Ranges::Piece& piece : note->pieces) {
+    upload.received.add(piece.begin, piece.end);
+    upload.written.add_checked(piece.begin, piece.end, piece.crc32c);
+  }
+  upload.noted_bytes = upload.written.bytes();
+  return true;
+}
+
+Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
+  io::Sys& sys = shard_.sys();
+  bool existing = false;
+  if (const Failure why = open_partial(upload, existing); why != Failure::none) return why;
+  if (existing && !load_note(upload)) {
+    // Somebody else's beginning, or no note of what is good in it: anew, under the same name.
+    sys.remove(note_path(upload));
+    sys.remove(part_path(upload));
+    sys.close(upload.fd);
+    upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+    if (upload.fd < 0) return Failure::busy;
+    if (sys.lock_exclusive(upload.fd) < 0) return Failure::busy;
+  }
+  resumed = upload.received.bytes();
+  const std::uint64_t size = upload.info.size_bytes;
+  if (!keeper_.reserve(size)) {
+    if (resumed == 0) sys.remove(part_path(upload));
+    return Failure::too_many;
+  }
+  upload.reserved = true;
+  // Space for all of it now: a refusal at the beginning is worth more than one at the end, and the
+  // log knows what is left for it. Where a file system can't, the writes will tell.
+  const int reserved = size == 0 ? 0 : sys.fallocate(upload.fd, 0, size);
+  if (reserved != -ENOSPC && reserved != -EDQUOT) return Failure::none;
+  remove_files(upload);
+  return Failure::disk_full;
+}
+
+// ---- Content ----
+
+bool Store::take_buffer(Upload& upload, std::uint64_t offset) {
+  if (free_buffers_.empty()) make_room();
+  if (free_buffers_.empty() || upload.in_flight >= writes_in_flight_max) return false;
+  const std::uint32_t index = free_buffers_.back();
+  free_buffers_.pop_back();
+  Buffer& buffer = buffers_[index];
+  if (!buffer.memory) buffer.memory = log::aligned_memory(buffer_bytes);
+  buffer.upload = upload.slot;
+  buffer.offset = offset;
+  buffer.used = 0;
+  buffer.touched_ns = shard_.now();
+  upload.gather = index;
+  counters_.buffers.set(std::int64_t{buffers_in_use()} * buffer_bytes);
+  return true;
+}
+
+void Store::give_back(std::uint32_t index) {
+  buffers_[index].upload = none;
+  free_buffers_.push_back(index);
+  counters_.buffers.set(std::int64_t{buffers_in_use()} * buffer_bytes);
+}
+
+void Store::drop_gather(Upload& upload) {
+  if (upload.gather == none) return;
+  give_back(upload.gather);
+  upload.gather = none;
+  upload.due = false;
+}
+
+// No buffer is free: whoever has held one for longest without filling it writes what there is.
+void Store::make_room() {
+  Upload* oldest = nullptr;
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.upload == none) continue;
+    Upload& upload = uploads_[buffer.upload];
+    const bool gathers = upload.gather != none && &buffers_[upload.gather] == &buffer;
+    if (!gathers || upload.due || buffer.used == 0) continue;
+    if (oldest == nullptr || buffer.touched_ns < buffers_[oldest->gather].touched_ns) {
+      oldest = &upload;
+    }
+  }
+  if (oldest != nullptr) flush(*oldest);
+}
+
+// Writes what was gathered, or marks it due where it must wait: for earlier writes, and because
+// bytes past the page cache and bytes through it must not be under way together in one file.
+void Store::flush(Upload& upload) {
+  Buffer& buffer = buffers_[upload.gather];
+  const bool aligned = buffer.offset % block_size == 0 && buffer.used % block_size == 0;
+  const bool plain = !upload.direct || !aligned;
+  upload.due = true;
+  if (upload.in_flight >= writes_in_flight_max) return;
+  if (upload.in_flight > 0 && upload.flight_plain != plain) return;
+  int fd = upload.fd;
+  if (plain && upload.direct) {
+    if (upload.plain_fd < 0) {
+      upload.plain_fd = shard_.sys().open(part_path(upload), O_RDWR, 0);
+      if (upload.plain_fd < 0) {
+        const int error = -upload.plain_fd;
+        upload.plain_fd = -1;
+        return fail(upload, Failure::disk_error, error, "cannot open it again");
+      }
+    }
+    fd = upload.plain_fd;
+  }
+  upload.due = false;
+  upload.flight_plain = plain;
+  ++upload.in_flight;
+  buffer.crc32c = crc32c(0, {buffer.memory.get(), buffer.used});
+  io_uring_sqe* sqe = shard_.ring().next_sqe();
+  io_uring_prep_write(sqe, fd, buffer.memory.get(), buffer.used, buffer.offset);
+  sqe->user_data = data_of(Op::write, upload.gather);
+  upload.gather = none;
+  counters_.writes.add();
+}
+
+bool Store::may_take(const Upload& upload) const {
+  if (upload.failure != Failure::none || upload.due) return false;
+  if (upload.gather != none) return true;
+  return upload.in_flight < writes_in_flight_max && !free_buffers_.empty();
+}
+
+bool Store::may_write(UploadId id) const {
+  const Upload* upload = find(id);
+  return upload != nullptr && (upload->stage == Stage::already || may_take(*upload));
+}
+
+void Store::wait_for_room(Upload& upload) {
+  if (upload.waits_room) return;
+  upload.waits_room = true;
+  room_list_.push_back(id_of(upload));
+}
+
+// Gathers bytes that are missing, at most up to a multiple of the buffer's size so that writes fall
+// on block boundaries again. False: not now.
+bool Store::put_bytes(Upload& upload, std::uint64_t offset, Bytes bytes, std::size_t& taken) {
+  if (upload.gather != none) {
+    const Buffer& buffer = buffers_[upload.gather];
+    if (upload.due || buffer.offset + buffer.used != offset) {
+      flush(upload);
+      if (upload.gather != none) return false;
+    }
+  }
+  if (upload.gather == none && !take_buffer(upload, offset)) return false;
+  Buffer& buffer = buffers_[upload.gather];
+  const std::uint64_t end = (buffer.offset / buffer_bytes + 1) * buffer_bytes;
+  taken = std::min<std::uint64_t>(bytes.size(), end - offset);
+  std::memcpy(buffer.memory.get() + buffer.used, bytes.data(), taken);
+  if (offset < magic_bytes) {
+    const std::size_t shown = std::min<std::size_t>(taken, magic_bytes - offset);
+    std::memcpy(upload.head.data() + offset, bytes.data(), shown);
+  }
+  buffer.used += static_cast<std::uint32_t>(taken);
+  buffer.touched_ns = shard_.now();
+  upload.received.add(offset, offset + taken);
+  if (offset + taken == end) flush(upload);
+  return true;
+}
+
+std::size_t Store::write(UploadId id, std::uint64_t offset, Bytes bytes) {
+  Upload* upload = find(id);
+  if (upload == nullptr || upload->stage == Stage::already) return bytes.size();
+  if (upload->failure != Failure::none) return bytes.size();  // its end is on the way
+  std::size_t used = 0;
+  while (used < bytes.size() && offset + used < upload->info.size_bytes) {
+    const std::uint64_t at = offset + used;
+    const Ranges::Run run = upload->received.run_at(at);
+    const std::uint64_t end =
+        std::min({run.end, upload->info.size_bytes, offset + bytes.size()});
+    if (run.present) {
+      counters_.duplicate_bytes.add(end - at);
+      used = end - offset;
+      continue;
+    }
+    const bool scattered =
+        upload->received.pieces().size() >= pieces_max && upload->received.needs_piece(at);
+    if (scattered) {
+      used = end - offset;  // stays missing
+      continue;
+    }
+    std::size_t taken = 0;
+    if (!put_bytes(*upload, at, bytes.subspan(used, end - at), taken)) {
+      wait_for_room(*upload);
+      return used;
+    }
+    used += taken;
+  }
+  return bytes.size();
+}
+
+std::vector<Gap> Store::missing(UploadId id, std::size_t max) const {
+  std::vector<Gap> gaps;
+  const Upload* upload = find(id);
+  if (upload == nullptr || upload->stage == Stage::already) return gaps;
+  std::uint64_t at = 0;
+  const auto gap_up_to = [&](std::uint64_t end) {
+    if (at < end && gaps.size() < max) gaps.push_back({at, end - at});
+  };
+  for (const Ranges::Piece& piece : upload->received.pieces()) {
+    gap_up_to(piece.begin);
+    at = piece.end;
+  }
+  gap_up_to(upload->info.size_bytes);
+  return gaps;
+}
+
+// Buffers are free again, or writes have ended: those who wait go on, in their order.
+void Store::tell_room() {
+  for (std::size_t left = room_list_.size(); left > 0; --left) {
+    const UploadId id = room_list_.front();
+    room_list_.pop_front();
+    Upload* upload = find(id);
+    if (upload == nullptr || !upload->waits_room) continue;
+    if (upload->due) flush(*upload);
+    if (free_buffers_.empty() && upload->gather == none) make_room();
+    if (!may_take(*upload)) {
+      if (upload->failure == Failure::none) room_list_.push_back(id);
+      continue;
+    }
+    upload->waits_room = false;
+    if (!upload->whole.empty()) {
+      pump(*upload);
+    } else if (upload->owner != nullptr) {
+      upload->owner->on_room(id);
+    }
+  }
+}
+
+// ---- Whole blobs ----
+
+Uploads::Begun Store::put(const UploadInfo& info, std::vector<std::uint8_t> bytes,
+                          UploadOwner& owner) {
+  UploadInfo exact = info;
+  exact.size_bytes = bytes.size();
+  const Begun begun = begin(exact, owner);
+  if (!begun.id.valid()) return begun;
+  Upload& upload = uploads_[begun.id.slot];
+  upload.whole = std::move(bytes);
+  pump(upload);
+  return begun;
+}
+
+void Store::pump(Upload& upload) {
+  const Bytes rest = Bytes(upload.whole).subspan(upload.whole_at);
+  upload.whole_at += write(id_of(upload), upload.whole_at, rest);
+  if (upload.whole_at == upload.whole.size()) commit(id_of(upload));
+}
+
+}  // namespace ringgate::blob
