@@ -12,8 +12,9 @@ inline constexpr std::string_view close_reason_names[] = {
     "oversize",    "replaced",   "draining", "send_failed",   "filter_broken",
     "kicked"};
 static_assert(std::size(close_reason_names) == static_cast<std::size_t>(CloseReason::count));
-inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log"};
-enum class PauseCount : std::uint8_t { credit, out_full, memory, log };
+inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log",
+                                                  "session"};
+enum class PauseCount : std::uint8_t { credit, out_full, memory, log, session };
 
 inline constexpr observe::MetricSpec links_accepted{.name = "ringgate_links_accepted_total",
                                                     .help = "Connections accepted."};

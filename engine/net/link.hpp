@@ -37,6 +37,7 @@ enum class Pause : std::uint8_t {
   out_full = 2, // the peer does not take its replies
   memory = 4,   // memory level 2
   log_hold = 8, // log.on_failure = hold
+  session = 16, // the protocol has something of its own to finish first
 };
 
 enum class LinkState : std::uint8_t {

@@ -175,6 +175,12 @@ void Links::on_log_state(flow::LogState state) {
   if (state != flow::LogState::holding) wake_log_waiters();
 }
 
+void Links::hold(Link& link) {
+  if ((link.pauses & static_cast<std::uint8_t>(Pause::session)) != 0) return;
+  counters_.paused.add(PauseCount::session);
+  pause(link, Pause::session);
+}
+
 void Links::wait_for_log(Link& link) {
   if ((link.pauses & static_cast<std::uint8_t>(Pause::log_hold)) != 0) return;
   counters_.paused.add(PauseCount::log);

@@ -120,6 +120,10 @@ class Links final : public shard::CompletionHandler,
   // The log takes nothing now (append said 0 while it is holding, or full): reads on when it does.
   // on_bytes must not consume the frame.
   void wait_for_log(Link& link);
+  // Stops reading until release(): the protocol waits for something of its own. on_bytes must not
+  // consume more. Time-outs rest meanwhile.
+  void hold(Link& link);
+  void release(Link& link) { resume(link, Pause::session); }
   // Ends a link: replies that are held still go out, then FIN. The protocol's on_close follows at
   // once.
   void close(Link& link, CloseReason reason);

@@ -297,7 +297,8 @@ void Links::on_link_timer(shard::TimerNode& node) {
     return;
   }
   constexpr auto ours = static_cast<std::uint8_t>(Pause::credit) |
-                        static_cast<std::uint8_t>(Pause::log_hold);
+                        static_cast<std::uint8_t>(Pause::log_hold) |
+                        static_cast<std::uint8_t>(Pause::session);
   if ((link.pauses & ours) != 0) {
     link.last_receive_ns = shard_.now();
     return arm_timer(link);
