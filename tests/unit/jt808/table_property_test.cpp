@@ -1,6 +1,6 @@
-// Every message of the tables in every layout: bodies made at random, and damaged ones, are the same
-// bytes after decoding and encoding. RG_TEST_LONG=1 makes fifty times as many; RG_TEST_SEED=n
-// repeats one run.
+// Every message of the tables in every layout: bodies made at random, and damaged ones, are the
+// same bytes after decoding and encoding. RG_TEST_LONG=1 makes fifty times as many; RG_TEST_SEED=n
+// makes others.
 #include <doctest/doctest.h>
 
 #include <cstdlib>

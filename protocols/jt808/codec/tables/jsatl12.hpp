@@ -19,8 +19,8 @@ inline constexpr Field request_attachments[] = {
 
 inline constexpr Name attachment_reasons[] = {{0, "normal"}, {1, "resend"}};
 inline constexpr Field attachment[] = {text1("file"), u32("size_bytes")};
-// Heilongjiang sends no terminal id before the sign; Sichuan is assumed to send one of 30 bytes like
-// the sign's own.
+// Heilongjiang sends no terminal id before the sign; Sichuan is assumed to send one of 30 bytes,
+// like the sign's own.
 inline constexpr Field attachments[] = {
     text("terminal_id", 7).in(in_js),
     text("terminal_id", 30).in(in_gd | in_sc),

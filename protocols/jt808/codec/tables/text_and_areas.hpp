@@ -1,8 +1,9 @@
 // Texts, questions, menus, calls, control of the vehicle, and areas and routes to watch.
 // Any thread.
 //
-// 2019 dropped the text of 0x8301 to 0x8304 and 0x0301 to 0x0303 and kept their ids in annex B; they
-// are read as in 2013 there. Fields of areas that their attributes switch off are absent, not zero.
+// 2019 dropped the text of 0x8301 to 0x8304 and 0x0301 to 0x0303 and kept their ids in annex B;
+// they are read as in 2013 there. Fields of areas that their attributes switch off are absent, not
+// zero.
 #pragma once
 
 #include "protocols/jt808/codec/schema.hpp"
