@@ -59,6 +59,13 @@ constexpr MonoNs part_done_keep = 60 * ns_per_s;
 constexpr std::size_t part_request_max = 255;
 constexpr std::size_t media_request_max = 125;
 
+// --- Media (media.hpp) ---
+
+// Files of one shard on their way to the disk, each in memory: some seconds of a busy disk. Beyond
+// that terminals are told "failed" and send again.
+constexpr std::size_t media_pending_max = 1024;
+constexpr std::uint64_t media_pending_bytes_max = 128ULL << 20;
+
 // --- What the control plane keeps (oversight.hpp) ---
 
 // Banned terminals of one shard: 100 bytes each. Whoever bans more wants another admission.

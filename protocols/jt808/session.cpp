@@ -58,7 +58,8 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       oversight_(links),
       downlink_(links, log, counters),
       commands_(links, log, devices, downlink_, counters, options.commands),
-      parts_(links, log, devices, counters, logs) {
+      parts_(links, log, devices, counters, logs),
+      media_(links, devices, counters, logs) {
   downlink_.set_tracer(oversight_.tracer);
   parts_.set_options(options.part_timeout_ns, options.part_requests);
 }
@@ -159,9 +160,13 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     reply_time(link, state, state.peer);
     return Taken::yes;
   }
-  const bool again = id == id::resend_request && downlink_.on_resend_request(link, device.key,
-                                                                             in.body());
-  const AckResult result = again ? AckResult::ok : take_message(device, in);
+  if (id == id::media_upload && !in.header.encrypted()) {
+    media_.take(link, state.device, in.body(), in.header.serial);
+    return Taken::yes;
+  }
+  const AckResult result = id == id::resend_request
+                               ? resend(link, device, in.body())
+                               : take_message(device, in);
   if (result == AckResult::bad_message) [[unlikely]] bad_body(link, in);
   const bool awaited = device.has_commands && id != id::location && take_answer(state.device, in);
   ack(link, state, state.peer, in.header,
@@ -205,17 +210,19 @@ Session::Taken Session::take_part(net::Link& link, State& state, const Incoming&
 
 // Goes where a message in one frame goes; its parts are answered already.
 void Session::take_whole(net::Link& link, State& state, const Whole& whole) {
-  device::Device& device = devices_.at(state.device);
   const Incoming in{whole.frame, whole.header};
-  const AckResult result = take_message(device, in);
-  if (result == AckResult::bad_message && logs_.enabled(observe::Level::debug)) {
-    logs_.debug("a message in parts does not decode",
-                {{"device", device.key.id()},
-                 {"peer", peer_text(link.peer)},
-                 {"message", fmt::format("0x{:04x}", in.header.message_id)},
-                 {"first_serial", in.header.serial}});
+  if (in.header.message_id == id::media_upload && !in.header.encrypted()) {
+    return media_.take(link, state.device, in.body(), whole.last_serial);
   }
+  const AckResult result = take_message(devices_.at(state.device), in);
+  if (result == AckResult::bad_message) bad_body(link, in);
   static_cast<void>(take_answer(state.device, in));
+}
+
+// 0x0005, JT/T 808-2019 8.6.
+AckResult Session::resend(net::Link& link, const device::Device& device, Bytes body) {
+  const bool kept = downlink_.on_resend_request(link, device.key, body);
+  return kept ? AckResult::ok : AckResult::failed;
 }
 
 // Whether a command waited for it.

@@ -21,6 +21,7 @@
 #include "protocols/jt808/counters.hpp"
 #include "protocols/jt808/downlink.hpp"
 #include "protocols/jt808/last_state.hpp"
+#include "protocols/jt808/media.hpp"
 #include "protocols/jt808/oversight.hpp"
 #include "protocols/jt808/parts.hpp"
 #include "protocols/jt808/terminal_state.hpp"
@@ -55,6 +56,8 @@ class Session final : public net::Protocol {
   void on_close(net::Link& link, net::CloseReason reason) override;
 
   const Parts& parts() const { return parts_; }
+  // Where media goes; wiring, before the first turn.
+  void use_uploads(blob::Uploads& uploads) { media_.use(uploads); }
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
@@ -84,6 +87,7 @@ class Session final : public net::Protocol {
   void detach(net::Link& link, State& state, std::string_view why);
   Taken take_part(net::Link& link, State& state, const Incoming& in);
   void take_whole(net::Link& link, State& state, const Whole& whole);
+  AckResult resend(net::Link& link, const device::Device& device, Bytes body);
   AckResult take_message(device::Device& device, const Incoming& in);
   bool take_answer(device::DeviceSlot slot, const Incoming& in);
   void take_position(device::Device& device, const Location& location);
@@ -113,6 +117,7 @@ class Session final : public net::Protocol {
   Downlink downlink_;
   Commands commands_;
   Parts parts_;
+  Media media_;
 };
 
 }  // namespace ringgate::jt808
