@@ -9,15 +9,16 @@ namespace ringgate::jt808 {
 namespace {
 
 // The attributes as far as the other keys say them.
-std::uint16_t told_attributes(const Header& header) {
+std::uint16_t told_attributes(const Header& header, std::size_t body_size) {
   std::uint16_t out = header.attributes & (attribute_body_size | attribute_encryption);
   if (header.subpackage()) out |= attribute_subpackage;
   if (header.version == Version::v2019) out |= attribute_versioned;
-  if (is_long(header)) out |= attribute_long;
+  if (body_size > body_size_max) out |= attribute_long;
   return out;
 }
 
-void header_json(const Header& header, const MessageSpec* message, JsonWriter& out) {
+void header_json(const Header& header, std::size_t body_size, const MessageSpec* message,
+                 JsonWriter& out) {
   out.key("message_id").text(hex_text(header.message_id, 2));
   if (message != nullptr) out.key("message").text(message->name);
   out.key("version").text(header.version == Version::v2019 ? "2019" : "2013");
@@ -33,7 +34,7 @@ void header_json(const Header& header, const MessageSpec* message, JsonWriter& o
   if (header.encrypted()) {
     out.key("encryption").unsigned_integer((header.attributes & attribute_encryption) >> 10);
   }
-  if (header.attributes != told_attributes(header)) {
+  if (header.attributes != told_attributes(header, body_size)) {
     const std::uint8_t bytes[] = {static_cast<std::uint8_t>(header.attributes >> 8),
                                   static_cast<std::uint8_t>(header.attributes)};
     out.key("attributes_raw").hex(bytes);
@@ -60,8 +61,8 @@ void frame_json(Bytes frame, bool secrets, JsonWriter& out) {
     out.end_object();
     return;
   }
-  header_json(header, message, out);
   const Bytes body = body_of(frame, header);
+  header_json(header, body.size(), message, out);
   if (message == nullptr || header.encrypted() || header.fragment()) {
     hex_or_stars("body_hex", body, hidden, out);
   } else {

@@ -112,7 +112,7 @@ struct Field {
   bool has_invalid = false;    // `invalid_value` is shown as null
   bool front_padded = false;   // text: 00 in front
   bool space_padded = false;   // text: filled up with spaces instead of 00 (2011)
-  bool is_hex = false;         // number shown as "0x0200": ids
+  bool is_hex = false;         // number shown as "0x0200": ids; a DWORD too where it fits
   bool is_proof = false;       // time: the layout does not fit if it is neither a time nor zeros
   std::uint8_t element_prefix = 0;  // list: each element stands behind its size, in so many bytes
   std::uint32_t default_value = 0;

@@ -58,8 +58,9 @@ std::optional<std::int64_t> scaled_number(double value, unsigned decimals) {
 }
 
 std::string hex_text(std::uint64_t value, std::size_t bytes) {
+  const bool is_short = bytes == 4 && value <= 0xffff;
   char text[24];
-  std::snprintf(text, sizeof text, "0x%0*llx", static_cast<int>(2 * bytes),
+  std::snprintf(text, sizeof text, "0x%0*llx", static_cast<int>(is_short ? 4 : 2 * bytes),
                 static_cast<unsigned long long>(value));
   return text;
 }

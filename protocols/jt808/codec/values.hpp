@@ -34,7 +34,8 @@ std::string decimal_text(std::uint64_t magnitude, bool negative, unsigned decima
 // What a JSON number in double precision stands for; nothing when it has more decimals than
 // `decimals` or is beyond 2^53.
 std::optional<std::int64_t> scaled_number(double value, unsigned decimals);
-std::string hex_text(std::uint64_t value, std::size_t bytes);  // "0x0200"
+// "0x0200". What fits two bytes of four is written like that too: parameters are known by "0x0001".
+std::string hex_text(std::uint64_t value, std::size_t bytes);
 std::optional<std::uint64_t> hex_value(std::string_view text);
 
 // The number on the wire as a signed one: integer and sign_number; numbers as they are.

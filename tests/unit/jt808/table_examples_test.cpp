@@ -381,7 +381,7 @@ TEST_CASE("parameters of T/JSATL 12: all ones mean as it is") {
         "01 0000f364 38" + camera + "00010003 00000003 00" + "1b" + recording + "3c 03" +
             recording + recording + "1b" + recording + "1b" + recording + "1b" + recording +
             "ff ff 00000000",
-        "{'parameters':[{'id':'0x0000f364','name':'adas'," + camera_json +
+        "{'parameters':[{'id':'0xf364','name':'adas'," + camera_json +
             "'alarms_enabled':['obstacle-1','obstacle-2','traffic-sign-exceeded'],"
             "'events_enabled':['traffic-sign-recognized','snapshot'],'reserved':'00','obstacle'" +
             timed_json + ",'frequent_lane_changes':{'window_s':60,'times':3," + recording_json +
@@ -391,7 +391,7 @@ TEST_CASE("parameters of T/JSATL 12: all ones mean as it is") {
   check(0x8103, v2013,
         "01 0000f365 31" + camera + "00000003 00000001 00b4 0078 000000" + recording + recording +
             recording + recording + recording + "01 0000",
-        "{'parameters':[{'id':'0x0000f365','name':'dsm'," + camera_json +
+        "{'parameters':[{'id':'0xf365','name':'dsm'," + camera_json +
             "'alarms_enabled':['fatigue-1','fatigue-2'],'events_enabled':['driver-changed'],"
             "'smoking_interval_s':180,'phone_call_interval_s':120,'reserved':'000000','fatigue':{" +
             recording_json + ",'phone_call':{" + recording_json + ",'smoking':{" + recording_json +
@@ -400,33 +400,33 @@ TEST_CASE("parameters of T/JSATL 12: all ones mean as it is") {
   check(0x8103, v2013,
         "02 0000f366 24 393030523230000000000000 0003 008c 0014 0005 006e 00bd 0050 000a 003c"
         "000000000000 0000f367 02 04 ff",
-        "{'parameters':[{'id':'0x0000f366','name':'tpms','tyre_model':'900R20',"
+        "{'parameters':[{'id':'0xf366','name':'tpms','tyre_model':'900R20',"
         "'pressure_unit':'psi','normal_pressure':140,'imbalance_percent':20,"
         "'slow_leak_percent':5,'low_pressure':110,'high_pressure':189,'high_temperature_c':80,"
         "'low_battery_percent':10,'report_interval_s':60,'reserved':'000000000000'},"
-        "{'id':'0x0000f367','name':'bsd','rear_approach_s':4,'side_rear_approach_s':null}]}");
+        "{'id':'0xf367','name':'bsd','rear_approach_s':4,'side_rear_approach_s':null}]}");
 }
 
 TEST_CASE("parameters that are more than one number") {
   check(0x8103, v2013,
         "04 0000005d 02 0a05 00000064 04 003d0101 00000110 08 000003e8 e0000123"
         "0000007c 14 02 04 1f 01 0800180000000000 0000000000000000",
-        "{'parameters':[{'id':'0x0000005d','name':'collision-alarm','time_4ms':5,"
-        "'acceleration_g':1.0},{'id':'0x00000064','name':'timed-photos',"
+        "{'parameters':[{'id':'0x005d','name':'collision-alarm','time_4ms':5,"
+        "'acceleration_g':1.0},{'id':'0x0064','name':'timed-photos',"
         "'channels':['channel-1','upload-channel-1'],'unit':'min','interval':30},"
-        "{'id':'0x00000110','name':'can-id','interval_ms':1000,"
-        "'flags':['average','extended-id','channel-2'],'can_id':291},{'id':'0x0000007c',"
+        "{'id':'0x0110','name':'can-id','interval_ms':1000,"
+        "'flags':['average','extended-id','channel-2'],'can_id':291},{'id':'0x007c',"
         "'name':'sleep-and-wake','modes':['timer'],'conditions':['door-opened'],'weekdays':"
         "['monday','tuesday','wednesday','thursday','friday'],'periods_enabled':['period-1'],"
         "'periods':[{'wake_hhmm':'0800','sleep_hhmm':'1800'},{'wake_hhmm':'0000',"
         "'sleep_hhmm':'0000'},{'wake_hhmm':'0000','sleep_hhmm':'0000'},{'wake_hhmm':'0000',"
         "'sleep_hhmm':'0000'}]}]}");
   check(0x8103, v2019, "01 0000005d 02 0a05",
-        "{'parameters':[{'id':'0x0000005d','name':'collision-alarm','time_ms':5,"
+        "{'parameters':[{'id':'0x005d','name':'collision-alarm','time_ms':5,"
         "'acceleration_g':1.0}]}");
   const Raw secret = spaced("01 00000012 02 7077");
   CHECK(shown(0x8103, v2013, secret, false) ==
-        R"({"parameters":[{"id":"0x00000012","name":"main-server-dial-password","text":"**"}]})");
+        R"({"parameters":[{"id":"0x0012","name":"main-server-dial-password","text":"**"}]})");
 }
 
 TEST_CASE("a public terminal's parameters and recordings, put together from their packets") {
@@ -457,7 +457,7 @@ TEST_CASE("a public terminal's parameters and recordings, put together from thei
   CHECK(contains(parameters, R"({"channel":7,"live":{"mode":"variable","resolution":"cif",)"
                              R"("key_frame_interval_frames":25,"frame_rate_fps":0,)"));
   // The terminal's 0x0077 runs on behind its length: what follows are no parameters, and is kept.
-  CHECK(contains(parameters, R"({"id":"0x00000000","offset":967,"bytes":""})"));
+  CHECK(contains(parameters, R"({"id":"0x0000","offset":967,"bytes":""})"));
   CHECK(contains(parameters, R"("unparsed":{"offset":987,)"));
   CHECK_FALSE(contains(parameters, "problem"));
   const std::string recordings = shown(0x1205, v2013, joined(0x1205));
