@@ -151,6 +151,20 @@ HistogramSnapshot Registry::merged(const MetricSpec& spec) const {
   return all;
 }
 
+std::vector<const MetricSpec*> Registry::histograms() const {
+  std::vector<const MetricSpec*> specs;
+  const std::lock_guard lock(mutex_);
+  for (const auto& group : groups_) {
+    for (const auto& entry : group->entries()) {
+      const bool known = std::any_of(specs.begin(), specs.end(), [&](const MetricSpec* spec) {
+        return spec->name == entry.spec->name;
+      });
+      if (entry.histogram && !known) specs.push_back(entry.spec);
+    }
+  }
+  return specs;
+}
+
 void Registry::print(std::string& out) const {
   const std::lock_guard lock(mutex_);
   // All lines of one name stand together, whichever group registered it first.

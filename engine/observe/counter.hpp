@@ -168,6 +168,8 @@ class Registry {
   std::int64_t total(const MetricSpec& spec) const;
   // The same for one label of a family.
   std::int64_t total(const MetricSpec& spec, std::string_view label_value) const;
+  // One spec for each name that some group has a histogram of.
+  std::vector<const MetricSpec*> histograms() const;
   // All groups' histograms of this name, merged.
   HistogramSnapshot merged(const MetricSpec& spec) const;
 

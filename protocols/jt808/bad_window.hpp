@@ -1,5 +1,6 @@
 // Counts bad frames of one link in a window that slides: eight slices, the present one and the
-// seven before it. So it never counts what is older than the window, and forgets at most an eighth early.
+// seven before it. So it never counts what is older than the window, and forgets at most an
+// eighth early.
 // Trivially copyable: lives in a link's session bytes, where all zeros is empty.
 #pragma once
 

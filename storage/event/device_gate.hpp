@@ -117,6 +117,8 @@ class DeviceProtocol {
  public:
   virtual ~DeviceProtocol() = default;
   virtual Namespace ns() const = 0;
+  // Under which key DeviceGate::list writes the device's id.
+  virtual std::string_view id_key() const { return "phone"; }
   // The device's key from what people write ("013812345678").
   virtual Result<DeviceKey> parse_device(std::string_view text) const = 0;
   // `json`: {"message": "text-message" or "0x8300", fields...}. Error: what is wrong with it.

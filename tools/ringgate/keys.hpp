@@ -1,4 +1,4 @@
-// Sections `server`, `memory` and `engine` of the configuration.
+// Sections `server`, `control`, `memory` and `engine` of the configuration.
 #pragma once
 
 #include "engine/base/clock.hpp"
@@ -10,6 +10,9 @@
 namespace ringgate::server {
 
 Result<void> check_feature_name(std::string_view name);
+Result<void> check_socket_mode(std::string_view text);
+// Of a text that the check has passed.
+unsigned socket_mode(std::string_view text);
 
 inline constexpr config::KeySpec keys[] = {
     {.name = "server.shards",
@@ -46,6 +49,17 @@ inline constexpr config::KeySpec keys[] = {
      .doc = "Time between status lines; 0s is none.",
      .apply = config::Apply::live,
      .max = 24 * 3600 * ns_per_s},
+    {.name = "control.enabled",
+     .type = config::KeyType::boolean,
+     .default_text = "true",
+     .doc = "Serve ringgate-ctl on the socket control.sock in the data directory."},
+    {.name = "control.socket_mode",
+     .type = config::KeyType::text,
+     .default_text = "0600",
+     .doc = "Who may use that socket: its file mode in octal; 0660 adds the group.",
+     .min = 3,
+     .max = 4,
+     .check = &check_socket_mode},
     {.name = "memory.limit",
      .type = config::KeyType::size,
      .default_text = "0B",

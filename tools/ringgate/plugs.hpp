@@ -10,7 +10,10 @@
 #include "engine/observe/logger.hpp"
 #include "protocols/jsonl/session.hpp"
 #include "protocols/jt808/authenticator.hpp"
+#include "protocols/jt808/catalog.hpp"
+#include "protocols/jt808/gate.hpp"
 #include "protocols/jt808/keys.hpp"
+#include "protocols/jt808/prepared.hpp"
 #include "protocols/jt808/session.hpp"
 #include "storage/log/writer.hpp"
 
@@ -32,7 +35,14 @@ struct Plug {
   std::span<const config::KeySpec> keys;
   std::string_view beyond_loopback;  // a warning where it listens there; empty: none
   std::unique_ptr<net::Protocol> (*make)(const PlugParts& parts);  // on the shard's thread
+  // Control of its devices; null: a control plane has nothing to do with this protocol.
+  std::unique_ptr<event::DeviceGate> (*make_gate)(net::Protocol& made, const PlugParts& parts);
+  const event::DeviceProtocol* devices = nullptr;
+  const event::MessageCatalog* catalog = nullptr;
 };
+
+inline const jt808::DeviceProtocol jt808_devices;
+inline const jt808::Catalog jt808_catalog;
 
 inline const Plug plugs[] = {
     {"jt808", jt808::keys, "jt808.admission is \"open\": whoever reaches the port may register",
@@ -40,11 +50,20 @@ inline const Plug plugs[] = {
        return std::make_unique<jt808::Session>(p.links, p.log, p.devices, p.authenticator,
                                                p.counters, p.logs,
                                                jt808::session_options(p.settings));
-     }},
+     },
+     [](net::Protocol& made, const PlugParts& p) -> std::unique_ptr<event::DeviceGate> {
+       return std::make_unique<jt808::Gate>(static_cast<jt808::Session&>(made), p.links, p.log,
+                                            p.devices, p.logs);
+     },
+     &jt808_devices, &jt808_catalog},
     {"jsonl", jsonl::keys, "jsonl takes lines from whoever reaches the port",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);
-     }},
+     },
+     nullptr},
 };
+
+// The protocol whose devices the control socket is about.
+inline const Plug& device_plug() { return plugs[0]; }
 
 }  // namespace ringgate::server

@@ -13,11 +13,17 @@
 #include "engine/shard/cpus.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
+#include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/wiring.hpp"
 
 namespace ringgate::server {
 
 namespace {
+
+// Threads that are no shard and post to shards, by their number.
+constexpr std::uint32_t main_thread = 0;
+constexpr std::uint32_t control_thread = 1;
+constexpr std::uint32_t control_threads = 2;
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -67,6 +73,7 @@ Server::~Server() {
   for (const auto& thread : threads_) {
     if (thread->thread.joinable()) thread->thread.join();
   }
+  control_.reset();  // what it had on the shards has come home
 }
 
 Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Settings> settings,
@@ -77,7 +84,9 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   observe::LogSource& logs = logger.add_source("start");
   if (auto opened = server->open_data(logs); !opened) return opened.error();
   if (auto opened = server->open_listeners(logs); !opened) return opened.error();
+  if (auto opened = server->open_control(); !opened) return opened.error();
   if (auto started = server->start_shards(); !started) return started.error();
+  if (server->control_) server->control_->serve();
   return server;
 }
 
@@ -123,8 +132,22 @@ Result<void> Server::open_listeners(observe::LogSource& logs) {
   return {};
 }
 
+Result<void> Server::open_control() {
+  hub_ = std::make_unique<shard::MailHub>(static_cast<ShardIndex>(shard_count_), control_threads);
+  errands_ = std::make_unique<shard::ErrandHub>(*hub_);
+  if (!start_settings_->boolean("control.enabled")) return {};
+  auto control = Control::open({.path = data_dir_->path() + "/control.sock",
+                                .mode = socket_mode(start_settings_->text("control.socket_mode")),
+                                .errands = *errands_,
+                                .producer = hub_->control_producer(control_thread),
+                                .registry = registry_,
+                                .logs = logger_.add_source("control")});
+  if (!control) return control.error();
+  control_ = std::move(*control);
+  return {};
+}
+
 Result<void> Server::start_shards() {
-  hub_ = std::make_unique<shard::MailHub>(static_cast<ShardIndex>(shard_count_), 1);
   for (unsigned i = 0; i < shard_count_; ++i) {
     auto thread = std::make_unique<ShardThread>();
     thread->index = static_cast<ShardIndex>(i);
@@ -151,6 +174,7 @@ void Server::run_shard(ShardThread& thread) {
   auto rooms = ShardRooms::build({*start_settings_,
                                   sys_,
                                   *hub_,
+                                  *errands_,
                                   *supply_,
                                   *authenticator_,
                                   listeners_,
@@ -191,7 +215,8 @@ std::string Server::ready_line() const {
 void Server::wake_all() {
   for (unsigned i = 0; i < shard_count_; ++i) {
     // A full column needs no wake-up: its shard has mail.
-    static_cast<void>(hub_->post_from_control(hub_->control_producer(0), static_cast<ShardIndex>(i),
+    const auto to = static_cast<ShardIndex>(i);
+    static_cast<void>(hub_->post_from_control(hub_->control_producer(main_thread), to,
                                               shard::MailKind::wake, {}));
   }
 }
@@ -200,8 +225,9 @@ void Server::reload(std::shared_ptr<const config::Settings> settings) {
   for (unsigned i = 0; i < shard_count_; ++i) {
     const ReloadMail mail{new std::shared_ptr<const config::Settings>(settings)};
     const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
-    const bool posted = hub_->post_from_control(
-        hub_->control_producer(0), static_cast<ShardIndex>(i), shard::MailKind::reload, bytes);
+    const bool posted = hub_->post_from_control(hub_->control_producer(main_thread),
+                                                static_cast<ShardIndex>(i),
+                                                shard::MailKind::reload, bytes);
     // Only a shard that took no turn for thousands of reloads has a full column.
     if (!posted) delete mail.settings;
   }

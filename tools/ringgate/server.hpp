@@ -16,6 +16,7 @@
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/supply.hpp"
+#include "tools/ringgate/control.hpp"
 
 namespace ringgate::server {
 
@@ -50,6 +51,7 @@ class Server {
          observe::Registry& registry);
   Result<void> open_data(observe::LogSource& logs);
   Result<void> open_listeners(observe::LogSource& logs);
+  Result<void> open_control();
   Result<void> start_shards();
   void run_shard(ShardThread& thread);
   void wake_all();
@@ -65,6 +67,8 @@ class Server {
   std::unique_ptr<jt808::Authenticator> authenticator_;
   std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
   std::unique_ptr<shard::MailHub> hub_;
+  std::unique_ptr<shard::ErrandHub> errands_;
+  std::unique_ptr<Control> control_;
   std::vector<std::unique_ptr<ShardThread>> threads_;
   std::atomic<unsigned> running_{0};
 };

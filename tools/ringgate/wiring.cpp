@@ -69,6 +69,20 @@ Result<void> check_feature_name(std::string_view name) {
   return {};
 }
 
+Result<void> check_socket_mode(std::string_view text) {
+  const bool octal = text.find_first_not_of("01234567") == std::string_view::npos;
+  if (!octal || socket_mode(text) > 0777 || (socket_mode(text) & 0600) != 0600) {
+    return Error{0, "a file mode in octal like 0600 or 0660 is expected"};
+  }
+  return {};
+}
+
+unsigned socket_mode(std::string_view text) {
+  unsigned mode = 0;
+  for (const char digit : text) mode = mode * 8 + static_cast<unsigned>(digit - '0');
+  return mode;
+}
+
 Result<std::unique_ptr<ShardRooms>> ShardRooms::build(const WiringParts& parts) {
   std::unique_ptr<ShardRooms> rooms(new ShardRooms(parts.logs));
   if (auto built = rooms->build_rooms(parts); !built) return built.error();
@@ -85,6 +99,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   shard_ = std::make_unique<shard::Shard>(parts.shard, std::move(*ring), parts.sys);
   mail_ = std::make_unique<shard::MailRoom>(*shard_, parts.hub);
   mail_->handle(shard::MailKind::reload, *this);
+  errands_ = std::make_unique<shard::ErrandRoom>(*shard_, *mail_, parts.errands, gates_);
   auto links =
       net::Links::create(*shard_, *mail_, parts.counters,
                          {.links_max = links_max(settings),
@@ -103,8 +118,13 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
 void ShardRooms::add_protocols(const WiringParts& parts) {
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Plug& plug = plugs[i];
-    protocols_.push_back(plug.make({parts.settings, *links_, *writer_, *devices_,
-                                    parts.authenticator, parts.counters, parts.logs}));
+    const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_,
+                               parts.authenticator, parts.counters, parts.logs};
+    protocols_.push_back(plug.make(plug_parts));
+    if (plug.make_gate != nullptr) {
+      made_gates_.push_back(plug.make_gate(*protocols_.back(), plug_parts));
+      gates_.add(*made_gates_.back());
+    }
     const std::uint8_t number = links_->add_protocol(*protocols_.back());
     const Timeouts times = timeouts(parts.settings, plug.section);
     for (const net::OpenListener& listener : parts.listeners[i]) {

@@ -8,6 +8,7 @@
 #include "engine/net/listener.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "storage/event/device_gates.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -21,6 +22,7 @@ struct WiringParts {
   const config::Settings& settings;
   io::Sys& sys;
   shard::MailHub& hub;
+  shard::ErrandHub& errands;
   log::SegmentSupply& supply;
   const jt808::Authenticator& authenticator;
   const std::vector<OpenListeners>& listeners;  // by plug
@@ -48,11 +50,14 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   observe::LogSource& logs_;
   std::unique_ptr<shard::Shard> shard_;
   std::unique_ptr<shard::MailRoom> mail_;
+  event::DeviceGates gates_;
+  std::unique_ptr<shard::ErrandRoom> errands_;  // ends after all that may hold its tickets
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Counters> log_counters_;
   std::unique_ptr<device::DeviceTable> devices_;
   std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug
+  std::vector<std::unique_ptr<event::DeviceGate>> made_gates_;
   shard::Timer timer_{*this};
 };
 

@@ -1,0 +1,272 @@
+// The operation `send`: a command to one device, to some, or to all that a filter names. Each
+// device's outcome is a line; the end says how many there were of each.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "storage/event/device_filter.hpp"
+#include "tools/ringgate/control_client.hpp"
+#include "tools/ringgate/control_fields.hpp"
+#include "tools/ringgate/plugs.hpp"
+
+namespace ringgate::server {
+
+namespace {
+
+constexpr std::uint32_t parallel_default = 50;
+constexpr std::int64_t wait_ms_max = 3600 * 1000;
+constexpr WallUs progress_every_us = us_per_s / 4;
+
+using Command = std::shared_ptr<const event::PreparedCommand>;
+
+// Goes to the device's shard, stays there until the gate tells the outcome, and brings it home.
+class SendErrand final : public shard::Errand {
+ public:
+  using Home = std::function<void(const DeviceKey&, const event::CommandOutcome*)>;
+  SendErrand(const DeviceKey& device, Command command, MonoNs wait_ns, std::string action,
+             std::string who, Home home)
+      : device_(device), command_(std::move(command)), wait_ns_(wait_ns),
+        action_(std::move(action)), who_(std::move(who)), home_(std::move(home)) {}
+
+  void run(shard::ErrandHost& host, shard::ErrandTicket ticket) override {
+    event::DeviceGate* gate = event::DeviceGates::of(host).find(device_.ns);
+    if (gate == nullptr) return;
+    gate->audit(device_, action_, {who_, {}});
+    gate->send(device_, command_, wait_ns_, std::make_unique<Waiter>(std::move(ticket)));
+  }
+  void home(bool ran) override { home_(device_, ran ? &outcome_ : nullptr); }
+
+ private:
+  class Waiter final : public event::CommandWaiter {
+   public:
+    explicit Waiter(shard::ErrandTicket ticket) : ticket_(std::move(ticket)) {}
+    void on_outcome(const DeviceKey&, event::CommandOutcome outcome) override {
+      static_cast<SendErrand&>(ticket_.errand()).outcome_ = std::move(outcome);
+      ticket_.done();
+    }
+
+   private:
+    shard::ErrandTicket ticket_;
+  };
+
+  DeviceKey device_;
+  Command command_;
+  MonoNs wait_ns_;
+  std::string action_;
+  std::string who_;
+  Home home_;
+  event::CommandOutcome outcome_;
+};
+
+void json_answer(const event::CommandOutcome& outcome, JsonWriter& json) {
+  if (outcome.answer_message == 0) return;
+  const event::MessageCatalog& catalog = *device_plug().catalog;
+  json.key("answer").begin_object();
+  json.key("message_id").text(catalog.message_id_text(outcome.answer_message));
+  if (!outcome.answer.empty()) {
+    const std::vector<std::uint8_t> frame = catalog.redact(outcome.answer);
+    json.key("frame").hex(frame);
+    json.key("body");
+    catalog.json(frame, json);
+  }
+  json.end_object();
+}
+
+class SendOp final : public ControlOp {
+ public:
+  using ControlOp::ControlOp;
+
+  void start(const Json& request) override {
+    const auto command = request.find("command");
+    if (command == request.end() || !command->is_object()) {
+      return fail("bad-request", "\"command\" is missing: {\"message\": \"text-message\", ...}");
+    }
+    auto prepared = device_plug().devices->prepare(command->dump());
+    if (!prepared) return fail("bad-command", prepared.error().message);
+    command_ = std::move(*prepared);
+    action_ = "send " + command->value("message", std::string());
+    const auto wait_ms = request.value("wait_ms", std::int64_t{0});
+    const auto parallel = request.value("parallel", std::uint64_t{parallel_default});
+    if (wait_ms < 0 || wait_ms > wait_ms_max) {
+      return fail("bad-request", fmt::format("\"wait_ms\" lies between 0 and {}", wait_ms_max));
+    }
+    if (parallel < 1 || parallel > control_limits::send_parallel_max) {
+      return fail("bad-request", fmt::format("\"parallel\" lies between 1 and {}",
+                                             control_limits::send_parallel_max));
+    }
+    wait_ns_ = wait_ms * ns_per_ms;
+    parallel_ = static_cast<std::uint32_t>(parallel);
+    if (!read_targets(request)) return;
+    ready_ = true;
+    pump();
+  }
+
+  void pump() override {
+    if (!ready_ || ended()) return;
+    if (gathering_) return gather();
+    while (!ended() && next_ < targets_.size() && outstanding_ < parallel_ && client_.has_room()) {
+      if (!send_next()) return;
+    }
+    if (outstanding_ == 0 && next_ == targets_.size()) finish();
+  }
+
+ private:
+  bool read_targets(const Json& request) {
+    if (request.value("all", false)) {
+      auto filter = event::DeviceFilter::parse(request.value("filter", std::string()));
+      if (!filter) {
+        end(filter_error(filter.error()));
+        return false;
+      }
+      filter_ = std::move(*filter);
+      gathering_ = true;
+      return true;
+    }
+    const auto many = request.find("devices");
+    if (many == request.end()) {
+      targets_.emplace_back();
+      return read_device(request, targets_.back());
+    }
+    for (const Json& one : *many) {
+      targets_.emplace_back();
+      if (!read_device(Json{{"device", one}}, targets_.back())) return false;
+    }
+    return true;
+  }
+
+  // All devices that the filter names, page by page.
+  void gather() {
+    while (!ended() && !asked_) {
+      if (shard_ == control_.post().shards()) {
+        gathering_ = false;
+        progress(true);
+        return pump();
+      }
+      const shard::Posted posted = ask(
+          shard_,
+          [cursor = cursor_](event::DeviceGate& gate, ShardAnswer& answer) {
+            answer.cursor = gate.list(cursor, control_limits::devices_per_errand, answer.lines);
+          },
+          [this](const ShardAnswer* answer) {
+            asked_ = false;
+            if (answer == nullptr) return fail_posted(shard::Posted::stopped);
+            take(*answer);
+          });
+      if (posted == shard::Posted::stopped) return fail_posted(posted);
+      if (posted == shard::Posted::busy) return control_.look_again();
+      asked_ = true;
+    }
+  }
+
+  void take(const ShardAnswer& answer) {
+    for (const std::string& row : answer.lines) {
+      const JsonFields fields(row);
+      if (!filter_->matches(fields, wall_now_us())) continue;
+      const event::FieldValue id = fields.field(device_plug().devices->id_key());
+      const std::string* text = std::get_if<std::string>(&id);
+      if (text == nullptr) continue;
+      if (targets_.size() == control_limits::send_devices_max) {
+        return fail("too-many-devices", fmt::format("more than {} devices match; use a narrower "
+                                                    "filter", control_limits::send_devices_max));
+      }
+      targets_.emplace_back(device_plug().devices->ns(), *text);
+    }
+    cursor_ = answer.cursor;
+    if (cursor_ == 0) ++shard_;
+  }
+
+  bool send_next() {
+    const DeviceKey& device = targets_[next_];
+    std::unique_ptr<shard::Errand> errand = std::make_unique<SendErrand>(
+        device, command_, wait_ns_, action_, client_.who(),
+        [weak = weak_from_this()](const DeviceKey& key, const event::CommandOutcome* outcome) {
+          const auto self = std::static_pointer_cast<SendOp>(weak.lock());
+          if (self != nullptr && !self->ended()) self->came_home(key, outcome);
+        });
+    const shard::Posted posted = control_.post().send(home_of(device), errand);
+    if (posted == shard::Posted::busy) {
+      control_.look_again();
+      return false;
+    }
+    ++next_;
+    ++outstanding_;
+    if (posted == shard::Posted::stopped) came_home(device, nullptr);
+    return true;
+  }
+
+  void came_home(const DeviceKey& device, const event::CommandOutcome* outcome) {
+    --outstanding_;
+    ++done_;
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object().key("outcome").begin_object();
+    json.key("device").text(device.id());
+    if (outcome == nullptr) {
+      ++stopped_;
+      json.key("status").text("stopping").key("detail").text("the gateway is stopping");
+    } else {
+      ++by_status_[static_cast<std::size_t>(outcome->status)];
+      json.key("status").text(event::name_of(outcome->status));
+      if (!outcome->detail.empty()) json.key("detail").text(outcome->detail);
+      json.key("transmissions").unsigned_integer(outcome->transmissions);
+      json.key("elapsed_ms").number(static_cast<double>(outcome->elapsed_ns) / ns_per_ms, 3);
+      json_answer(*outcome, json);
+    }
+    json.end_object().end_object();
+    line(text);
+    progress(false);
+  }
+
+  void progress(bool now) {
+    const WallUs time = wall_now_us();
+    if (!now && time - progress_us_ < progress_every_us) return;
+    progress_us_ = time;
+    line(fmt::format(R"({{"progress":{{"done":{},"total":{},"waiting":{}}}}})", done_,
+                     targets_.size(), outstanding_));
+  }
+
+  void finish() {
+    std::string text;
+    JsonWriter json(text);
+    json.begin_object().key("ok").boolean(true).key("total").unsigned_integer(targets_.size());
+    json.key("by_status").begin_object();
+    for (std::size_t i = 0; i < by_status_.size(); ++i) {
+      if (by_status_[i] == 0) continue;
+      json.key(event::name_of(static_cast<event::CommandStatus>(i)))
+          .unsigned_integer(by_status_[i]);
+    }
+    if (stopped_ != 0) json.key("stopping").unsigned_integer(stopped_);
+    json.end_object().end_object();
+    end(text);
+  }
+
+  Command command_;
+  std::string action_;
+  MonoNs wait_ns_ = 0;
+  std::uint32_t parallel_ = parallel_default;
+  bool ready_ = false;
+
+  std::optional<event::DeviceFilter> filter_;
+  bool gathering_ = false;
+  bool asked_ = false;
+  ShardIndex shard_ = 0;
+  std::uint32_t cursor_ = 0;
+
+  std::vector<DeviceKey> targets_;
+  std::size_t next_ = 0;
+  std::uint32_t outstanding_ = 0;
+  std::size_t done_ = 0;
+  std::size_t stopped_ = 0;
+  std::array<std::size_t, static_cast<std::size_t>(event::CommandStatus::count)> by_status_{};
+  WallUs progress_us_ = wall_now_us();
+};
+
+}  // namespace
+
+std::shared_ptr<ControlOp> make_send_op(Control& control, ControlClient& client) {
+  return std::make_shared<SendOp>(control, client);
+}
+
+}  // namespace ringgate::server
