@@ -26,6 +26,7 @@ class BodyMaker {
   // can count.
   Body body(const MessageSpec& message, Layout layout, bool is_large) {
     is_large_ = is_large;
+    is_clean_ = true;
     values_.clear();
     depth_ = 0;
     Body out;
@@ -33,6 +34,10 @@ class BodyMaker {
     fields(message.fields, layout, out);
     return out;
   }
+
+  // Whether the last body holds nothing that the table does not foresee: no value of an item with
+  // another size than its own, no bytes behind the items.
+  bool is_clean() const { return is_clean_; }
 
   // Bits turned over, bytes cut off, put in, taken out or repeated.
   Body damaged(Body body) {
@@ -132,7 +137,9 @@ class BodyMaker {
         big_endian(out, inside.size(), field.element_prefix);
         append(out, inside);
       } else {
+        const bool outer = std::exchange(is_in_element_, true);
         fields(field.fields, layout, out);
+        is_in_element_ = outer;
       }
       values_.resize(mark);
     }
@@ -147,7 +154,10 @@ class BodyMaker {
     ++depth_;
     for (std::uint32_t i = 0; i < count; ++i) item(*field.registry, layout, out);
     --depth_;
-    if (field.extent == Extent::rest && one_in(8)) append(out, random_bytes(below(4)));
+    if (field.extent == Extent::rest && one_in(8)) {
+      append(out, random_bytes(1 + below(3)));
+      is_clean_ = false;
+    }
   }
 
   void item(const Registry& registry, Layout layout, Body& out) {
@@ -155,11 +165,20 @@ class BodyMaker {
     std::uint32_t id = static_cast<std::uint32_t>(random_() >> 32);
     if (registry.id_size < 4) id &= (1U << (8U * registry.id_size)) - 1;
     Body value = random_bytes(below(12));
-    if (!one_in(6) && !registry.items.empty()) {
+    if (one_in(6)) {
+      is_clean_ = false;  // it may be the number of one that is known
+    } else if (!registry.items.empty()) {
       const auto& spec = registry.items[below(static_cast<std::uint32_t>(registry.items.size()))];
       id = spec.last_id == 0 ? spec.id : spec.id + below(spec.last_id - spec.id + 1);
-      if (!one_in(8)) value = item_value(spec, layout);
-      if (value.size() > longest) value.resize(static_cast<std::size_t>(longest));
+      if (one_in(8)) {
+        is_clean_ = false;
+      } else {
+        value = item_value(spec, layout);
+      }
+      if (value.size() > longest) {
+        value.resize(static_cast<std::size_t>(longest));
+        is_clean_ = false;
+      }
     }
     const std::uint64_t size = value.size() + (registry.length_first ? registry.id_size : 0U);
     if (registry.length_first) big_endian(out, size, registry.length_size);
@@ -246,6 +265,8 @@ class BodyMaker {
     if (const std::size_t prefix = prefix_of(field.extent); prefix != 0) {
       big_endian(out, value.size(), prefix);
     }
+    // An element whose size nobody says takes those behind it too.
+    if (field.extent == Extent::rest && is_in_element_) is_clean_ = false;
     append(out, value);
   }
 
@@ -300,6 +321,8 @@ class BodyMaker {
   std::vector<std::pair<const ItemSpec*, Layout>> items_made_;
   unsigned depth_ = 0;
   bool is_large_ = false;
+  bool is_clean_ = true;
+  bool is_in_element_ = false;
   bool is_over_ = false;  // an optional field was left out: nothing follows in what encloses it
 };
 
