@@ -3,90 +3,14 @@
 #include <optional>
 
 #include "engine/base/hex.hpp"
+#include "protocols/jt808/codec/bcd.hpp"
 #include "protocols/jt808/codec/messages.hpp"
-#include "protocols/jt808/codec/values.hpp"
+#include "protocols/jt808/codec/value_json.hpp"
 #include "protocols/jt808/codec/walk.hpp"
 
 namespace ringgate::jt808 {
 
 namespace {
-
-std::string stars(std::size_t size) { return std::string(size, '*'); }
-
-// One value as JSON, and whether its bytes can be had back from it.
-struct Json {
-  std::string value;
-  std::vector<std::pair<std::string_view, std::string>> parts;
-  bool exact = true;
-};
-
-std::string quoted(std::string_view text) {
-  std::string out;
-  JsonWriter(out).text(text);
-  return out;
-}
-
-Json shown(const Shown& value) {
-  return {.value = value.is_null ? "null" : quoted(value.text), .exact = value.exact};
-}
-
-Json number_json(const FieldSeen& seen) {
-  const Field& field = seen.field;
-  const std::uint64_t mask = UINT64_MAX >> (64U - 8U * field.size);
-  if (field.has_invalid && seen.number == (field.invalid_value & mask)) return {.value = "null"};
-  if (const std::string_view name = value_name(field.names, seen.number, seen.layout);
-      !name.empty()) {
-    return {.value = quoted(name),
-            .exact = named_value(field.names, name, seen.layout) == seen.number};
-  }
-  if (field.is_hex) return {.value = quoted(hex_text(seen.number, field.size))};
-  if (field.kind == Kind::number) {
-    constexpr std::uint64_t double_max = std::uint64_t{1} << 53;
-    return {.value = decimal_text(seen.number, seen.negative, field.decimals),
-            .exact = seen.number < double_max || (field.decimals == 0 && !seen.negative)};
-  }
-  const std::int64_t value = signed_value(field, seen.number);
-  const auto magnitude = static_cast<std::uint64_t>(value < 0 ? -value : value);
-  return {.value = decimal_text(magnitude, value < 0, field.decimals),
-          .exact = wire_number(field, value) == seen.number};
-}
-
-Json bits_json(const FieldSeen& seen) {
-  const Field& field = seen.field;
-  Json out;
-  std::uint64_t left = seen.number;
-  for (const Part& part : field.parts) {
-    const std::uint64_t mask = (std::uint64_t{1} << part.width) - 1;
-    const std::uint64_t value = seen.number >> part.shift & mask;
-    left &= ~(mask << part.shift);
-    const std::string_view name = value_name(part.names, value, seen.layout);
-    out.exact = out.exact && (name.empty() || named_value(part.names, name, seen.layout) == value);
-    out.parts.emplace_back(part.key, name.empty() ? decimal_text(value, false, part.decimals)
-                                                  : quoted(name));
-  }
-  JsonWriter json(out.value);
-  json.begin_array();
-  for (unsigned bit = 0; bit < 8U * field.size; ++bit) {
-    if ((left >> bit & 1) == 0) continue;
-    const std::string_view name = value_name(field.names, bit, seen.layout);
-    out.exact = out.exact && (name.empty() || named_value(field.names, name, seen.layout) == bit);
-    json.text(name.empty() ? cat({"bit-", std::to_string(bit)}) : std::string(name));
-  }
-  json.end_array();
-  return out;
-}
-
-Json value_json(const FieldSeen& seen) {
-  switch (seen.field.kind) {
-    case Kind::bits: return bits_json(seen);
-    case Kind::number:
-    case Kind::integer:
-    case Kind::sign_number: return number_json(seen);
-    case Kind::text: return shown(show_text(seen.field, seen.bytes));
-    case Kind::bytes: return {.value = quoted(to_hex(seen.bytes))};
-    default: return shown(show_digits(seen.field, seen.bytes));
-  }
-}
 
 class Writer final : public Visitor {
  public:
@@ -104,7 +28,7 @@ class Writer final : public Visitor {
       return;
     }
     const bool hidden = field.is_secret && !secrets_;
-    const Json json = hidden ? Json{.value = quoted(stars(seen.bytes.size()))} : value_json(seen);
+    const ValueJson json = hidden ? hidden_value(seen.bytes.size()) : value_json(seen);
     if (field.key.empty() && json.parts.empty()) {
       plain(json, seen.bytes);
       return;
@@ -196,7 +120,7 @@ class Writer final : public Visitor {
     std::size_t offset;
   };
 
-  void plain(const Json& json, Bytes bytes) {
+  void plain(const ValueJson& json, Bytes bytes) {
     if (objects_.back().is_plain && json.exact) {
       out_.raw(json.value);
       return;

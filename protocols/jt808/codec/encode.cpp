@@ -675,7 +675,10 @@ class FrameEncoder {
       return frame;
     }
     Raw body;
-    if (!message() || !version() || !header() || !make_body(body) || !nothing_unknown()) {
+    const Json* bytes = object_.get("body_hex");
+    const Json* fields = object_.get("body");
+    if (!message() || !version() || !header() || !nothing_unknown() ||
+        !make_body(bytes, fields, body)) {
       return Error{0, error_};
     }
     if (body.size() > body_size_max) {
@@ -815,9 +818,7 @@ class FrameEncoder {
     return true;
   }
 
-  bool make_body(Raw& out) {
-    const Json* bytes = object_.get("body_hex");
-    const Json* body = object_.get("body");
+  bool make_body(const Json* bytes, const Json* body, Raw& out) {
     if (bytes != nullptr && body != nullptr) return fail("body_hex", "stands beside a body");
     if (bytes != nullptr) return hex("body_hex", *bytes, out);
     static const Json nothing = Json::object();
