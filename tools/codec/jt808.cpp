@@ -155,7 +155,7 @@ class Jt808 final : public Protocol {
     std::vector<std::uint8_t> out(jt808::wire_size_max);
     const std::size_t size =
         frame.size() > jt808::frame_size_max ? 0 : jt808::write_frame(out, frame);
-    if (size == 0) return Error{0, "the frame is too long for the wire"};
+    if (size == 0) return Error{0, "body: takes several packets; --stored shows the whole"};
     out.resize(size);
     return out;
   }

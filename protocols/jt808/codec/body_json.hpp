@@ -35,7 +35,8 @@ Result<std::vector<std::uint8_t>> encode_body(const MessageSpec& message, Versio
 // Bodies that can't be looked into (fragments, encrypted ones, unknown messages) are "body_hex".
 void frame_json(Bytes frame, bool secrets, JsonWriter& out);  // header and body, unescaped
 // The frame (header and body, unescaped) that such an object describes. "message_id" or "message"
-// and "phone" are needed; "version" is 2013 by default, "serial" 0.
+// and "phone" are needed; "version" is 2013 by default, "serial" 0. A body that takes several
+// packets gives the whole as the log stores it (whole.hpp).
 Result<std::vector<std::uint8_t>> encode_frame(std::string_view json);
 
 }  // namespace ringgate::jt808

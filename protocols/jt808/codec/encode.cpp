@@ -11,6 +11,7 @@
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/values.hpp"
 #include "protocols/jt808/codec/walk.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 
 namespace ringgate::jt808 {
 
@@ -681,15 +682,14 @@ class FrameEncoder {
         !make_body(bytes, fields, body)) {
       return Error{0, error_};
     }
-    if (body.size() > body_size_max) {
-      return Error{0, cat({"body: has ", std::to_string(body.size()), " bytes, a frame holds ",
+    const bool is_whole = body.size() > body_size_max;
+    if (is_whole && has_packet_) {
+      return Error{0, cat({"body: has ", std::to_string(body.size()), " bytes, a packet holds ",
                            std::to_string(body_size_max)})};
     }
-    const auto size = static_cast<std::uint16_t>(body.size());
-    const std::uint16_t attributes =
-        raw_attributes_ ? static_cast<std::uint16_t>((*raw_attributes_ & ~attribute_body_size) |
-                                                     size)
-                        : static_cast<std::uint16_t>(attributes_ | size);
+    const auto size = static_cast<std::uint16_t>(is_whole ? attribute_long : body.size());
+    const unsigned bits = raw_attributes_ ? *raw_attributes_ & ~attribute_body_size : attributes_;
+    const auto attributes = static_cast<std::uint16_t>(bits | size);
     Raw out;
     put(out, id_, 2);
     put(out, attributes, 2);
@@ -702,7 +702,7 @@ class FrameEncoder {
     }
     out.insert(out.end(), body.begin(), body.end());
     Header check;
-    const BadReason reason = parse_header(out, check);
+    const BadReason reason = parse_stored(out, check);
     if (reason != BadReason::none) {
       return Error{0, cat({"the header contradicts itself: ", name(reason)})};
     }

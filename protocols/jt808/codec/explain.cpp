@@ -3,6 +3,7 @@
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/value_json.hpp"
 #include "protocols/jt808/codec/walk.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 
 namespace ringgate::jt808 {
 
@@ -157,8 +158,9 @@ class Explainer final : public Visitor {
   std::vector<std::size_t> elements_;
 };
 
-std::string attributes_text(const Header& header) {
-  std::string out = cat({"body of ", bytes_text(header.body_size())});
+std::string attributes_text(const Header& header, bool is_whole) {
+  std::string out = is_whole ? std::string("body of several packets")
+                             : cat({"body of ", bytes_text(header.body_size())});
   if (header.encrypted()) {
     const bool is_rsa = (header.attributes & attribute_encryption) == 0x0400;
     out += is_rsa ? ", encrypted with RSA" : ", encrypted in a way of its own";
@@ -168,7 +170,7 @@ std::string attributes_text(const Header& header) {
     out += header.version == Version::v2019 ? ", version byte"
                                             : ", version bit but no version byte";
   }
-  if ((header.attributes & 0x8000) != 0) out += ", reserved bit 15";
+  if ((header.attributes & attribute_long) != 0 && !is_whole) out += ", reserved bit 15";
   return out;
 }
 
@@ -183,7 +185,7 @@ void explain_header(Bytes frame, const Header& header, const MessageSpec* messag
   };
   const std::string_view name = message != nullptr ? message->name : "unknown";
   add(0, 2, "message_id", cat({hex_text(header.message_id, 2), " ", name}));
-  add(2, 2, "attributes", attributes_text(header));
+  add(2, 2, "attributes", attributes_text(header, frame.size() - header.size > body_size_max));
   if (header.version == Version::v2019) {
     add(4, 1, "version_byte", std::to_string(header.version_byte));
   }
@@ -214,7 +216,7 @@ std::string_view unit_of(std::string_view key) {
 std::vector<ExplainLine> explain(Bytes frame, bool secrets) {
   std::vector<ExplainLine> out;
   Header header;
-  const BadReason reason = parse_header(frame, header);
+  const BadReason reason = parse_stored(frame, header);
   const MessageSpec* message = frame.size() < 2 ? nullptr : find_message(load_be16(frame.data()));
   const bool hides = !secrets && message != nullptr && has_secrets(message->fields);
   if (reason != BadReason::none) {

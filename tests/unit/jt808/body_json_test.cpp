@@ -132,6 +132,10 @@ TEST_CASE("a header comes back with everything that is odd about it") {
   same("0e00 0002 013800138000 0001 aabb");                  // unknown message
   same("02");
   same("");
+  const std::string much(2 * 1100, 'a');
+  same("0900 8000 013800138000 0001 00" + much);             // a whole of several packets
+  same("0900 c000 01 00000000013800138000 0001 00" + much);
+  same("0900 e000 01 00000000013800138000 0001 00" + much);  // no header
 }
 
 TEST_CASE("layouts are chosen by what fits and said where the header does not") {

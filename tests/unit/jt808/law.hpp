@@ -8,6 +8,7 @@
 #include "protocols/jt808/codec/body_json.hpp"
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/walk.hpp"
+#include "protocols/jt808/codec/whole.hpp"
 
 namespace ringgate::jt808::test {
 
@@ -56,7 +57,7 @@ inline std::string broken_law(Bytes frame) {
   if (!again) return "does not encode: " + again.error().message + "\n" + text;
   if (!std::ranges::equal(*again, frame)) return "other bytes from\n" + text;
   Header header;
-  if (parse_header(frame, header) != BadReason::none) return {};
+  if (parse_stored(frame, header) != BadReason::none) return {};
   const MessageSpec* message = find_message(header.message_id);
   if (message == nullptr || header.encrypted() || header.fragment()) return {};
   Coverage coverage;
