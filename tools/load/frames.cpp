@@ -242,6 +242,7 @@ ReplyKind parse_reply(Bytes inside, Version version, ReplyScratch& scratch, Repl
     out.code = {body + 3, body_bytes - 3};
     return ReplyKind::registered;
   }
+  out.raw = {raw, size - 1};
   return ReplyKind::other;
 }
 

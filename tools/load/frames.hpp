@@ -85,6 +85,7 @@ struct Reply {
   std::uint16_t answered_id = 0;  // 0x8001 only
   std::uint8_t result = 0;
   Bytes code;                   // 0x8100 only; in the frame or in the scratch space
+  Bytes raw;                    // `other` only: header and body, unescaped; in the same places
 };
 
 enum class ReplyKind : std::uint8_t {
