@@ -43,6 +43,7 @@ Fleet::Fleet(shard::Shard& shard, std::unique_ptr<io::BufferRing> buffers,
     : shard_(shard), buffers_(std::move(buffers)), options_(options), writer_(options.version),
       devices_(options.devices), window_(std::bit_ceil(options.rate > 0 ? open_window
                                                                         : options.in_flight)),
+      side_writer_(options.version), uploads_(shard, *this), chance_(options.seed),
       started_ns_(shard.sys().mono_now()), pace_(started_ns_, options.connect_rate),
       progress_ns_(started_ns_) {
   for (std::uint32_t i = 0; i < options.devices; ++i) {
@@ -88,6 +89,7 @@ void Fleet::before_wait() {
   if (phase_ == Phase::finished) return;
   if (phase_ < Phase::draining) start_connects();
   if (reporting_ && options_.rate > 0) take_due();
+  if (!sides_.empty() || options_.alarms > 0 || options_.udp) run_terminals();
   if (!dirty_.empty()) {
     send_time_ns_ = shard_.sys().mono_now();
     if (shard_.wall_now() / us_per_s != bcd_second_) {
@@ -108,6 +110,7 @@ void Fleet::before_wait() {
   }
   starved_.clear();
   write_acked_log();
+  if (!event_lines_.empty()) write_all(options_.events_fd, event_lines_, "--events");
 }
 
 MonoNs Fleet::sleep_budget() const {
@@ -119,6 +122,9 @@ MonoNs Fleet::sleep_budget() const {
     if (!reconnects_.empty()) until = std::min(until, reconnects_.front().first);
   }
   if (reporting_ && options_.rate > 0) until = std::min(until, schedule_.next_due());
+  if (reporting_ && options_.alarms > 0) until = std::min(until, alarm_schedule_.next_due());
+  if (!terminal_due_.empty()) until = std::min(until, terminal_due_.top().first);
+  until = std::min({until, uploads_.next_due(), retransmission_.next_due()});
   // Something already due that could not be started waits for a completion, not for the clock.
   return std::max<MonoNs>(until - now, handshakes_ > 0 ? 50 * ns_per_us : 0);
 }
@@ -142,6 +148,9 @@ void Fleet::step_phase() {
       phase_ = Phase::warming;
       phase_end_ns_ = now + options_.warmup_ns;
       reporting_ = !options_.idle;
+      if (options_.alarms > 0) {
+        alarm_schedule_ = OpenSchedule(now, options_.devices, options_.alarms);
+      }
       if (options_.rate > 0) {
         schedule_ = OpenSchedule(now, static_cast<std::uint32_t>(devices_.size()), options_.rate);
       } else if (reporting_) {
@@ -151,7 +160,7 @@ void Fleet::step_phase() {
   }
   if (phase_ == Phase::warming && now >= phase_end_ns_) start_window();
   const bool nobody_left = open_links_ == 0 && handshakes_ == 0 && !options_.reconnect &&
-                           connects_started_ == devices_.size();
+                           reconnects_.empty() && connects_started_ == devices_.size();
   const bool over = phase_ == Phase::measuring && now >= phase_end_ns_;
   const bool ends = stop_asked_ || over || (nobody_left && phase_ != Phase::connecting);
   if (phase_ < Phase::draining && ends) {
@@ -165,10 +174,12 @@ void Fleet::step_phase() {
       ((outstanding_ == 0 && held_back_ == 0) || now >= phase_end_ns_)) {
     fail(Failure::unanswered, outstanding_ + held_back_);
     close_all();
+    uploads_.stop();
     phase_ = Phase::closing;
     phase_end_ns_ = now + drain_limit_ns;
   }
-  if (phase_ == Phase::closing && (open_links_ == 0 || now >= phase_end_ns_)) {
+  const bool all_closed = open_links_ == 0 && uploads_.idle();
+  if (phase_ == Phase::closing && (all_closed || now >= phase_end_ns_)) {
     phase_ = Phase::finished;
   }
 }
@@ -235,7 +246,7 @@ void Fleet::take_due() {
       mark(schedule_.next_device());
     } else {
       ++who.taken;
-      fail(Failure::missed);
+      if (!is_leaving(schedule_.next_device())) fail(Failure::missed);
     }
   }
 }
@@ -260,7 +271,9 @@ bool Fleet::may_report(std::uint32_t index) {
 // Fills one send with what this device may report now.
 void Fleet::report(std::uint32_t index) {
   Device& who = device(index);
-  if (who.state != State::ready || who.buffer != no_buffer || !may_report(index)) return;
+  if (who.buffer != no_buffer) return;
+  if (who.has_side && send_queued(index)) return;
+  if (who.state != State::ready || !may_report(index)) return;
   std::uint8_t* buffer = take_buffer(index);
   std::size_t size = 0;
   do {
@@ -274,15 +287,22 @@ void Fleet::report(std::uint32_t index) {
     place.live = true;
     ++who.outstanding;
     ++outstanding_;
-    if (options_.drive) {
+    if (who.has_side) {
+      size += side_writer_.report(buffer + size, who.phone, serial, bcd_time_,
+                                  moment_of(index).position);
+    } else if (options_.drive) {
       size += writer_.report(buffer + size, who.phone, serial, bcd_time_,
                              vehicles_[index].drive_to(shard_.now()));
     } else {
       size += writer_.report(buffer + size, who.phone, serial, bcd_time_);
     }
     ++counts_.sent;
-  } while (size + FrameWriter::report_bytes_max <= send_buffer_bytes_ && may_report(index));
-  send(index, size);
+  } while (!options_.udp && size + FrameWriter::report_bytes_max <= send_buffer_bytes_ && may_report(index));
+  if (!options_.udp) return send(index, size);
+  const Body wire(buffer, buffer + size);
+  free_buffer(who);
+  queue_datagram(index, static_cast<std::uint16_t>(who.next_serial - 1), wire);
+  send_queued(index);
 }
 
 std::uint8_t* Fleet::take_buffer(std::uint32_t index) {
@@ -299,9 +319,16 @@ std::uint8_t* Fleet::take_buffer(std::uint32_t index) {
          std::size_t{who.buffer % buffers_per_slab} * send_buffer_bytes_;
 }
 
+const std::uint8_t* Fleet::buffer_of(std::uint32_t index) {
+  const std::uint32_t buffer = devices_[index].buffer;
+  if (buffer == side_buffer) return sides_.find(index)->second.sending.data();
+  return slabs_[buffer / buffers_per_slab].get() +
+         std::size_t{buffer % buffers_per_slab} * send_buffer_bytes_;
+}
+
 void Fleet::free_buffer(Device& device) {
   if (device.buffer == no_buffer) return;
-  free_buffers_.push_back(device.buffer);
+  if (device.buffer != side_buffer) free_buffers_.push_back(device.buffer);
   device.buffer = no_buffer;
 }
 
@@ -315,8 +342,7 @@ void Fleet::send(std::uint32_t index, std::size_t size_bytes) {
 
 void Fleet::submit_send(std::uint32_t index) {
   Device& who = device(index);
-  const std::uint8_t* from = slabs_[who.buffer / buffers_per_slab].get() +
-                             std::size_t{who.buffer % buffers_per_slab} * send_buffer_bytes_;
+  const std::uint8_t* from = buffer_of(index);
   io_uring_sqe* sqe = shard_.ring().next_sqe();
   io_uring_prep_send(sqe, who.fd, from + who.send_at, who.send_bytes - who.send_at, MSG_NOSIGNAL);
   sqe->user_data = data_for(io::Tag::send, index);
@@ -337,7 +363,7 @@ void Fleet::on_send(std::uint32_t index, std::int32_t result) {
   who.send_at = static_cast<std::uint16_t>(who.send_at + result);
   if (who.send_at < who.send_bytes) return submit_send(index);
   free_buffer(who);
-  if (who.state == State::ready && may_report(index)) mark(index);
+  if (who.state == State::ready && (who.has_side || may_report(index))) mark(index);
 }
 
 // ---- answers in --------------------------------------------------------------------------------
@@ -347,25 +373,37 @@ void Fleet::on_reply(std::uint32_t index, Bytes inside) {
   Reply reply;
   const ReplyKind kind = parse_reply(inside, options_.version, scratch_, reply);
   if (kind == ReplyKind::broken) return fail(Failure::bad_frame);
-  if (kind == ReplyKind::other || who.state == State::closing) return;
+  if (who.state == State::closing) return;
   if (reply.phone != who.phone) return fail(Failure::stray_reply);
+  if (kind == ReplyKind::other) return on_command(index, reply);
   if (kind == ReplyKind::registered) {
-    if (who.state != State::registering) return fail(Failure::stray_reply);
+    if (who.state != State::registering) {
+      if (options_.udp && who.state > State::registering) return;  // to one that was sent twice
+      return fail(Failure::stray_reply);
+    }
     if (reply.result != 0) return lose(index, Failure::register_refused, 0);
+    if (options_.udp) retransmission_.answered(index, reply.serial);
     ++counts_.registered;
     who.state = State::authenticating;
-    std::uint8_t* buffer = take_buffer(index);
-    send(index, writer_.authenticate(buffer, who.phone, who.next_serial++, reply.code));
-    return;
+    const std::uint16_t serial = who.next_serial++;
+    if (!options_.udp) {
+      std::uint8_t* buffer = take_buffer(index);
+      return send(index, writer_.authenticate(buffer, who.phone, serial, reply.code));
+    }
+    std::uint8_t wire[FrameWriter::frame_bytes_max];
+    const std::size_t size = writer_.authenticate(wire, who.phone, serial, reply.code);
+    queue_datagram(index, serial, {wire, size});
+    return mark(index);
   }
   if (reply.answered_id == 0x0200 && who.state == State::ready) {
     return on_acknowledged(index, reply);
   }
   if (reply.answered_id == 0x0102 && who.state == State::authenticating) {
     if (reply.result != 0) return lose(index, Failure::auth_refused, 0);
+    if (options_.udp) retransmission_.answered(index, reply.serial);
     return on_ready(index);
   }
-  fail(Failure::stray_reply);
+  on_other_answer(index, reply);
 }
 
 void Fleet::on_ready(std::uint32_t index) {
@@ -375,13 +413,15 @@ void Fleet::on_ready(std::uint32_t index) {
   ++ready_;
   --handshakes_;
   settle(who);
+  if (who.has_side) come_back(index);
   if (reporting_ && options_.rate <= 0) mark(index);
 }
 
 void Fleet::on_acknowledged(std::uint32_t index, const Reply& reply) {
   Device& who = device(index);
   Outstanding& place = slot(index, reply.serial);
-  if (!place.live || place.serial != reply.serial) return fail(Failure::stray_reply);
+  if (!place.live || place.serial != reply.serial) return on_other_answer(index, reply);
+  if (options_.udp) retransmission_.answered(index, reply.serial);
   place.live = false;
   --who.outstanding;
   --outstanding_;
@@ -406,25 +446,32 @@ void Fleet::on_acknowledged(std::uint32_t index, const Reply& reply) {
       }
     }
   }
-  if (who.buffer == no_buffer && may_report(index)) mark(index);
+  if (who.buffer == no_buffer && (who.has_side || may_report(index))) mark(index);
+}
+
+// False, and the run ends, when it can't.
+bool Fleet::write_all(int fd, std::string& text, std::string_view option) {
+  std::size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t wrote = ::write(fd, text.data() + done, text.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) {
+      last_error_ = std::string(option);
+      last_error_ += ": ";
+      last_error_ += std::strerror(errno);
+      stop_asked_ = true;
+      return false;
+    }
+    done += static_cast<std::size_t>(wrote);
+  }
+  text.clear();
+  return true;
 }
 
 // What is counted as acknowledged is in the log first, so that a kill of this tool loses none of
 // it.
 void Fleet::write_acked_log() {
-  std::size_t done = 0;
-  while (done < acked_lines_.size()) {
-    const ssize_t wrote =
-        ::write(options_.acked_log_fd, acked_lines_.data() + done, acked_lines_.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) {
-      last_error_ = "--acked-log: " + std::string(std::strerror(errno));
-      stop_asked_ = true;
-      return;
-    }
-    done += static_cast<std::size_t>(wrote);
-  }
-  acked_lines_.clear();
+  if (!write_all(options_.acked_log_fd, acked_lines_, "--acked-log")) return;
   counts_.acknowledged += acked_now_;
   acked_now_ = 0;
 }

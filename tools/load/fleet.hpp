@@ -3,7 +3,8 @@
 //
 // Lives on one shard, which runs nothing else; the object must outlive the shard's last turn.
 // Memory per idle device: one Device (40 bytes); what is outstanding lies in pages that are touched
-// only when it reports.
+// only when it reports. A device that the platform has told something has a Terminal beside it
+// (terminal/), which answers; reports never look at that.
 #pragma once
 
 #include <netinet/in.h>
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <queue>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -20,7 +22,10 @@
 #include "engine/shard/shard.hpp"
 #include "tools/load/frames.hpp"
 #include "tools/load/report.hpp"
+#include "tools/load/retransmission.hpp"
 #include "tools/load/schedule.hpp"
+#include "tools/load/terminal/terminal.hpp"
+#include "tools/load/uploads.hpp"
 #include "tools/load/vehicle.hpp"
 
 namespace ringgate::load {
@@ -42,13 +47,19 @@ struct FleetOptions {
   bool drive = false;      // positions of simulated vehicles
   int acked_log_fd = -1;   // a line `phone,serial` for each acknowledged report; -1: none
   int server_pid = 0;      // whose CPU time to sample; 0: nobody's
+  bool udp = false;        // datagrams instead of connections
+  double loss = 0;         // of parts, attachment blocks, and datagrams
+  double alarms = 0;       // alarms of driver assistants per second and device
+  std::uint64_t seed = 1;  // of everything the terminals leave to chance
+  int events_fd = -1;      // a JSON line for whatever a terminal did for the platform; -1: none
+  std::string files_dir;   // where to write what was photographed and attached; empty: nowhere
 };
 
 // Reports of one device that wait for an answer, open model: more are held back, and their lateness
 // counts.
 constexpr std::uint32_t open_window = 64;
 
-class Fleet final : public shard::CompletionHandler, public shard::Hook {
+class Fleet final : public shard::CompletionHandler, public shard::Hook, public Uploads::Owner {
  public:
   Fleet(shard::Shard& shard, std::unique_ptr<io::BufferRing> buffers, const FleetOptions& options);
   ~Fleet() override;
@@ -72,6 +83,8 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
 
   void on_completion(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) override;
   void before_wait() override;
+  void on_upload_end(std::uint32_t index, const AttachmentUpload& upload,
+                     std::string_view problem) override;
 
  private:
   enum class Phase : std::uint8_t { connecting, warming, measuring, draining, closing, finished };
@@ -89,6 +102,7 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
     bool settled = false;       // has been ready, or has failed once
     bool dirty = false;         // is in dirty_
     bool has_rest = false;      // is in rests_
+    bool has_side = false;      // is in sides_
     std::uint32_t buffer = no_buffer;  // of the send in flight
     std::uint16_t send_at = 0;
     std::uint16_t send_bytes = 0;
@@ -103,7 +117,17 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
     bool live = false;
   };
   static_assert(sizeof(Outstanding) == 16);
+  // What only a device has that was told something, or that sends a frame again.
+  struct Side {
+    std::unique_ptr<Terminal> terminal;
+    std::deque<Body> queue;      // frames on the wire, to be sent before any report
+    Body sending;                // what is being sent of them
+    MonoNs scheduled_ns = INT64_MAX;  // the entry in terminal_due_ that counts
+    MonoNs away_ns = -1;         // not negative: it leaves, or is away, for so long
+    bool skipped = false;        // the last frame of the platform got lost
+  };
   static constexpr std::uint32_t no_buffer = UINT32_MAX;
+  static constexpr std::uint32_t side_buffer = UINT32_MAX - 1;  // it is Side::sending
 
   Device& device(std::uint32_t index) { return devices_[index]; }
   Outstanding& slot(std::uint32_t index, std::uint16_t serial) {
@@ -123,6 +147,7 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
   void arm_recv(std::uint32_t index);
   void on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags);
   void feed(std::uint32_t index, Bytes bytes);
+  void drop_rest(std::uint32_t index);
   void lose(std::uint32_t index, Failure failure, int error);
   void hang_up(std::uint32_t index);
   void close_if_idle(std::uint32_t index);
@@ -148,6 +173,27 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
   void start_window();
   void end_window();
   void write_acked_log();
+  bool write_all(int fd, std::string& text, std::string_view option);
+  const std::uint8_t* buffer_of(std::uint32_t index);
+
+  // What the platform says besides acknowledgements (fleet_terminals.cpp).
+  Side& side_of(std::uint32_t index);
+  Terminal& terminal_of(std::uint32_t index);
+  Moment moment_of(std::uint32_t index);
+  void on_command(std::uint32_t index, const Reply& reply);
+  void on_other_answer(std::uint32_t index, const Reply& reply);
+  void take_outbox(std::uint32_t index, Outbox& outbox);
+  void schedule_terminal(std::uint32_t index);
+  void run_terminals();
+  void raise_alarms();
+  void keep_file(const Outbox::File& file);
+  bool send_queued(std::uint32_t index);
+  bool is_leaving(std::uint32_t index) const;
+  void come_back(std::uint32_t index);
+  void on_side_down(std::uint32_t index);
+  // UDP.
+  void queue_datagram(std::uint32_t index, std::uint16_t serial, Bytes wire);
+  void retransmit();
 
   shard::Shard& shard_;
   std::unique_ptr<io::BufferRing> buffers_;
@@ -166,6 +212,16 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook {
   std::deque<std::pair<MonoNs, std::uint32_t>> reconnects_;
   // Frames that have not ended, by device.
   std::unordered_map<std::uint32_t, std::vector<std::uint8_t>> rests_;
+
+  std::unordered_map<std::uint32_t, Side> sides_;
+  FrameWriter side_writer_;  // positions of single devices do not go into the others' template
+  using TerminalDue = std::pair<MonoNs, std::uint32_t>;
+  std::priority_queue<TerminalDue, std::vector<TerminalDue>, std::greater<>> terminal_due_;
+  Uploads uploads_;
+  Retransmission retransmission_;
+  OpenSchedule alarm_schedule_;
+  Chance chance_;
+  std::string event_lines_;
 
   Phase phase_ = Phase::connecting;
   MonoNs phase_end_ns_ = 0;

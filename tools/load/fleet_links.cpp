@@ -43,14 +43,15 @@ void Fleet::connect(std::uint32_t index) {
   ++open_links_;
   who.state = State::connecting;
   who.next_serial = 0;
-  who.fd = sys.socket(options_.target.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const int type = options_.udp ? SOCK_DGRAM : SOCK_STREAM;
+  who.fd = sys.socket(options_.target.ss_family, type | SOCK_CLOEXEC, 0);
   if (who.fd < 0) {
     const int error = -who.fd;
     who.fd = -1;
     return lose(index, Failure::connect_failed, error);
   }
   const int on = 1;
-  sys.set_option(who.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (!options_.udp) sys.set_option(who.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (!options_.sources.empty()) {
     sys.set_option(who.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     sockaddr_in source{};
@@ -74,8 +75,14 @@ void Fleet::on_connect(std::uint32_t index, std::int32_t result) {
   ++counts_.connected;
   arm_recv(index);
   who.state = State::registering;
-  std::uint8_t* buffer = take_buffer(index);
-  send(index, writer_.register_terminal(buffer, who.phone, who.next_serial++));
+  const std::uint16_t serial = who.next_serial++;
+  if (!options_.udp) {
+    std::uint8_t* buffer = take_buffer(index);
+    return send(index, writer_.register_terminal(buffer, who.phone, serial));
+  }
+  std::uint8_t wire[FrameWriter::frame_bytes_max];
+  queue_datagram(index, serial, {wire, writer_.register_terminal(wire, who.phone, serial)});
+  mark(index);
 }
 
 void Fleet::arm_recv(std::uint32_t index) {
@@ -84,7 +91,8 @@ void Fleet::arm_recv(std::uint32_t index) {
   io_uring_sqe* sqe = shard_.ring().next_sqe();
   if (ring.has(io::Feature::multishot_recv)) {
     io_uring_prep_recv_multishot(sqe, who.fd, nullptr, 0, 0);
-    if (ring.has(io::Feature::recv_bundle)) sqe->ioprio |= io::abi::recvsend_bundle;
+    // A bundle would run datagrams together.
+    if (ring.has(io::Feature::recv_bundle) && !options_.udp) sqe->ioprio |= io::abi::recvsend_bundle;
   } else {
     io_uring_prep_recv(sqe, who.fd, nullptr, 0, 0);
   }
@@ -104,6 +112,7 @@ void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flag
     buffers_->consume(bid, static_cast<std::uint32_t>(result),
                       [this, index](std::uint16_t used, Bytes bytes) {
                         feed(index, bytes);
+                        if (options_.udp) drop_rest(index);  // a datagram ends what is in it
                         buffers_->give_back(used);
                       });
   } else if ((flags & IORING_CQE_F_BUFFER) != 0) {
@@ -119,6 +128,12 @@ void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flag
   } else {
     lose(index, Failure::link_broken, -result);
   }
+}
+
+void Fleet::drop_rest(std::uint32_t index) {
+  if (!devices_[index].has_rest) return;
+  devices_[index].has_rest = false;
+  rests_.erase(index);
 }
 
 // Cuts what arrived at 7E. A frame that has not ended is kept until the rest of it comes.
@@ -192,6 +207,7 @@ void Fleet::hang_up(std::uint32_t index) {
   if (who.state == State::ready) --ready_;
   else --handshakes_;
   who.state = State::closing;
+  if (who.has_side) on_side_down(index);
   if (who.operations > 0) {
     io_uring_sqe* sqe = shard_.ring().next_sqe();
     io_uring_prep_cancel_fd(sqe, who.fd, IORING_ASYNC_CANCEL_ALL);
@@ -208,12 +224,15 @@ void Fleet::close_if_idle(std::uint32_t index) {
   who.state = State::down;
   --open_links_;
   free_buffer(who);
-  if (who.has_rest) rests_.erase(index);
-  who.has_rest = false;
+  drop_rest(index);
   settle(who);
-  if (options_.reconnect && phase_ < Phase::draining) {
-    reconnects_.emplace_back(shard_.now() + reconnect_delay_ns, index);
-  }
+  if (phase_ >= Phase::draining) return;
+  const MonoNs away_ns = who.has_side ? sides_[index].away_ns : -1;  // it was told to
+  if (away_ns < 0 && !options_.reconnect) return;
+  const MonoNs back_ns = shard_.now() + (away_ns < 0 ? reconnect_delay_ns : away_ns);
+  const auto later = [](MonoNs due, const auto& other) { return due < other.first; };
+  reconnects_.emplace(std::upper_bound(reconnects_.begin(), reconnects_.end(), back_ns, later),
+                      back_ns, index);
 }
 
 void Fleet::settle(Device& device) {

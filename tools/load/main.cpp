@@ -35,6 +35,7 @@ struct Arguments {
   std::string json_file;
   std::string acked_log_file;
   std::string sources;
+  std::string events_file;
   double duration_s = 0;
   double warmup_s = 0;
   int cpu = -1;
@@ -176,6 +177,13 @@ Result<bool> run(Arguments& arguments) {
       return errno_error(errno, "--acked-log " + arguments.acked_log_file);
     }
   }
+  if (arguments.events_file == "-") {
+    options.events_fd = STDERR_FILENO;
+  } else if (!arguments.events_file.empty()) {
+    options.events_fd = open(arguments.events_file.c_str(),
+                             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (options.events_fd < 0) return errno_error(errno, "--events " + arguments.events_file);
+  }
   Result<std::unique_ptr<shard::Shard>> shard = open_shard(arguments);
   if (!shard.ok()) return shard.error();
   constexpr std::uint32_t receive_buffers = 2048;
@@ -207,6 +215,18 @@ Result<bool> run(Arguments& arguments) {
   if (Result<void> r = write_json(arguments, report); !r.ok()) return r.error();
   return !report.failed();
 }
+
+constexpr const char* examples =
+    "Terminals do what the platform tells them: parameters, areas, photographs, recordings,\n"
+    "attachments, texts. Examples:\n"
+    "  ringgate-load jt808 --target 127.0.0.1:7808 --devices 20000 --rate 0.2 --duration 60\n"
+    "      20,000 terminals that report every five seconds, measured for a minute\n"
+    "  ringgate-load jt808 --target 127.0.0.1:7808 --devices 10 --demo --events -\n"
+    "      ten vehicles that drive about; what they are told and do is shown\n"
+    "  ringgate-load jt808 --target 127.0.0.1:7808 --devices 1 --demo --loss 0.2 --files /tmp\n"
+    "      every fifth part of a photograph gets lost and has to be asked for again\n"
+    "  ringgate-load jt808 --target 127.0.0.1:7808 --devices 5 --demo --alarms 0.1\n"
+    "      an alarm of a driver assistant every ten seconds, with attachments to ask for";
 
 void declare(CLI::App& app, Arguments& arguments) {
   FleetOptions& fleet = arguments.fleet;
@@ -241,6 +261,19 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--server-pid", fleet.server_pid, "Sample this process's CPU time and memory");
   app.add_option("--acked-log", arguments.acked_log_file,
       "Append `phone,serial` of each acknowledged report to this file");
+  app.add_flag("--udp", fleet.udp, "Datagrams; what is not answered is sent again");
+  app.add_option("--loss", fleet.loss,
+      "Chance (0 to 0.5) that a part of a message, a block of an attachment or a datagram gets lost")
+      ->check(CLI::Range(0.0, 0.5));
+  app.add_option("--alarms", fleet.alarms,
+      "Alarms of driver assistants (T/JSATL 12) per second and device")
+      ->check(CLI::Range(0.0, 1000.0));
+  app.add_option("--seed", fleet.seed, "Of what terminals leave to chance (default 1)");
+  app.add_option("--events", arguments.events_file,
+      "Append a JSON line for each thing a terminal did for the platform (-: standard error)");
+  app.add_option("--files", fleet.files_dir,
+      "Keep what terminals photograph, record and attach in this directory")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--json", arguments.json_file,
       "Write the results to this file (-: standard output)");
   app.add_flag("--quiet", arguments.quiet, "No progress");
@@ -251,8 +284,9 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   Arguments arguments;
   CLI::App* jt808 =
-      app.add_subcommand("jt808", "Vehicle terminals, JT/T 808-2013 or -2019 over TCP");
+      app.add_subcommand("jt808", "Vehicle terminals, JT/T 808-2013 or -2019 over TCP or UDP");
   declare(*jt808, arguments);
+  jt808->footer(examples);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

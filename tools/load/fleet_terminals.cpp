@@ -1,0 +1,219 @@
+// Fleet: devices that the platform has told something, their terminals and uploads, and UDP.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "tools/load/fleet.hpp"
+
+namespace ringgate::load {
+namespace {
+
+// One send of queued frames: a few of the longest. Fits Device::send_bytes.
+constexpr std::size_t side_send_bytes_max = 16'384;
+
+}  // namespace
+
+// ---- what the platform says --------------------------------------------------------------------
+
+Fleet::Side& Fleet::side_of(std::uint32_t index) {
+  devices_[index].has_side = true;
+  return sides_[index];
+}
+
+Terminal& Fleet::terminal_of(std::uint32_t index) {
+  Side& side = side_of(index);
+  if (!side.terminal) {
+    const TerminalOptions options{.version = options_.version, .udp = options_.udp,
+                                  .loss = options_.loss, .seed = options_.seed,
+                                  .has_events = options_.events_fd >= 0};
+    side.terminal = std::make_unique<Terminal>(options, options_.phone_base + index,
+                                               shard_.wall_now());
+  }
+  return *side.terminal;
+}
+
+Moment Fleet::moment_of(std::uint32_t index) {
+  Moment moment{.now = shard_.now(), .wall = shard_.wall_now(),
+                .next_serial = &devices_[index].next_serial};
+  if (options_.drive) moment.position = vehicles_[index].drive_to(shard_.now());
+  const auto side = sides_.find(index);
+  if (side != sides_.end() && side->second.terminal) {
+    side->second.terminal->adjust(moment.position);
+  }
+  return moment;
+}
+
+void Fleet::on_command(std::uint32_t index, const Reply& reply) {
+  if (devices_[index].state != State::ready) return;
+  Terminal& terminal = terminal_of(index);
+  Side& side = side_of(index);
+  // The way down loses as much as the way up, but never twice in a row: platforms give up early.
+  side.skipped = options_.udp && !side.skipped && chance_.hits(options_.loss);
+  if (side.skipped) return;
+  Outbox outbox;
+  terminal.on_downlink(read_downlink(reply.raw, options_.version), moment_of(index), outbox);
+  take_outbox(index, outbox);
+}
+
+// A 0x8001 to something else than a report or the authentication.
+void Fleet::on_other_answer(std::uint32_t index, const Reply& reply) {
+  const auto side = sides_.find(index);
+  if (side != sides_.end() && side->second.terminal) {
+    Outbox outbox;
+    const bool is_expected = side->second.terminal->on_answer(
+        reply.answered_id, reply.serial, reply.result, moment_of(index), outbox);
+    take_outbox(index, outbox);
+    if (is_expected) return;
+  }
+  if (!options_.udp) fail(Failure::stray_reply);  // what was sent twice is answered twice
+}
+
+void Fleet::on_upload_end(std::uint32_t index, const AttachmentUpload& upload,
+                          std::string_view problem) {
+  Outbox outbox;
+  terminal_of(index).on_upload_end(upload, problem, moment_of(index), outbox);
+  take_outbox(index, outbox);
+}
+
+void Fleet::take_outbox(std::uint32_t index, Outbox& outbox) {
+  Side& side = side_of(index);
+  for (Uplink& frame : outbox.frames) side.queue.push_back(std::move(frame.wire));
+  for (std::unique_ptr<AttachmentUpload>& upload : outbox.uploads) {
+    uploads_.start(index, std::move(upload));
+  }
+  for (const Outbox::File& file : outbox.files) keep_file(file);
+  event_lines_ += outbox.events;
+  if (outbox.away_ns >= 0) side.away_ns = outbox.away_ns;
+  if (!side.queue.empty() || side.away_ns >= 0) mark(index);
+  schedule_terminal(index);
+}
+
+void Fleet::keep_file(const Outbox::File& file) {
+  if (options_.files_dir.empty()) return;
+  std::string path = options_.files_dir;
+  path += '/';
+  for (const char c : file.name) path += c == '/' ? '_' : c;  // the platform has a say in names
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  std::string content(as_text(file.content));
+  if (fd < 0) {
+    last_error_ = "--files: " + path + ": " + std::strerror(errno);
+    stop_asked_ = true;
+    return;
+  }
+  write_all(fd, content, "--files");
+  ::close(fd);
+}
+
+// ---- time --------------------------------------------------------------------------------------
+
+void Fleet::schedule_terminal(std::uint32_t index) {
+  Side& side = side_of(index);
+  if (!side.terminal) return;
+  const MonoNs due_ns = side.terminal->next_due();
+  if (due_ns >= side.scheduled_ns) return;
+  side.scheduled_ns = due_ns;
+  terminal_due_.emplace(due_ns, index);
+}
+
+void Fleet::run_terminals() {
+  const MonoNs now = shard_.now();
+  if (options_.udp) retransmit();
+  if (reporting_ && options_.alarms > 0) raise_alarms();
+  for (std::size_t left = terminal_due_.size(); left > 0; --left) {
+    const auto [due_ns, index] = terminal_due_.top();
+    if (due_ns > now) break;
+    terminal_due_.pop();
+    Side& side = side_of(index);
+    if (side.scheduled_ns != due_ns) continue;
+    side.scheduled_ns = INT64_MAX;
+    Outbox outbox;
+    side.terminal->on_time(moment_of(index), outbox);
+    take_outbox(index, outbox);
+  }
+  uploads_.tick(now);
+}
+
+void Fleet::raise_alarms() {
+  for (; alarm_schedule_.next_due() <= shard_.now(); alarm_schedule_.take()) {
+    const std::uint32_t index = alarm_schedule_.next_device();
+    if (devices_[index].state != State::ready) continue;
+    Outbox outbox;
+    terminal_of(index).raise_alarm(moment_of(index), outbox);
+    take_outbox(index, outbox);
+  }
+}
+
+// ---- sending -----------------------------------------------------------------------------------
+
+// True: it has seen to this device, which reports nothing now.
+bool Fleet::send_queued(std::uint32_t index) {
+  Device& who = device(index);
+  if (who.state < State::registering || who.state == State::closing) return true;
+  Side& side = sides_[index];
+  if (side.queue.empty()) {
+    if (side.away_ns < 0 || who.state != State::ready) return false;
+    if (who.outstanding == 0) hang_up(index);
+    return true;
+  }
+  side.sending.clear();
+  do {
+    const Body& next = side.queue.front();
+    side.sending.insert(side.sending.end(), next.begin(), next.end());
+    side.queue.pop_front();
+  } while (!options_.udp && !side.queue.empty() &&
+           side.sending.size() + side.queue.front().size() <= side_send_bytes_max);
+  who.buffer = side_buffer;
+  send(index, side.sending.size());
+  return true;
+}
+
+// ---- coming and going --------------------------------------------------------------------------
+
+bool Fleet::is_leaving(std::uint32_t index) const {
+  const auto side = sides_.find(index);
+  return side != sides_.end() && side->second.away_ns >= 0;
+}
+
+void Fleet::on_side_down(std::uint32_t index) {
+  Side& side = sides_[index];
+  side.queue.clear();
+  if (side.terminal) side.terminal->on_link_down();
+  if (options_.udp) retransmission_.forget(index);
+  if (side.away_ns < 0) return;
+  Device& who = device(index);  // what came due meanwhile is nobody's failure
+  held_back_ -= who.due - who.taken;
+  who.taken = who.due;
+}
+
+void Fleet::come_back(std::uint32_t index) {
+  Side& side = sides_[index];
+  side.away_ns = -1;
+  if (!side.terminal) return;
+  Outbox outbox;
+  side.terminal->on_online(moment_of(index), outbox);
+  take_outbox(index, outbox);
+}
+
+// ---- UDP ---------------------------------------------------------------------------------------
+
+void Fleet::queue_datagram(std::uint32_t index, std::uint16_t serial, Bytes wire) {
+  retransmission_.sent(index, serial, wire, shard_.now());
+  Side& side = side_of(index);
+  if (!chance_.hits(options_.loss)) side.queue.emplace_back(wire.begin(), wire.end());
+}
+
+void Fleet::retransmit() {
+  while (const Retransmission::Waiting* waiting = retransmission_.overdue(shard_.now())) {
+    const std::uint32_t index = waiting->device;
+    if (waiting->tries > Retransmission::tries_max) {
+      lose(index, Failure::link_broken, ETIMEDOUT);
+      continue;
+    }
+    side_of(index).queue.push_back(waiting->wire);
+    mark(index);
+  }
+}
+
+}  // namespace ringgate::load
