@@ -297,7 +297,8 @@ void Fleet::report(std::uint32_t index) {
       size += writer_.report(buffer + size, who.phone, serial, bcd_time_);
     }
     ++counts_.sent;
-  } while (!options_.udp && size + FrameWriter::report_bytes_max <= send_buffer_bytes_ && may_report(index));
+  } while (!options_.udp && size + FrameWriter::report_bytes_max <= send_buffer_bytes_ &&
+           may_report(index));
   if (!options_.udp) return send(index, size);
   const Body wire(buffer, buffer + size);
   free_buffer(who);

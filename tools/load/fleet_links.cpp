@@ -92,7 +92,9 @@ void Fleet::arm_recv(std::uint32_t index) {
   if (ring.has(io::Feature::multishot_recv)) {
     io_uring_prep_recv_multishot(sqe, who.fd, nullptr, 0, 0);
     // A bundle would run datagrams together.
-    if (ring.has(io::Feature::recv_bundle) && !options_.udp) sqe->ioprio |= io::abi::recvsend_bundle;
+    if (ring.has(io::Feature::recv_bundle) && !options_.udp) {
+      sqe->ioprio |= io::abi::recvsend_bundle;
+    }
   } else {
     io_uring_prep_recv(sqe, who.fd, nullptr, 0, 0);
   }

@@ -88,7 +88,7 @@ Result<void> parse_sources(const std::string& text, std::vector<in_addr>& out) {
 }
 
 Result<void> raise_file_limit(std::uint32_t devices) {
-  const rlim_t need = rlim_t{devices} + 64;
+  const rlim_t need = rlim_t{devices} + 64 + Uploads::connections_max;
   rlimit limit{};
   getrlimit(RLIMIT_NOFILE, &limit);
   if (limit.rlim_cur >= need) return {};
@@ -263,7 +263,7 @@ void declare(CLI::App& app, Arguments& arguments) {
       "Append `phone,serial` of each acknowledged report to this file");
   app.add_flag("--udp", fleet.udp, "Datagrams; what is not answered is sent again");
   app.add_option("--loss", fleet.loss,
-      "Chance (0 to 0.5) that a part of a message, a block of an attachment or a datagram gets lost")
+      "Chance (0 to 0.5) of a part of a message, a block of an attachment, a datagram to get lost")
       ->check(CLI::Range(0.0, 0.5));
   app.add_option("--alarms", fleet.alarms,
       "Alarms of driver assistants (T/JSATL 12) per second and device")

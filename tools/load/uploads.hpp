@@ -41,8 +41,8 @@ class Uploads final : public shard::CompletionHandler {
 
   void on_completion(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) override;
 
-  // Sockets at a time; the others wait. Enough for a server to be busy, and below the usual limit of
-  // open files together with the devices.
+  // Sockets at a time; the others wait. Enough for a server to be busy, and few beside the devices'
+  // in the limit of open files.
   static constexpr std::size_t connections_max = 256;
   static constexpr int attempts_max = 5;
   static constexpr MonoNs silence_ns_max = 15 * ns_per_s;

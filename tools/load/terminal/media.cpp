@@ -129,7 +129,7 @@ void put_jpeg_head(BodyWriter& out, std::uint16_t width, std::uint16_t height) {
   out.u16(0xffd8);
   out.u16(0xffe0).u16(16).text({"JFIF\0", 5}).u16(0x0101).u8(0).u16(1).u16(1).u16(0);
   out.u16(0xffdb).u16(67).u8(0);
-  for (int i = 0; i < 64; ++i) out.u8(static_cast<std::uint64_t>(16 + i));  // coarser with frequency
+  for (int i = 0; i < 64; ++i) out.u8(static_cast<std::uint64_t>(16 + i));  // less with frequency
   out.u16(0xffc0).u16(11).u8(8).u16(height).u16(width).u8(1).u8(1).u8(0x11).u8(0);
   put_table(out, 0x00, dc_symbols);
   put_table(out, 0x10, ac_symbols);

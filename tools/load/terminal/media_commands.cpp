@@ -222,7 +222,7 @@ void Terminal::tell_recordings(const Command& command) {
   send(0x1205, playback_->list(command.serial, search));
 }
 
-// 5.4.4. The standard wants the list of what will be played; many terminals say only that they will.
+// 5.4.4. The standard wants the list of what will be played; many terminals just say yes.
 void Terminal::play_back(const Command& command) {
   BodyReader in(command.body);
   in.take(in.u8());  // the server

@@ -126,7 +126,7 @@ bool is_can(std::uint32_t id) { return id >= 0x0110 && id <= 0x01ff; }
 
 const Known* find(std::uint32_t id, Version version) {
   const auto at = std::lower_bound(std::begin(known), std::end(known), id,
-                                   [](const Known& one, std::uint32_t key) { return one.id < key; });
+                                   [](const Known& one, std::uint32_t k) { return one.id < k; });
   if (at == std::end(known) || at->id != id) return nullptr;
   const In other = version == Version::v2019 ? In::v2013 : In::v2019;
   return at->in == other ? nullptr : at;

@@ -39,6 +39,7 @@ const Terminal::Handler Terminal::handlers[] = {
     {0x8106, &Terminal::tell_parameters},
     {0x8107, &Terminal::tell_attributes},
     {0x8108, &Terminal::upgrade},
+    {0x8109, &Terminal::ignore},  // an answer
     {0x8201, &Terminal::tell_position},
     {0x8202, &Terminal::start_tracking},
     {0x8203, &Terminal::confirm_alarm},
