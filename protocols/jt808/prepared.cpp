@@ -74,6 +74,7 @@ Result<std::shared_ptr<const event::PreparedCommand>> DeviceProtocol::prepare(
   if (!id) return Error{0, fmt::format("'{}' is no message that is known", name)};
   made->id = *id;
   const JsonScan raw = scan_json_object(json, "body_hex");
+  if (raw.member.empty()) return Error{0, "'body_hex' is missing"};
   const auto body = from_hex(unquoted(raw.member));
   if (!body) return Error{0, "'body_hex' is no hex"};
   if (body->size() > downlink_body_max) {

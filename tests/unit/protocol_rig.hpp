@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <deque>
 #include <memory>
+#include <netinet/tcp.h>
 #include <string>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -128,6 +129,8 @@ struct Stored {
   std::string device;
   std::string payload;
   bool whole;
+  bool outcome;  // of a command
+  Position position;
 };
 
 class Gateway {
@@ -231,7 +234,7 @@ class Gateway {
       out.push_back({record.kind(), record.ns(), record.header.message, record.header.serial,
                      record.duplicate(), entry.stream.shard, record.header.link,
                      std::string(record.device), std::string(as_text(record.payload)),
-                     record.whole()});
+                     record.whole(), record.outcome(), record.header.position});
     }
     CHECK((*reader)->problems().empty());
     return out;
@@ -290,6 +293,8 @@ class Gateway {
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int one = 1;  // as the server sets it: small frames must not wait for the peer's ACK
+    REQUIRE(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) == 0);
     REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0);
     REQUIRE(::listen(fd, 64) == 0);
     socklen_t size = sizeof at;

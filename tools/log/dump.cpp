@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <string>
 
+#include "engine/base/json_scan.hpp"
 #include "engine/base/json_writer.hpp"
 #include "engine/io/sys.hpp"
 #include "protocols/jsonl/catalog.hpp"
@@ -38,8 +39,14 @@ std::string message_id_text(const event::MessageCatalog* catalog, std::uint16_t 
   return catalog != nullptr ? catalog->message_id_text(id) : fmt::format("0x{:04x}", id);
 }
 
-bool is_frame(log::Kind kind) {
-  return kind == log::Kind::frame_up || kind == log::Kind::frame_down;
+// The intent of a command is the frame that was going to be sent.
+bool is_frame(const log::Record& record) {
+  const log::Kind kind = record.kind();
+  return kind == log::Kind::frame_up || kind == log::Kind::frame_down ||
+         (kind == log::Kind::command && !record.outcome());
+}
+bool has_message(const log::Record& record) {
+  return is_frame(record) || record.kind() == log::Kind::command;
 }
 
 // What the command line asks for, parsed.
@@ -54,7 +61,7 @@ struct Filter {
   bool wants(const log::Record& record) const {
     const std::string& wanted = record.ns() == Namespace::phone ? phone : device;
     if (!wanted.empty() && record.device != wanted) return false;
-    if (!any_message && (record.header.message != message || !is_frame(record.kind())))
+    if (!any_message && (record.header.message != message || !has_message(record)))
       return false;
     return record.header.received_us >= from_us && record.header.received_us < to_us;
   }
@@ -110,10 +117,10 @@ class Printer {
     json.key("protocol")
         .text(catalog != nullptr ? catalog->protocol() : protocol_without_catalog(record.ns()));
     json.key("kind").text(log::kind_name(record.kind()));
-    if (is_frame(record.kind())) {
+    if (is_frame(record)) {
       print_frame(json, record, catalog);
     } else {
-      print_other(json, record);
+      print_other(json, record, catalog);
     }
     json.key("link").text(fmt::format("{:016x}", record.header.link));
     json.end_object();
@@ -148,13 +155,26 @@ class Printer {
     }
   }
 
-  void print_other(JsonWriter& json, const log::Record& record) {
-    json.key("message_id").null();
-    json.key("serial").null();
+  void print_other(JsonWriter& json, const log::Record& record,
+                   const event::MessageCatalog* catalog) {
+    if (has_message(record)) {
+      json.key("message_id").text(message_id_text(catalog, record.header.message));
+      json.key("serial").unsigned_integer(record.header.serial);
+    } else {
+      json.key("message_id").null();
+      json.key("serial").null();
+    }
     json.key("duplicate").boolean(false);
     json.key("frame").null();
     if (record.payload.empty()) return;
-    if (record.kind() == log::Kind::session) {
+    if (record.kind() == log::Kind::command) {
+      const std::string_view text = as_text(record.payload);
+      if (scan_json_object(text, "status").error == JsonScan::Error::none) {
+        json.key("outcome").raw(text);
+      } else {
+        json.key("data").hex(record.payload);
+      }
+    } else if (record.kind() == log::Kind::session) {
       json.key("text").text(as_text(record.payload));  // "online 10.0.0.7:40112", "offline idle"
     } else {
       json.key("data").hex(record.payload);
