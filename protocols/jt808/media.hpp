@@ -1,5 +1,5 @@
 // Pictures, sounds and videos of terminals (0x0801): from the whole message to a file in the blob
-// store, and the answer when it is durable (0x8800, JT/T 808-2013 8.53). One per shard; lives there.
+// store, and the answer when it is durable (0x8800, JT/T 808-2013 8.53). Lives on one shard.
 //
 // Names of files never come from the wire, and what a file is, its first bytes say: what the
 // terminal declares is kept beside it.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
@@ -49,6 +50,7 @@ config::Schema make_schema() {
   schema.add(server::keys);
   for (const server::Plug& plug : server::plugs) schema.add(plug.keys);
   schema.add(log::keys);
+  schema.add(blob::keys);
   return schema;
 }
 

@@ -15,6 +15,7 @@
 #include "protocols/jt808/keys.hpp"
 #include "protocols/jt808/prepared.hpp"
 #include "protocols/jt808/session.hpp"
+#include "storage/blob/store.hpp"
 #include "storage/log/writer.hpp"
 
 namespace ringgate::server {
@@ -25,6 +26,7 @@ struct PlugParts {
   net::Links& links;
   log::Writer& log;
   device::DeviceTable& devices;
+  blob::Uploads& uploads;
   const jt808::Authenticator& authenticator;
   observe::CounterGroup& counters;
   observe::LogSource& logs;
@@ -47,9 +49,11 @@ inline const jt808::Catalog jt808_catalog;
 inline const Plug plugs[] = {
     {"jt808", jt808::keys, "jt808.admission is \"open\": whoever reaches the port may register",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
-       return std::make_unique<jt808::Session>(p.links, p.log, p.devices, p.authenticator,
-                                               p.counters, p.logs,
-                                               jt808::session_options(p.settings));
+       auto session = std::make_unique<jt808::Session>(p.links, p.log, p.devices, p.authenticator,
+                                                       p.counters, p.logs,
+                                                       jt808::session_options(p.settings));
+       session->use_uploads(p.uploads);
+       return session;
      },
      [](net::Protocol& made, const PlugParts& p) -> std::unique_ptr<event::DeviceGate> {
        return std::make_unique<jt808::Gate>(static_cast<jt808::Session&>(made), p.links, p.log,

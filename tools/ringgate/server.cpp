@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/shard/cpus.hpp"
+#include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
 #include "tools/ringgate/keys.hpp"
@@ -107,6 +108,10 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   supply_ = std::make_unique<log::SegmentSupply>(
       sys_, log::log_options(*start_settings_), data_dir_->log_path(), data_dir_->node(),
       data_dir_->run(), log::SegmentSupply::Mode::thread);
+  auto keeper = blob::Keeper::open(sys_, blob::blob_options(*start_settings_), data_dir_->run(),
+                                   blob::Keeper::Mode::thread);
+  if (!keeper) return keeper.error();
+  keeper_ = std::move(*keeper);
   auto authenticator = jt808::Authenticator::open(sys_, data_dir_->path());
   if (!authenticator) return authenticator.error();
   authenticator_ = std::move(*authenticator);
@@ -176,6 +181,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *hub_,
                                   *errands_,
                                   *supply_,
+                                  *keeper_,
                                   *authenticator_,
                                   listeners_,
                                   *thread.counters,

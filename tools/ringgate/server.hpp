@@ -14,6 +14,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "protocols/jt808/authenticator.hpp"
+#include "storage/blob/keeper.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/control.hpp"
@@ -64,6 +65,7 @@ class Server {
   std::vector<int> cpus_;
   std::unique_ptr<log::DataDir> data_dir_;
   std::unique_ptr<log::SegmentSupply> supply_;
+  std::unique_ptr<blob::Keeper> keeper_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
   std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
   std::unique_ptr<shard::MailHub> hub_;

@@ -110,6 +110,8 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   if (!writer) return writer.error();
   writer_ = std::move(*writer);
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
+  blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
+                                         parts.logs);
   devices_ = std::make_unique<device::DeviceTable>(links_->budget());
   shard_->arm(timer_, report_interval);
   return {};
@@ -118,7 +120,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
 void ShardRooms::add_protocols(const WiringParts& parts) {
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Plug& plug = plugs[i];
-    const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_,
+    const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_, *blobs_,
                                parts.authenticator, parts.counters, parts.logs};
     protocols_.push_back(plug.make(plug_parts));
     if (plug.make_gate != nullptr) {

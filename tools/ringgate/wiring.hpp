@@ -8,6 +8,7 @@
 #include "engine/net/listener.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "storage/blob/shard_store.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
@@ -24,6 +25,7 @@ struct WiringParts {
   shard::MailHub& hub;
   shard::ErrandHub& errands;
   log::SegmentSupply& supply;
+  blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
   const std::vector<OpenListeners>& listeners;  // by plug
   observe::CounterGroup& counters;
@@ -55,6 +57,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::Counters> log_counters_;
+  std::unique_ptr<blob::Store> blobs_;
   std::unique_ptr<device::DeviceTable> devices_;
   std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug
   std::vector<std::unique_ptr<event::DeviceGate>> made_gates_;
