@@ -8,8 +8,8 @@ namespace ringgate::jt808 {
 // {"protocol": "jt808",
 //  "messages": [{"id": "0x0200", "name", "direction": "up"|"down", "source", "versions": ["2013"],
 //    "layouts": [...], "has_secrets", "answer": {"rule", "id"}, "fields": [FIELD]}],
-//  "item_lists": [{"name", "id_bytes", "length_bytes", "items": [{"id", "last_id", "name", "source",
-//    "layouts", "fields"}]}]}
+//  "item_lists": [{"name", "id_bytes", "length_bytes", "items": [{"id", "last_id", "name",
+//    "source", "layouts", "fields"}]}]}
 // FIELD: {"key", "type", "bytes" | "extent", "unit", "decimals", "layouts" (where not in all),
 //   "when", "optional", "default", "invalid", "secret", "names", "bits", "parts", "counts",
 //   "counted_by", "note", "fields", "item_list"}; what does not apply is left out.

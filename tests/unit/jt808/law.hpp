@@ -6,6 +6,7 @@
 #include <string>
 
 #include "protocols/jt808/codec/body_json.hpp"
+#include "protocols/jt808/codec/explain.hpp"
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/codec/walk.hpp"
 #include "protocols/jt808/codec/whole.hpp"
@@ -50,12 +51,24 @@ class Coverage final : public Visitor {
   }
 };
 
+// Whether the lines of an explanation show every byte of the frame once, in order.
+inline bool explains_all(Bytes frame) {
+  std::size_t at = 0;
+  for (const ExplainLine& line : explain(frame, true)) {
+    if (line.bytes.empty()) continue;
+    if (line.offset != at || line.bytes.data() != frame.data() + at) return false;
+    at += line.bytes.size();
+  }
+  return at == frame.size();
+}
+
 // Empty: the frame obeys. Otherwise what is wrong.
 inline std::string broken_law(Bytes frame) {
   const std::string text = json_of_frame(frame);
   const auto again = encode_frame(text);
   if (!again) return "does not encode: " + again.error().message + "\n" + text;
   if (!std::ranges::equal(*again, frame)) return "other bytes from\n" + text;
+  if (!explains_all(frame)) return "not all bytes are explained of\n" + text;
   Header header;
   if (parse_stored(frame, header) != BadReason::none) return {};
   const MessageSpec* message = find_message(header.message_id);
