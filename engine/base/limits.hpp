@@ -56,6 +56,33 @@ constexpr std::uint32_t link_out_bytes_max = 64 * 1024;
 // protocol has frames that long. (What waits for credit is bounded by the receive buffers.)
 constexpr std::uint32_t link_spill_bytes_max = 1024 * 1024;
 
+// Datagrams. A buffer holds the largest one that is taken, behind the 44 bytes that tell its sender:
+// the longest JT/T 808 frame (2,092 bytes) and as much again, or some 60 position reports. 1 MiB a
+// shard: as many as one turn handles; more wait in the socket.
+constexpr std::uint32_t datagram_buffer_bytes = 4 * 1024;
+constexpr std::uint32_t datagram_buffer_count = 256;
+// Asked for as SO_RCVBUF, which net.core.rmem_max caps: all devices of a shard share one socket,
+// and a second's worth of 10,000 of them should fit while the shard is busy.
+constexpr int datagram_socket_bytes = 8 * 1024 * 1024;
+// Datagrams that a shard has handed to the kernel and not seen sent. Nearly always they are sent at
+// once; beyond this number replies wait in their links.
+constexpr std::uint32_t datagram_sends_max = 256;
+// Forwarded datagrams leave this much of a mail column to link moves and frames, which are not
+// dropped.
+constexpr std::uint32_t datagram_mail_keep_bytes = mail_column_bytes / 2;
+// Links of one shard that nobody has authenticated on. A terminal is one for two round trips; with
+// 1 s of those, 16,384 are more new terminals a second than a shard authenticates. 4 MiB.
+constexpr std::uint32_t datagram_strangers_max = 16'384;
+// What strangers may send, of one source (an IPv4 address, an IPv6 /64) and of all, per shard. A
+// terminal registers and authenticates with some 150 bytes: 64 KiB are 400 terminals a second
+// behind one NAT, 4 MiB are 28,000 in all, far less than a link of 100 Mbit/s brings.
+constexpr std::uint64_t stranger_source_bytes_per_s = 64 * 1024;
+constexpr std::uint64_t stranger_bytes_per_s = 4 * 1024 * 1024;
+// So long a silence saves up for: after an outage everybody comes at once.
+constexpr std::int64_t stranger_burst_ms = 4'000;
+// Sources with an account of their own. 64 KiB.
+constexpr std::uint32_t stranger_sources_max = 4096;
+
 // Spilled bytes are shown to a protocol in pieces of this size, so that a link that must pause does
 // so near its credit. Any frame that a device sends fits; a longer one is shown in a longer piece.
 constexpr std::uint32_t spill_slice_bytes = 16 * 1024;

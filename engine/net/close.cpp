@@ -41,6 +41,7 @@ void Links::leave_open(Link& link, CloseReason reason, LinkState next) {
   RG_CHECK(link.state == LinkState::open || link.state == LinkState::moving);
   link.state = next;
   counters_.closed.add(reason);
+  if (link.datagram) datagrams_->forget(link);
   protocol_of(link).on_close(link, reason);
   hold_replies(link, 0);  // what was written outside of on_bytes, and last words
 }
@@ -56,6 +57,7 @@ void Links::close(Link& link, CloseReason reason) {
 
 void Links::request_move(Link& link, ShardIndex target) {
   RG_CHECK(link.state == LinkState::open && target != shard_.index());
+  if (link.datagram) return datagrams_->move_rest(target);
   link.state = LinkState::moving;
   link.move_to = static_cast<std::uint8_t>(target);
   cancel_receive(link);
@@ -79,7 +81,7 @@ void Links::progress(Link& link) {
       break;
     case LinkState::flushing:
       if (!idle) break;
-      if (link.peer_done) {
+      if (link.peer_done || link.datagram) {
         finish(link);
       } else {
         start_lingering(link);
@@ -110,6 +112,11 @@ void Links::finish(Link& link) {
   RG_CHECK(link.state != LinkState::open && link.state != LinkState::free);
   shard_.timers().cancel(link);
   link.state = LinkState::closing;
+  if (link.datagram) {  // nothing in the kernel is its own
+    link.send_busy = false;
+    drop_replies(link);
+    return free_link(link);
+  }
   if (link.recv_armed || link.send_busy) {
     io_uring_sqe* sqe = shard_.ring().next_sqe();
     io_uring_prep_cancel_fd(sqe, link.fd, IORING_ASYNC_CANCEL_ALL);

@@ -1,4 +1,4 @@
-// A link: one TCP connection of a device. 256 bytes, owns no buffer while idle. Lives in a slot of
+// A link: one TCP connection of a device, or its address where it sends datagrams. 256 bytes, owns no buffer while idle. Lives in a slot of
 // its shard's Links and is only touched there; a reference stays valid until on_close of its
 // protocol has returned.
 #pragma once
@@ -27,6 +27,7 @@ enum class CloseReason : std::uint8_t {
   send_failed,    // the peer takes no more
   filter_broken,  // the peer broke TLS
   kicked,         // somebody asked for it
+  crowded_out,    // the oldest of too many strangers that send datagrams
   count,
 };
 std::string_view name_of(CloseReason reason);
@@ -92,6 +93,8 @@ struct Link : shard::TimerNode {
   bool filtered = false;     // has a filter, in Links
   bool blocked = false;      // a mail column was full: its frame is shown again next turn
   std::uint8_t move_to = 0;  // shard, while moving
+  bool datagram = false;     // has no descriptor; net/datagrams.hpp
+  bool trusted = false;      // a datagram link that somebody has authenticated on
 
   Position last_position = 0;       // of its latest logged frame; replies wait for it
   std::uint32_t uncommitted_bytes = 0;

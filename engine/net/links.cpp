@@ -19,7 +19,13 @@ Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoo
       bundles ? limits::recv_buffer_count_bundle : limits::recv_buffer_count_single,
       bundles ? limits::recv_buffer_bytes_bundle : limits::recv_buffer_bytes_single);
   if (!buffers) return buffers.error();
-  return std::unique_ptr<Links>(new Links(shard, mail, counters, options, std::move(*buffers)));
+  std::unique_ptr<Links> links(new Links(shard, mail, counters, options, std::move(*buffers)));
+  if (options.datagrams) {
+    auto datagrams = Datagrams::create(*links, shard, mail, counters);
+    if (!datagrams) return datagrams.error();
+    links->datagrams_ = std::move(*datagrams);
+  }
+  return links;
 }
 
 Links::Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& counters,
@@ -52,7 +58,7 @@ Links::~Links() {
       drop_replies(link);
       free_spill(link);
       free_order(link);
-      shard_.sys().close(link.fd);
+      if (!link.datagram) shard_.sys().close(link.fd);
     }
   }
   for (const Listener& listener : listeners_) {
@@ -69,6 +75,9 @@ std::uint8_t Links::add_protocol(Protocol& protocol) {
 void Links::add_listener(const ListenerOptions& options) {
   RG_CHECK(options.protocol < protocols_.size());
   listeners_.push_back(Listener{options});
+  if (options.datagram_fd < 0) return;
+  RG_CHECK(datagrams_ != nullptr);
+  datagrams_->add_socket(static_cast<std::uint32_t>(listeners_.size() - 1), options.datagram_fd);
 }
 
 void Links::set_timeouts(const Protocol& protocol, std::uint32_t idle_timeout_ms,
@@ -213,7 +222,8 @@ void Links::update_memory_level() {
 
 std::uint64_t Links::idle_memory_bytes() const {
   return slots_.size() * links_per_chunk * sizeof(Link) + chunks_.kept_bytes() +
-         free_orders_.size() * OrderQueue::memory_bytes;
+         free_orders_.size() * OrderQueue::memory_bytes +
+         (datagrams_ == nullptr ? 0 : datagrams_->memory_bytes());
 }
 
 void Links::start_sweep() {
@@ -261,7 +271,12 @@ void Links::before_wait() {
     Link& link = at(slot);
     if (!link.queued_send) continue;
     link.queued_send = false;
-    if (!link.send_busy && has_to_send(link)) start_send(link);
+    if (link.send_busy || !has_to_send(link)) continue;
+    if (__builtin_expect(link.datagram, 0)) {
+      datagrams_->start_send(link);
+    } else {
+      start_send(link);
+    }
   }
   send_list_.clear();
   buffers_->publish();

@@ -17,6 +17,7 @@
 #include "engine/flow/budget.hpp"
 #include "engine/flow/watermark.hpp"
 #include "engine/net/counters.hpp"
+#include "engine/net/datagrams.hpp"
 #include "engine/net/filter.hpp"
 #include "engine/net/held_replies.hpp"
 #include "engine/net/link.hpp"
@@ -31,6 +32,7 @@ namespace ringgate::net {
 // accepted sockets inherit on Linux.
 struct ListenerOptions {
   int fd = -1;                          // bound and listening; owned by Links from add_listener on
+  int datagram_fd = -1;                 // bound to the same port, likewise; -1: no datagrams
   std::uint8_t protocol = 0;            // as add_protocol returned
   std::uint32_t idle_timeout_ms = 0;    // 0: never
   std::uint32_t frame_timeout_ms = 0;   // 0: never
@@ -40,6 +42,7 @@ struct ListenerOptions {
 struct LinksOptions {
   std::uint32_t links_max = 10'000;
   std::uint64_t memory_limit_bytes = 0;  // this shard's share; 0: none
+  bool datagrams = false;                // some listener has a datagram_fd
 };
 
 class Links final : public shard::CompletionHandler,
@@ -114,7 +117,8 @@ class Links final : public shard::CompletionHandler,
   void defer(Link& link, std::uint32_t cookie, Position position);
 
   // Stops reading; when nothing is outstanding the link goes to `target` with its unread bytes
-  // (on_bytes must not consume the frame that asked for it).
+  // (on_bytes must not consume the frame that asked for it, and return at once). Of a datagram link
+  // only the rest of the datagram goes, and is handled there on a link of that shard.
   void request_move(Link& link, ShardIndex target);
 
   // The log takes nothing now (append said 0 while it is holding, or full): reads on when it does.
@@ -127,6 +131,11 @@ class Links final : public shard::CompletionHandler,
   // Ends a link: replies that are held still go out, then FIN. The protocol's on_close follows at
   // once.
   void close(Link& link, CloseReason reason);
+  // The link's peer has proven who it is. Means something to datagram links only: they are
+  // strangers until then.
+  void trust(Link& link) {
+    if (link.datagram && !link.trusted) datagrams_->trust(link);
+  }
   // Time-out for silence from now on.
   void set_idle_timeout(Link& link, std::uint32_t idle_timeout_ms);
 
@@ -158,7 +167,10 @@ class Links final : public shard::CompletionHandler,
   void start_stop() override;
   bool stopped() const override;
 
+  Datagrams* datagrams() { return datagrams_.get(); }  // null where no listener has them
+
  private:
+  friend class Datagrams;
   static constexpr std::uint32_t links_per_chunk = 256;
   struct Listener {
     ListenerOptions options;
@@ -278,6 +290,7 @@ class Links final : public shard::CompletionHandler,
   OutChunkPool chunks_;
   NetCounters counters_;
   std::unique_ptr<io::BufferRing> buffers_;
+  std::unique_ptr<Datagrams> datagrams_;
   std::vector<Protocol*> protocols_;
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Link[]>> slots_;

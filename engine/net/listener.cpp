@@ -4,9 +4,12 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "engine/base/clock.hpp"
+#include "engine/base/limits.hpp"
 
 namespace ringgate::net {
 
@@ -74,11 +77,14 @@ int set_options(io::Sys& sys, int fd, const SocketOptions& options) {
 
 // SO_REUSEPORT would let a second gateway share the port unnoticed, each getting half of the
 // terminals. A bind without it fails where anybody listens.
-Result<void> check_unused(io::Sys& sys, const config::ListenAddress& address) {
+Result<void> check_unused(io::Sys& sys, const config::ListenAddress& address, int type) {
   if (address.port() == 0) return {};
-  Socket probe(sys, sys.socket(address.storage.ss_family, SOCK_STREAM, 0));
+  Socket probe(sys, sys.socket(address.storage.ss_family, type, 0));
   if (probe.fd() < 0) return {};  // the real one tells
-  static_cast<void>(set_int(sys, probe.fd(), SOL_SOCKET, SO_REUSEADDR, 1));
+  // Of datagrams the option would mean that sharing is fine.
+  if (type == SOCK_STREAM) {
+    static_cast<void>(set_int(sys, probe.fd(), SOL_SOCKET, SO_REUSEADDR, 1));
+  }
   if (address.all_addresses) {
     static_cast<void>(set_int(sys, probe.fd(), IPPROTO_IPV6, IPV6_V6ONLY, 0));
   }
@@ -104,6 +110,32 @@ Result<int> open_one(io::Sys& sys, const config::ListenAddress& address,
   return socket.release();
 }
 
+Result<int> open_datagrams(io::Sys& sys, const config::ListenAddress& address,
+                           const SocketOptions& options) {
+  Socket socket(sys, sys.socket(address.storage.ss_family, SOCK_DGRAM, 0));
+  if (socket.fd() < 0) return listen_error(-socket.fd(), "cannot open a UDP socket for", address);
+  int error = set_int(sys, socket.fd(), SOL_SOCKET, SO_REUSEPORT, 1);
+  if (error >= 0 && address.storage.ss_family == AF_INET6) {
+    error = set_int(sys, socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, address.all_addresses ? 0 : 1);
+  }
+  const int receive = std::max(static_cast<int>(options.receive_buffer_bytes),
+                               limits::datagram_socket_bytes);
+  if (error >= 0) error = set_int(sys, socket.fd(), SOL_SOCKET, SO_RCVBUF, receive);
+  if (error >= 0 && options.send_buffer_bytes > 0) {
+    error = set_int(sys, socket.fd(), SOL_SOCKET, SO_SNDBUF,
+                    static_cast<int>(options.send_buffer_bytes));
+  }
+  if (error < 0) return listen_error(-error, "cannot set UDP socket options for", address);
+  error = sys.bind(socket.fd(), address.address(), address.size);
+  if (error < 0) return listen_error(-error, "cannot take UDP on", address);
+  return socket.release();
+}
+
+void close_all(io::Sys& sys, OpenListener& open) {
+  for (const int fd : open.fds) sys.close(fd);
+  for (const int fd : open.datagram_fds) sys.close(fd);
+}
+
 void set_port(config::ListenAddress& address, std::uint16_t port) {
   if (address.storage.ss_family == AF_INET) {
     reinterpret_cast<sockaddr_in&>(address.storage).sin_port = htons(port);
@@ -114,12 +146,12 @@ void set_port(config::ListenAddress& address, std::uint16_t port) {
 
 Result<OpenListener> open_all(io::Sys& sys, config::ListenAddress address,
                               const SocketOptions& options, unsigned shards) {
-  if (auto unused = check_unused(sys, address); !unused) return unused.error();
+  if (auto unused = check_unused(sys, address, SOCK_STREAM); !unused) return unused.error();
   OpenListener out;
   for (unsigned shard = 0; shard < shards; ++shard) {
     auto fd = open_one(sys, address, options);
     if (!fd) {
-      for (const int open : out.fds) sys.close(open);
+      close_all(sys, out);
       return fd.error();
     }
     out.fds.push_back(*fd);
@@ -132,7 +164,35 @@ Result<OpenListener> open_all(io::Sys& sys, config::ListenAddress address,
     out.address = config::format_address(bound);
     set_port(address, named.port());
   }
-  return out;
+  if (!options.datagrams) return out;
+  std::optional<Error> error;
+  if (auto unused = check_unused(sys, address, SOCK_DGRAM); !unused) {
+    address.text = out.address;
+    error = unused.error();
+  }
+  for (unsigned shard = 0; shard < shards && !error; ++shard) {
+    auto fd = open_datagrams(sys, address, options);
+    if (fd) {
+      out.datagram_fds.push_back(*fd);
+    } else {
+      error = fd.error();
+    }
+  }
+  if (!error) return out;
+  close_all(sys, out);
+  return *error;
+}
+
+// The port that TCP is given may be in use for UDP.
+constexpr int free_port_tries = 32;
+
+Result<OpenListener> open_any(io::Sys& sys, const config::ListenAddress& address,
+                              const SocketOptions& options, unsigned shards) {
+  const int tries = address.port() == 0 && options.datagrams ? free_port_tries : 1;
+  for (int i = 1;; ++i) {
+    auto opened = open_any(sys, address, options, shards);
+    if (opened || opened.error().code != EADDRINUSE || i == tries) return opened;
+  }
 }
 
 }  // namespace
@@ -141,7 +201,7 @@ Result<OpenListener> open_listener(io::Sys& sys, const config::ListenAddress& ad
                                    const SocketOptions& options, unsigned shards) {
   auto opened = open_all(sys, address, options, shards);
   if (!opened && address.all_addresses && opened.error().code == EAFNOSUPPORT) {
-    return open_all(sys, config::all_ipv4(address.port()), options, shards);
+    return open_any(sys, config::all_ipv4(address.port()), options, shards);
   }
   return opened;
 }

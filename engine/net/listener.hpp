@@ -23,11 +23,13 @@ struct SocketOptions {
   std::uint32_t receive_buffer_bytes = 0;
   std::uint32_t send_buffer_bytes = 0;
   int backlog = 4096;
+  bool datagrams = false;  // UDP on the same port too
 };
 
 struct OpenListener {
   std::string address;   // as bound: port 0 is replaced by the real one
   std::vector<int> fds;  // one per shard
+  std::vector<int> datagram_fds;  // likewise; empty without datagrams
 };
 
 // Error: names the address, what was refused and the cure. Nothing stays open then.
@@ -35,7 +37,7 @@ Result<OpenListener> open_listener(io::Sys& sys, const config::ListenAddress& ad
                                    const SocketOptions& options, unsigned shards);
 
 // The keys that every listener section has, for its table: RG_LISTENER_KEYS("jt808",
-// "127.0.0.1:7808").
+// "127.0.0.1:7808"); and the one of those that take datagrams: RG_DATAGRAM_KEY("jt808").
 SocketOptions socket_options(const config::Settings& settings, const std::string& section);
 
 #define RG_LISTENER_KEYS(section, default_listen)                                                 \
@@ -102,6 +104,12 @@ SocketOptions socket_options(const config::Settings& settings, const std::string
     .doc = "A link whose frame has begun and does not end within this time is closed.",           \
     .apply = ::ringgate::config::Apply::new_links, .min = ::ringgate::ns_per_s / 10,              \
     .max = 24 * 3600 * ::ringgate::ns_per_s                                                       \
+  }
+
+#define RG_DATAGRAM_KEY(section)                                                            \
+  ::ringgate::config::KeySpec {                                                             \
+    .name = section ".udp", .type = ::ringgate::config::KeyType::boolean,                   \
+    .default_text = "true", .doc = "Take UDP on the same addresses and ports as TCP, too."  \
   }
 
 }  // namespace ringgate::net

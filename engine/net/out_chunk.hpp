@@ -25,6 +25,8 @@ static_assert(sizeof(OutChunk) == 24);
 
 class OutChunkPool {
  public:
+  static constexpr std::uint32_t large_capacity = limits::out_chunk_large_bytes - sizeof(OutChunk);
+
   explicit OutChunkPool(flow::Budget& budget) : budget_(budget) {}
   ~OutChunkPool() { trim(); }
   OutChunkPool(const OutChunkPool&) = delete;
@@ -73,7 +75,6 @@ class OutChunkPool {
 
  private:
   static constexpr std::uint32_t small_capacity = limits::out_chunk_small_bytes - sizeof(OutChunk);
-  static constexpr std::uint32_t large_capacity = limits::out_chunk_large_bytes - sizeof(OutChunk);
   struct Shelf {
     OutChunk* head = nullptr;
     std::uint32_t count = 0;

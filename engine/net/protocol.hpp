@@ -13,6 +13,9 @@
 
 namespace ringgate::net {
 
+// Of a datagram that begins with no frame.
+constexpr ShardIndex no_home = 0xffff;
+
 class Protocol {
  public:
   virtual ~Protocol() = default;
@@ -49,6 +52,21 @@ class Protocol {
   virtual void on_ordered(Link& link, std::uint32_t cookie, bool taken) {
     static_cast<void>(link), static_cast<void>(cookie), static_cast<void>(taken);
   }
+
+  // Datagrams, for listeners that have them -----------------------------------------------------
+
+  // The shard that is home to the device whose frame a datagram begins with, or no_home.
+  virtual ShardIndex datagram_home(Bytes datagram) {
+    static_cast<void>(datagram);
+    return no_home;
+  }
+  // What on_bytes has left of a datagram, though the link may be read: the beginning of a frame
+  // whose rest will never come. It is not shown again.
+  virtual void on_datagram_rest(Link& link, Bytes rest) {
+    static_cast<void>(link), static_cast<void>(rest);
+  }
+  // How many of these reply bytes, which are whole replies, leave as the first datagram.
+  virtual std::size_t datagram_size(Bytes replies) const { return replies.size(); }
 };
 
 }  // namespace ringgate::net

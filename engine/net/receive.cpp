@@ -57,6 +57,7 @@ void Links::receive_again() {
     link.wants_recv = link.blocked = false;
     --room;
     if (link.state != LinkState::open) progress(link);
+    if (link.datagram) continue;  // its socket is not its own
     if (link.readable() && link.has_unread()) feed_spill(link);
     if (link.readable() && link.peer_done && !link.has_unread()) {
       close(link, CloseReason::peer_closed);

@@ -20,8 +20,10 @@ OutChunk* Links::add_chunk(Link& link, std::uint32_t room) {
 }
 
 void Links::reply(Link& link, Bytes bytes) {
+  // A datagram leaves from one chunk.
+  const std::size_t piece_max = link.datagram ? OutChunkPool::large_capacity : 2048;
   while (!bytes.empty()) {
-    const std::size_t piece = std::min<std::size_t>(bytes.size(), 2048);
+    const std::size_t piece = std::min<std::size_t>(bytes.size(), piece_max);
     const auto size_bytes = static_cast<std::uint32_t>(piece);
     std::memcpy(reply_room(link, size_bytes), bytes.data(), piece);
     reply_done(link, size_bytes);

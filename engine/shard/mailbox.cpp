@@ -5,7 +5,7 @@
 
 namespace ringgate::shard {
 
-bool MailColumn::push(MailKind kind, Bytes first, Bytes second) {
+bool MailColumn::push(MailKind kind, Bytes first, Bytes second, std::uint32_t keep_bytes) {
   const auto size_bytes = static_cast<std::uint32_t>(first.size() + second.size());
   RG_CHECK(size_bytes <= limits::mail_bytes_max);
   std::uint32_t tail = tail_.load(std::memory_order_relaxed);
@@ -13,9 +13,10 @@ bool MailColumn::push(MailKind kind, Bytes first, Bytes second) {
   // A mail never wraps: what is left of the column before its end may have to be skipped.
   const std::uint32_t to_end = limits::mail_column_bytes - (tail & mask);
   const std::uint32_t filler = to_end < span ? to_end : 0;
-  if (limits::mail_column_bytes - (tail - head_seen_) < span + filler) {
+  const std::uint32_t wanted = span + filler + keep_bytes;
+  if (limits::mail_column_bytes - (tail - head_seen_) < wanted) {
     head_seen_ = head_.load(std::memory_order_acquire);
-    if (limits::mail_column_bytes - (tail - head_seen_) < span + filler) return false;
+    if (limits::mail_column_bytes - (tail - head_seen_) < wanted) return false;
   }
   if (filler > 0) {
     store_native(&data_[tail & mask],
@@ -69,8 +70,10 @@ MailRoom::MailRoom(Shard& shard, MailHub& hub)
   arm_event_read();
 }
 
-bool MailRoom::post(ShardIndex to, MailKind kind, Bytes first, Bytes second) {
-  if (!hub_.receivers_[to]->columns[shard_.index()]->push(kind, first, second)) return false;
+bool MailRoom::post(ShardIndex to, MailKind kind, Bytes first, Bytes second,
+                    std::uint32_t keep_bytes) {
+  MailColumn& column = *hub_.receivers_[to]->columns[shard_.index()];
+  if (!column.push(kind, first, second, keep_bytes)) return false;
   wrote_to_[to] = 1;
   owes_wakes_ = true;
   return true;

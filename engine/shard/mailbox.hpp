@@ -25,6 +25,7 @@ enum class MailKind : std::uint16_t {
   frame,       // net: a frame for a device whose home is the receiver
   frame_done,  // net: the home's answer
   reload,      // tools: changed settings
+  datagram,    // net: a datagram for a device whose home is the receiver
   errand,      // a control thread wants something done
   count,
 };
@@ -34,8 +35,9 @@ class MailColumn {
  public:
   MailColumn() : data_(std::make_unique_for_overwrite<std::uint8_t[]>(limits::mail_column_bytes)) {}
 
-  // Producer. The mail's bytes are `first` then `second`; false if there is no room now.
-  bool push(MailKind kind, Bytes first, Bytes second);
+  // Producer. The mail's bytes are `first` then `second`; false if there is no room now, or less
+  // than `keep_bytes` would be left.
+  bool push(MailKind kind, Bytes first, Bytes second, std::uint32_t keep_bytes = 0);
 
   // Consumer: hands up to `limit` mails to take(kind, Bytes). The bytes are valid during the call.
   template <class Take>
@@ -142,8 +144,10 @@ class MailRoom final : public Hook, public CompletionHandler {
   void handle(MailKind kind, MailHandler& handler) {
     handlers_[static_cast<std::size_t>(kind)] = &handler;
   }
-  // False: the column is full; try again after a turn.
-  bool post(ShardIndex to, MailKind kind, Bytes first, Bytes second = {});
+  // False: the column is full; try again after a turn. Mail that may be dropped leaves `keep_bytes`
+  // of the column to mail that may not.
+  bool post(ShardIndex to, MailKind kind, Bytes first, Bytes second = {},
+            std::uint32_t keep_bytes = 0);
 
   void before_wait() override;
   void before_enter() override;

@@ -10,6 +10,7 @@ inline constexpr std::string_view durabilities[] = {"commit", "none"};
 
 inline constexpr config::KeySpec keys[] = {
     RG_LISTENER_KEYS("jt808", "127.0.0.1:7808"),
+    RG_DATAGRAM_KEY("jt808"),
     {.name = "jt808.admission",
      .type = config::KeyType::choice,
      .default_text = "open",

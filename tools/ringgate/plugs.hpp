@@ -41,6 +41,7 @@ struct Plug {
   std::unique_ptr<event::DeviceGate> (*make_gate)(net::Protocol& made, const PlugParts& parts);
   const event::DeviceProtocol* devices = nullptr;
   const event::MessageCatalog* catalog = nullptr;
+  bool datagrams = false;  // also over UDP; then it has RG_DATAGRAM_KEY
 };
 
 inline const jt808::DeviceProtocol jt808_devices;
@@ -59,7 +60,7 @@ inline const Plug plugs[] = {
        return std::make_unique<jt808::Gate>(static_cast<jt808::Session&>(made), p.links, p.log,
                                             p.devices, p.logs);
      },
-     &jt808_devices, &jt808_catalog},
+     &jt808_devices, &jt808_catalog, true},
     {"jsonl", jsonl::keys, "jsonl takes lines from whoever reaches the port",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);

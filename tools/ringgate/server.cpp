@@ -121,7 +121,8 @@ Result<void> Server::open_data(observe::LogSource& logs) {
 Result<void> Server::open_listeners(observe::LogSource& logs) {
   for (const Plug& plug : plugs) {
     const std::string section(plug.section);
-    const net::SocketOptions options = net::socket_options(*start_settings_, section);
+    net::SocketOptions options = net::socket_options(*start_settings_, section);
+    options.datagrams = plug.datagrams && start_settings_->boolean(section + ".udp");
     OpenListeners& open = listeners_.emplace_back();
     for (const std::string& text : start_settings_->list(section + ".listen")) {
       const auto address = config::parse_listen_address(text);

@@ -100,10 +100,15 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   mail_ = std::make_unique<shard::MailRoom>(*shard_, parts.hub);
   mail_->handle(shard::MailKind::reload, *this);
   errands_ = std::make_unique<shard::ErrandRoom>(*shard_, *mail_, parts.errands, gates_);
+  bool datagrams = false;
+  for (const OpenListeners& of_plug : parts.listeners) {
+    for (const net::OpenListener& one : of_plug) datagrams |= !one.datagram_fds.empty();
+  }
   auto links =
       net::Links::create(*shard_, *mail_, parts.counters,
                          {.links_max = links_max(settings),
-                          .memory_limit_bytes = memory_per_shard(settings, parts.shard.count)});
+                          .memory_limit_bytes = memory_per_shard(settings, parts.shard.count),
+                          .datagrams = datagrams});
   if (!links) return links.error();
   links_ = std::move(*links);
   auto writer = log::Writer::open(*shard_, log::log_options(settings), parts.supply);
@@ -130,7 +135,10 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
     const std::uint8_t number = links_->add_protocol(*protocols_.back());
     const Timeouts times = timeouts(parts.settings, plug.section);
     for (const net::OpenListener& listener : parts.listeners[i]) {
+      const bool has_datagrams = !listener.datagram_fds.empty();
       links_->add_listener({.fd = listener.fds[parts.shard.index],
+                            .datagram_fd =
+                                has_datagrams ? listener.datagram_fds[parts.shard.index] : -1,
                             .protocol = number,
                             .idle_timeout_ms = times.idle_ms,
                             .frame_timeout_ms = times.frame_ms});
