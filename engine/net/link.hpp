@@ -1,6 +1,6 @@
-// A link: one TCP connection of a device, or its address where it sends datagrams. 256 bytes, owns no buffer while idle. Lives in a slot of
-// its shard's Links and is only touched there; a reference stays valid until on_close of its
-// protocol has returned.
+// A link: one TCP connection of a device, or its address where it sends datagrams. 256 bytes, owns
+// no buffer while idle. Lives in a slot of its shard's Links and is only touched there; a reference
+// stays valid until on_close of its protocol has returned.
 #pragma once
 
 #include <cstdint>

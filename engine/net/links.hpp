@@ -80,7 +80,8 @@ class Links final : public shard::CompletionHandler,
     RG_CHECK(position >= link.last_position);
     link.last_position = position;
   }
-  // Room for a reply of at most `size_bytes` (<= 4 KiB); reply_done() says how much was written.
+  // Room for a reply of at most `size_bytes` (<= 4,072); reply_done() says how much was written. On
+  // a datagram link what leaves in one datagram is written by one such pair, or one reply().
   std::uint8_t* reply_room(Link& link, std::uint32_t size_bytes) {
     OutChunk* tail = link.out_tail;
     if (__builtin_expect(tail == nullptr || tail->capacity - tail->end < size_bytes, 0)) {

@@ -190,7 +190,7 @@ Result<OpenListener> open_any(io::Sys& sys, const config::ListenAddress& address
                               const SocketOptions& options, unsigned shards) {
   const int tries = address.port() == 0 && options.datagrams ? free_port_tries : 1;
   for (int i = 1;; ++i) {
-    auto opened = open_any(sys, address, options, shards);
+    auto opened = open_all(sys, address, options, shards);
     if (opened || opened.error().code != EADDRINUSE || i == tries) return opened;
   }
 }
@@ -199,7 +199,7 @@ Result<OpenListener> open_any(io::Sys& sys, const config::ListenAddress& address
 
 Result<OpenListener> open_listener(io::Sys& sys, const config::ListenAddress& address,
                                    const SocketOptions& options, unsigned shards) {
-  auto opened = open_all(sys, address, options, shards);
+  auto opened = open_any(sys, address, options, shards);
   if (!opened && address.all_addresses && opened.error().code == EAFNOSUPPORT) {
     return open_any(sys, config::all_ipv4(address.port()), options, shards);
   }

@@ -21,10 +21,11 @@ enum class Refusal : std::uint8_t {
   malformed,
   log,
   table_full,
-  banned
+  banned,
+  late_copy,  // a repeated 0x0102 from an address that the terminal has left
 };
-inline constexpr std::string_view refusal_names[] = {"unauthenticated", "wrong_code", "malformed",
-                                                     "log", "table_full", "banned"};
+inline constexpr std::string_view refusal_names[] = {
+    "unauthenticated", "wrong_code", "malformed", "log", "table_full", "banned", "late_copy"};
 
 inline constexpr observe::MetricSpec frames_received{.name = "ringgate_jt808_frames_total",
                                                      .help = "Well-formed frames received."};

@@ -8,6 +8,13 @@
 
 namespace ringgate::jt808 {
 
+// --- UDP (datagrams.cpp) ---
+
+// So long after a terminal has authenticated from one address, a copy of an earlier 0x0102 from
+// another may still be under way: what mobile networks hold back at most, and less than a terminal
+// waits until it tries anew.
+constexpr MonoNs late_copy_ns = 10 * ns_per_s;
+
 // --- Long messages to terminals (downlink.hpp) ---
 
 // Body of one message to a terminal. The longest are packages of software (0x8108), a few MB.

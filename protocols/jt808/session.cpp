@@ -314,7 +314,8 @@ Session::Taken Session::handle_stranger(net::Link& link, State& state, const Inc
 bool Session::at_home(net::Link& link, State& state, const DeviceKey& key) {
   const ShardIndex home = home_shard(key, links_.shard().count());
   if (home == links_.shard().index()) return true;
-  if (state.authenticated) detach(link, state, "another terminal on its link");
+  // Of datagrams only the rest of this one goes.
+  if (state.authenticated && !link.datagram) detach(link, state, "another terminal on its link");
   links_.request_move(link, home);
   return false;
 }
@@ -382,6 +383,11 @@ Session::Taken Session::authentication(net::Link& link, State& state, const Inco
   }
   const bool duplicate = devices_.at(slot).heard_before(fingerprint(in.header, in.body()));
   if (duplicate) counters_.duplicates.add();
+  if (duplicate && is_late_copy(link, devices_.at(slot))) {
+    counters_.frames.add();
+    counters_.refused.add(Refusal::late_copy);
+    return Taken::yes;
+  }
   RG_CHECK(store(link, key.id(), in, duplicate));
   counters_.frames.add();
   attach(link, state, slot, in);
@@ -410,6 +416,8 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
     device.last_state<LastState>().layout_2011 =
         state.registered == TerminalState::Registered::v2011 ? 1 : 0;
   }
+  state.bound_ns = links_.shard().now();
+  links_.trust(link);
   device.link = link.id();
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
   device.last_state<LastState>().version =
@@ -418,7 +426,8 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
   if (!again) {
     device.online_since_us = device.last_heard_us;
     counters_.online.add();
-    store_session(link, device.key.id(), event_online, "online " + peer_text(link.peer));
+    store_session(link, device.key.id(), event_online,
+                  "online " + peer_text(link.peer) + (link.datagram ? " udp" : ""));
     commands_.on_attached(slot);
   }
   links_.set_idle_timeout(link, options_.idle_timeout_ms);

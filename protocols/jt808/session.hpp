@@ -1,5 +1,5 @@
-// JT/T 808 over TCP as the platform speaks it: registration, authentication, reports, and the
-// answer to each. One per shard; lives on it. A terminal's link moves to the shard that is its home
+// JT/T 808 over TCP and UDP as the platform speaks it: registration, authentication, reports, and
+// the answer to each. One per shard; lives on it. A terminal's link moves to the shard that is its home
 // before it registers or authenticates; from then on its frames are handled, logged and answered
 // there.
 //
@@ -54,6 +54,9 @@ class Session final : public net::Protocol {
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   bool is_partial_frame(Bytes left) const override { return jt808::is_partial_frame(left); }
   void on_close(net::Link& link, net::CloseReason reason) override;
+  ShardIndex datagram_home(Bytes datagram) override;
+  void on_datagram_rest(net::Link& link, Bytes rest) override;
+  std::size_t datagram_size(Bytes replies) const override;
 
   const Parts& parts() const { return parts_; }
   // Where media goes; wiring, before the first turn.
@@ -82,6 +85,7 @@ class Session final : public net::Protocol {
   Taken handle_stranger(net::Link& link, State& state, const Incoming& in);
   Taken registration(net::Link& link, State& state, const Incoming& in);
   Taken authentication(net::Link& link, State& state, const Incoming& in);
+  bool is_late_copy(const net::Link& link, const device::Device& device);
   bool at_home(net::Link& link, State& state, const DeviceKey& key);
   void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
   void detach(net::Link& link, State& state, std::string_view why);

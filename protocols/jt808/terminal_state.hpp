@@ -17,6 +17,7 @@ struct TerminalState {
   Peer peer;  // of the authenticated terminal
   BadWindow bad_frames;
   MonoNs stranger_since_ns;  // when it opened, or logged out
+  MonoNs bound_ns;           // when its terminal authenticated last
   device::DeviceSlot device;
   std::uint16_t next_serial;  // of what the platform sends on this link
   bool authenticated;

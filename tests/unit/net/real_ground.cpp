@@ -86,6 +86,30 @@ class RealFar final : public Far {
   bool reset_ = false;
 };
 
+class RealFarDatagrams final : public FarDatagrams {
+ public:
+  explicit RealFarDatagrams(int fd) : fd_(fd) {}
+  ~RealFarDatagrams() override { ::close(fd_); }
+  RealFarDatagrams(const RealFarDatagrams&) = delete;
+  RealFarDatagrams& operator=(const RealFarDatagrams&) = delete;
+  void send(std::string_view text) override {
+    REQUIRE(::send(fd_, text.data(), text.size(), MSG_NOSIGNAL) ==
+            static_cast<ssize_t>(text.size()));
+  }
+  std::vector<std::string> take() override {
+    std::vector<std::string> all;
+    char bytes[65536];
+    for (;;) {
+      const ssize_t got = ::recv(fd_, bytes, sizeof bytes, MSG_DONTWAIT);
+      if (got < 0) return all;
+      all.emplace_back(bytes, static_cast<std::size_t>(got));
+    }
+  }
+
+ private:
+  int fd_;
+};
+
 class RealGround final : public Ground {
  public:
   io::Sys& sys() override { return sys_; }
@@ -94,17 +118,24 @@ class RealGround final : public Ground {
   int too_many_bytes() const override { return 16'000'000; }
   void advance(MonoNs by) override { sys_.advance(by); }
   std::unique_ptr<Far> connect(std::uint16_t port) override {
-    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    return std::make_unique<RealFar>(connected(SOCK_STREAM, port));
+  }
+  std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) override {
+    return std::make_unique<RealFarDatagrams>(connected(SOCK_DGRAM, port));
+  }
+
+ private:
+  static int connected(int type, std::uint16_t port) {
+    const int fd = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
     REQUIRE(fd >= 0);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(port);
     REQUIRE(::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
-    return std::make_unique<RealFar>(fd);
+    return fd;
   }
 
- private:
   ManualSys sys_;
 };
 

@@ -23,7 +23,9 @@ inline const std::vector<Scene>& scenes() {
   static const std::vector<Scene> all = {
       {"real", false, 0},
       {"real, Linux 6.1", false, plain_6_1},
-      {"real, single receives", false, plain_6_1 | io::bit(io::Feature::multishot_recv)},
+      {"real, single receives", false,
+       plain_6_1 | io::bit(io::Feature::multishot_recv) |
+           io::bit(io::Feature::multishot_recvmsg)},
       {"real, single accepts, eventfd", false,
        io::bit(io::Feature::multishot_accept) | io::bit(io::Feature::msg_ring)},
       {"real, no defer_taskrun", false, io::bit(io::Feature::defer_taskrun)},
@@ -31,7 +33,7 @@ inline const std::vector<Scene>& scenes() {
       {"sim, Linux 6.1", true, plain_6_1},
       {"sim, least features", true,
        plain_6_1 | io::bit(io::Feature::multishot_recv) | io::bit(io::Feature::multishot_accept) |
-           io::bit(io::Feature::msg_ring)},
+           io::bit(io::Feature::msg_ring) | io::bit(io::Feature::multishot_recvmsg)},
   };
   return all;
 }

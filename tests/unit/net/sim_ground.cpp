@@ -29,6 +29,23 @@ class SimFar final : public Far {
   io::Peer peer_;
 };
 
+class SimFarDatagrams final : public FarDatagrams {
+ public:
+  explicit SimFarDatagrams(io::DatagramPeer peer) : peer_(peer) {}
+  ~SimFarDatagrams() override { peer_.close(); }
+  SimFarDatagrams(const SimFarDatagrams&) = delete;
+  SimFarDatagrams& operator=(const SimFarDatagrams&) = delete;
+  void send(std::string_view text) override { peer_.send(as_bytes(text)); }
+  std::vector<std::string> take() override {
+    std::vector<std::string> all;
+    for (const auto& one : peer_.take()) all.emplace_back(as_text(one));
+    return all;
+  }
+
+ private:
+  io::DatagramPeer peer_;
+};
+
 class SimGround final : public Ground {
  public:
   explicit SimGround(const io::SimOptions& options) : world_(options) {}
@@ -43,6 +60,9 @@ class SimGround final : public Ground {
   }
   std::unique_ptr<Far> connect(std::uint16_t port) override {
     return std::make_unique<SimFar>(world_.connect_ipv4(port));
+  }
+  std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) override {
+    return std::make_unique<SimFarDatagrams>(world_.open_datagrams_ipv4(port));
   }
 
  private:

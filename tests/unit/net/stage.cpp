@@ -1,10 +1,10 @@
 #include "tests/unit/net/stage.hpp"
 
 #include <arpa/inet.h>
+#include <fmt/core.h>
 #include <netinet/in.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 
 namespace ringgate::unit {
@@ -40,7 +40,6 @@ bool Lines::log_line(net::Link& link, std::string_view line) {
     links_.wait_for_log(link);
     return false;
   }
-  char head[48];
   if (links_.ordered(link)) {
     if (!links_.order_room(link)) return false;
     links_.defer(link, link.session<State>().lines, log_.append());
@@ -48,11 +47,7 @@ bool Lines::log_line(net::Link& link, std::string_view line) {
   }
   const Position position = log_.append();
   links_.logged(link, position);
-  const int size = std::snprintf(head, sizeof head, "=%u,%llu ", unsigned{link.shard},
-                                 static_cast<unsigned long long>(position));
-  say(link, {head, static_cast<std::size_t>(size)});
-  say(link, line.substr(0, Lines::echo_size));
-  say(link, "\n");
+  say(link, fmt::format("={},{} {}\n", link.shard, position, line.substr(0, Lines::echo_size)));
   return true;
 }
 
@@ -60,6 +55,13 @@ bool Lines::handle(net::Link& link, std::string_view line) {
   State& state = link.session<State>();
   const char kind = line.empty() ? 'X' : line[0];
   const auto other = static_cast<ShardIndex>(1 - link.shard);
+  if (link.datagram && kind == 'L') {
+    const ShardIndex home = datagram_home(as_bytes(line));
+    if (home != net::no_home && home != link.shard) {
+      links_.request_move(link, home);
+      return false;
+    }
+  }
   switch (kind) {
     case 'L':
       if (!log_line(link, line)) return false;
@@ -82,9 +84,9 @@ bool Lines::handle(net::Link& link, std::string_view line) {
       }
       [[fallthrough]];
     case 'B':
-      say(link, "-");
-      say(link, line);
-      say(link, "\n");
+    case 'T':
+      if (kind == 'T') links_.trust(link);
+      say(link, fmt::format("-{}\n", line));
       if (kind == 'B') links_.close(link, net::CloseReason::replaced);
       break;
     default:
@@ -108,9 +110,36 @@ void Lines::on_ordered(net::Link& link, std::uint32_t cookie, bool taken) {
   say(link, text);
 }
 
+ShardIndex Lines::datagram_home(Bytes datagram) {
+  const std::string_view text = as_text(datagram);
+  if (text.size() < 2 || text[1] < '0' || text[1] > '9') return net::no_home;
+  return static_cast<ShardIndex>((text[1] - '0') % links_.shard().count());
+}
+
+std::size_t Lines::datagram_size(Bytes replies) const {
+  return as_text(replies).find('\n') + 1;
+}
+
 // ---- Stage
 
 namespace {
+
+// One more socket of datagrams on `port` (0: any).
+int bind_here(io::Sys& sys, std::uint16_t& port) {
+  const int fd = sys.socket(AF_INET, SOCK_DGRAM, 0);
+  REQUIRE(fd >= 0);
+  const int one = 1;
+  REQUIRE(sys.set_option(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one) >= 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(port);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  REQUIRE(sys.bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0);
+  sockaddr_storage bound{};
+  REQUIRE(sys.local_address(fd, bound) >= 0);
+  port = ntohs(reinterpret_cast<const sockaddr_in&>(bound).sin_port);
+  return fd;
+}
 
 int listen_here(io::Sys& sys, std::uint16_t& port) {
   const int fd = sys.socket(AF_INET, SOCK_STREAM, 0);
@@ -141,8 +170,10 @@ Stage::Stage(std::unique_ptr<Ground> ground, const StageOptions& options)
         shard::ShardOptions{.index = i, .count = options.shards, .cpu = -1}, std::move(*ring),
         ground_->sys());
     place->room = std::make_unique<shard::MailRoom>(*place->shard, *hub_);
+    net::LinksOptions links_options = options.links;
+    links_options.datagrams = options.datagrams;
     auto links = net::Links::create(*place->shard, *place->room, registry_.add_shard(i),
-                                    options.links);
+                                    links_options);
     REQUIRE(links.ok());
     place->links = std::move(*links);
     place->lines = std::make_unique<Lines>(*place->links, place->log);
@@ -151,6 +182,9 @@ Stage::Stage(std::unique_ptr<Ground> ground, const StageOptions& options)
     const std::uint8_t protocol = place->links->add_protocol(*place->lines);
     // Every shard knows the same listeners.
     place->links->add_listener({.fd = fd,
+                                .datagram_fd = options.datagrams
+                                                   ? bind_here(ground_->sys(), datagram_port_)
+                                                   : -1,
                                 .protocol = protocol,
                                 .idle_timeout_ms = options.idle_timeout_ms,
                                 .frame_timeout_ms = options.frame_timeout_ms,

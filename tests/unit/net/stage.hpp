@@ -31,6 +31,14 @@ class Far {
   virtual void pause_reading(bool pause) { static_cast<void>(pause); }
 };
 
+// A device that sends datagrams, from one port of its own.
+class FarDatagrams {
+ public:
+  virtual ~FarDatagrams() = default;
+  virtual void send(std::string_view text) = 0;
+  virtual std::vector<std::string> take() = 0;  // what has arrived since the last call
+};
+
 // The machine below the shards.
 class Ground {
  public:
@@ -38,6 +46,7 @@ class Ground {
   virtual io::Sys& sys() = 0;
   virtual std::unique_ptr<io::Backend> make_backend() = 0;
   virtual std::unique_ptr<Far> connect(std::uint16_t port) = 0;
+  virtual std::unique_ptr<FarDatagrams> open_datagrams(std::uint16_t port) = 0;
   // How long one turn may sleep.
   virtual MonoNs turn_ns() const = 0;
   virtual void advance(MonoNs by) = 0;
@@ -58,6 +67,7 @@ struct StageOptions {
   std::uint32_t idle_timeout_ms = 0;
   std::uint32_t frame_timeout_ms = 0;
   net::FilterFactory* filter = nullptr;
+  bool datagrams = false;    // one port for all shards
   bool auto_commit = false;  // everything is durable a turn after it was logged
 };
 
@@ -75,6 +85,9 @@ struct ToyLog {
 //   M  like L, on the other shard than the one that accepted the link
 //   B  answered "-<line>" and the link is closed
 //   X  closed as bad at once
+// In datagrams the home is the shard that the second letter names (a digit), and
+//   L  of another shard is for that one, with what follows it
+//   T  answered "-<line>"; from now on the link is no stranger
 class Lines final : public net::Protocol {
  public:
   static constexpr std::size_t echo_size = 8;
@@ -88,11 +101,15 @@ class Lines final : public net::Protocol {
   void on_close(net::Link& link, net::CloseReason reason) override;
   Position on_forwarded(LinkId origin, Bytes frame) override;
   void on_ordered(net::Link& link, std::uint32_t cookie, bool taken) override;
+  ShardIndex datagram_home(Bytes datagram) override;
+  void on_datagram_rest(net::Link&, Bytes) override { ++rests; }
+  std::size_t datagram_size(Bytes replies) const override;
 
   std::function<void(net::Link&)> opened;  // called at the end of on_open
   std::vector<net::CloseReason> closed;
   std::vector<std::string> forwarded;
   std::uint64_t adopted = 0;
+  std::uint64_t rests = 0;
   std::uint64_t shown_bytes = 0;  // handed to on_bytes, again and again
 
  private:
@@ -125,6 +142,10 @@ class Stage {
   std::unique_ptr<Far> connect(ShardIndex shard = 0) {
     return ground_->connect(ports_[shard]);
   }
+  std::unique_ptr<FarDatagrams> open_datagrams() {
+    return ground_->open_datagrams(datagram_port_);
+  }
+  std::uint16_t datagram_port() const { return datagram_port_; }
   // One turn of every shard.
   void turn();
   void turns(int count) {
@@ -165,6 +186,7 @@ class Stage {
   observe::Registry registry_;
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<std::uint16_t> ports_;
+  std::uint16_t datagram_port_ = 0;
 };
 
 }  // namespace ringgate::unit
