@@ -635,7 +635,7 @@ bool parse_object(std::string_view text, Json& out, std::string& error) {
   }
   out = Json::parse(text, nullptr, false);
   if (out.is_object()) return true;
-  error = "no JSON (text that is not UTF-8)";
+  error = "no JSON: text that is not UTF-8, or a number beyond all bounds";
   return false;
 }
 
