@@ -99,7 +99,8 @@ TEST_CASE("polygons: the limit at night stands behind the vertices") {
   check(0x8604, v2013, "00000003 0000 0001 0000007b 00000159",
         "{'area_id':3,'attributes':[],'vertices':[{'latitude_deg':0.000123,"
         "'longitude_deg':0.000345}]}");
-  check(0x8604, v2019, "00000003 0082 0064 05 0002 0000007b 00000159 00000000 00000001 0050 0001 41",
+  check(0x8604, v2019,
+        "00000003 0082 0064 05 0002 0000007b 00000159 00000000 00000001 0050 0001 41",
         "{'area_id':3,'attributes':['speed-limit','west'],'speed_limit_kmh':100,'overspeed_s':5,"
         "'vertices':[{'latitude_deg':0.000123,'longitude_deg':-0.000345},{'latitude_deg':0.000000,"
         "'longitude_deg':-0.000001}],'night_speed_limit_kmh':80,'area_name':'A'}");
@@ -174,6 +175,14 @@ TEST_CASE("the driver's card") {
   check(0x0702, v2019, "01 260131080000 00" + driver + number + "01 41 20300630" + number,
         "{'status':'inserted','time':'2026-01-31T00:00:00Z','card_result':'ok','driver':'张三',"
         "'certificate':'123','issuer':'A','valid_until':'2030-06-30','identity_card':'123'}");
+  // A body of 2019 under a header of 2013, and a card that was read although it is gone.
+  check(0x0702, v2013, "01 260131080000 00" + driver + number + "01 41 20300630" + number,
+        "{'layout':'2019','status':'inserted','time':'2026-01-31T00:00:00Z','card_result':'ok',"
+        "'driver':'张三','certificate':'123','issuer':'A','valid_until':'2030-06-30',"
+        "'identity_card':'123'}");
+  check(0x0702, v2013, "02 260131080000 00" + driver + number + "01 41 20300630",
+        "{'layout':'odd','status':'removed','time':'2026-01-31T00:00:00Z','card_result':'ok',"
+        "'driver':'张三','certificate':'123','issuer':'A','valid_until':'2030-06-30'}");
   check(0x0702, v2013, driver + number + number + "0000000000000000000000000000000000000000 01 41",
         "{'layout':'2011','driver':'张三','identity_card':'123','certificate':'123',"
         "'issuer':'A'}");
@@ -424,6 +433,9 @@ TEST_CASE("parameters that are more than one number") {
   check(0x8103, v2019, "01 0000005d 02 0a05",
         "{'parameters':[{'id':'0x005d','name':'collision-alarm','time_ms':5,"
         "'acceleration_g':1.0}]}");
+  check(0x0104, v2013, "0007 01 00000090 04 00000003",
+        "{'reply_serial':7,'parameters':[{'id':'0x0090','name':'gnss-modes','layout':'odd',"
+        "'modes':['gps','beidou']}]}");
   const Raw secret = spaced("01 00000012 02 7077");
   CHECK(shown(0x8103, v2013, secret, false) ==
         R"({"parameters":[{"id":"0x0012","name":"main-server-dial-password","text":"**"}]})");

@@ -19,8 +19,7 @@ inline constexpr Field request_attachments[] = {
 
 inline constexpr Name attachment_reasons[] = {{0, "normal"}, {1, "resend"}};
 inline constexpr Field attachment[] = {text1("file"), u32("size_bytes")};
-// Heilongjiang sends no terminal id before the sign; Sichuan is assumed to send one of 30 bytes,
-// like the sign's own.
+// Terminals of Heilongjiang send no id before the sign, those of Sichuan one of 30 bytes.
 inline constexpr Field attachments[] = {
     text("terminal_id", 7).in(in_js),
     text("terminal_id", 30).in(in_gd | in_sc),

@@ -137,7 +137,7 @@ inline constexpr Field driver_identity[] = {
     u8("status").named(card_states).in(since_2013 | in_odd),
     time("time").in(since_2013 | in_odd),
     inline_group(card_read).in(since_2013).if_is("status", 1),
-    inline_group(card_read).in(in_odd),  // terminals that send it for a removed card too
+    inline_group(card_read).in(in_odd).if_not("status", 1),  // it is read from a removed card too
 };
 
 // --- pass-through ---

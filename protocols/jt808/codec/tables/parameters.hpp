@@ -68,7 +68,10 @@ inline constexpr Field parameter_distance_photos[] = {
 // GNSS module: JT/T 808-2013 table 12.
 inline constexpr Name gnss_mode_bits[] = {
     {0, "gps"}, {1, "beidou"}, {2, "glonass"}, {3, "galileo"}};
-inline constexpr Field parameter_gnss_modes[] = {bits("modes", 1, gnss_mode_bits)};
+inline constexpr Field parameter_gnss_modes[] = {
+    bits("modes", 1, gnss_mode_bits).in(in_2013),
+    bits("modes", 4, gnss_mode_bits).in(in_odd),  // several terminals send a DWORD
+};
 inline constexpr Name gnss_bauds[] = {{0, "4800-baud"},  {1, "9600-baud"},  {2, "19200-baud"},
                                       {3, "38400-baud"}, {4, "57600-baud"}, {5, "115200-baud"}};
 inline constexpr Field parameter_gnss_baud[] = {u8("value").named(gnss_bauds)};
@@ -237,7 +240,7 @@ inline constexpr ItemSpec parameter_specs[] = {
     {0x0082, "city", source_2013, parameter_u16},
     {0x0083, "plate", source_2013, parameter_text},
     {0x0084, "plate-color", source_2013, parameter_plate_color},
-    {0x0090, "gnss-modes", source_2013, parameter_gnss_modes},
+    {0x0090, "gnss-modes", source_2013, parameter_gnss_modes, in_2013 | in_odd},
     {0x0091, "gnss-baud-rate", source_2013, parameter_gnss_baud},
     {0x0092, "gnss-output-interval", source_2013, parameter_gnss_rate},
     {0x0093, "gnss-sampling-interval", source_2013, parameter_s},
