@@ -128,6 +128,22 @@ class Udp(harness.GatewayTest):
         self.assertEqual(len(sessions), 4)
         self.assertEqual(sum("replaced" in text for text in sessions), 1)
 
+    def test_a_late_copy_of_an_authentication_does_not_bring_the_old_address_back(self):
+        gateway = self.start()
+        with Terminal(gateway.address(), "13800138013") as terminal, \
+                Terminal(gateway.address(), "13800138013") as elsewhere:
+            terminal.register()
+            copy = jt808.frame(jt808.AUTHENTICATE, terminal.phone, terminal.serial,
+                               jt808.authenticate_body(terminal.code))
+            self.assertEqual(terminal.authenticate(), jt808.OK)
+            elsewhere.datagram(copy)
+            self.assertTrue(elsewhere.hears_nothing())
+            self.assertEqual(terminal.report(), jt808.OK)
+            elsewhere.serial = 100  # not a copy: it has moved
+            self.assertEqual(elsewhere.authenticate(terminal.code), jt808.OK)
+            self.assertEqual(elsewhere.report(), jt808.OK)
+            self.assertEqual(terminal.report(), jt808.FAILED)
+
     def test_from_tcp_to_udp_and_back(self):
         gateway = self.start()
         with jt808.Terminal(gateway.address(), "13800138005") as over_tcp, \

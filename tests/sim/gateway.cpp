@@ -60,7 +60,9 @@ void Gateway::build(ShardIndex index, const GatewayOptions& options) {
       sys);
   place->mail = std::make_unique<shard::MailRoom>(*place->shard, *hub_);
   observe::CounterGroup& counters = registry_.add_shard(index);
-  place->links = must(net::Links::create(*place->shard, *place->mail, counters, options.links));
+  net::LinksOptions links_options = options.links;
+  links_options.datagrams = true;
+  place->links = must(net::Links::create(*place->shard, *place->mail, counters, links_options));
   place->writer = must(log::Writer::open(*place->shard, log_options(options), *supply_));
   place->devices = std::make_unique<device::DeviceTable>(place->links->budget());
   place->session = std::make_unique<jt808::Session>(
@@ -80,7 +82,11 @@ void Gateway::build(ShardIndex index, const GatewayOptions& options) {
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   REQUIRE(sys.bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   REQUIRE(sys.listen(fd, 1024) == 0);
+  const int datagram_fd = sys.socket(AF_INET, SOCK_DGRAM, 0);
+  sys.set_option(datagram_fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  REQUIRE(sys.bind(datagram_fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   place->links->add_listener({.fd = fd,
+                              .datagram_fd = datagram_fd,
                               .protocol = protocol,
                               .idle_timeout_ms = options.idle_timeout_ms,
                               .frame_timeout_ms = options.frame_timeout_ms});
