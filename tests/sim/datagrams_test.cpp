@@ -242,7 +242,7 @@ struct Scenario {
   void count_lost() {
     std::uint64_t problems = 0;
     const auto stored = sim::stored_reports(*world, problems);
-    CHECK(problems == 0);
+    if (options.sync) CHECK(problems == 0);
     for (const auto& walker : fleet) {
       for (const std::uint16_t serial : walker->acknowledged()) {
         lost += stored.count({walker->name(), serial}) == 0 ? 1 : 0;
