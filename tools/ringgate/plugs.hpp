@@ -9,6 +9,7 @@
 #include "engine/net/links.hpp"
 #include "engine/observe/logger.hpp"
 #include "protocols/jsonl/session.hpp"
+#include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "protocols/jt808/gate.hpp"
@@ -28,6 +29,7 @@ struct PlugParts {
   device::DeviceTable& devices;
   blob::Uploads& uploads;
   const jt808::Authenticator& authenticator;
+  const jt808::Expectations& expectations;
   observe::CounterGroup& counters;
   observe::LogSource& logs;
 };
@@ -61,6 +63,14 @@ inline const Plug plugs[] = {
                                             p.devices, p.logs);
      },
      &jt808_devices, &jt808_catalog, true},
+    {"attachment", jt808::attachment_keys,
+     "attachment.admission is \"open\": whoever reaches the port may send files",
+     [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
+       return std::make_unique<jt808::AttachmentServer>(p.links, p.log, p.uploads, p.expectations,
+                                                        p.counters, p.logs,
+                                                        jt808::attachment_options(p.settings));
+     },
+     nullptr},
     {"jsonl", jsonl::keys, "jsonl takes lines from whoever reaches the port",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);

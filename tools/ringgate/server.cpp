@@ -115,6 +115,7 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   auto authenticator = jt808::Authenticator::open(sys_, data_dir_->path());
   if (!authenticator) return authenticator.error();
   authenticator_ = std::move(*authenticator);
+  expectations_ = std::make_unique<jt808::Expectations>(sys_);
   return {};
 }
 
@@ -184,6 +185,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *supply_,
                                   *keeper_,
                                   *authenticator_,
+                                  *expectations_,
                                   listeners_,
                                   *thread.counters,
                                   *thread.logs,

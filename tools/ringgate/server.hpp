@@ -13,6 +13,7 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/log/data_dir.hpp"
@@ -67,6 +68,7 @@ class Server {
   std::unique_ptr<log::SegmentSupply> supply_;
   std::unique_ptr<blob::Keeper> keeper_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
+  std::unique_ptr<jt808::Expectations> expectations_;
   std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
   std::unique_ptr<shard::MailHub> hub_;
   std::unique_ptr<shard::ErrandHub> errands_;

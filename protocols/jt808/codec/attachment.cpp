@@ -57,7 +57,7 @@ bool is_bcd_time(const std::uint8_t* at) {
          within(at[3], 0, 23) && within(at[4], 0, 59) && within(at[5], 0, 59);
 }
 
-bool decode_with(Bytes body, const Layout& layout, AttachmentList& out) {
+bool decode_with(Bytes body, const Layout& layout, bool first_part, AttachmentList& out) {
   const std::size_t fixed = layout.terminal_id + layout.sign + alarm_number_size + 2;
   if (body.size() < fixed) return false;
   out = {};
@@ -78,7 +78,7 @@ bool decode_with(Bytes body, const Layout& layout, AttachmentList& out) {
   const std::size_t count = rest[alarm_number_size + 1];
   Bytes list = body.subspan(fixed);
   for (std::size_t i = 0; i < count; ++i) {
-    if (list.empty() || list.size() < std::size_t{list[0]} + 5) return false;
+    if (list.empty() || list.size() < std::size_t{list[0]} + 5) return first_part;
     const std::size_t size = list[0];
     out.files.push_back({without_filling(list.subspan(1, size)),
                          load_be32(list.data() + 1 + size)});
@@ -110,9 +110,9 @@ StreamItem next_in_stream(Bytes in, MutableBytes scratch) {
   return item;
 }
 
-bool decode_attachment_list(Bytes body, AttachmentList& out) {
+bool decode_attachment_list(Bytes body, AttachmentList& out, bool first_part) {
   return std::ranges::any_of(layouts, [&](const Layout& layout) {
-    return decode_with(body, layout, out);
+    return decode_with(body, layout, first_part, out);
   });
 }
 

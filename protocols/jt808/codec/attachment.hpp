@@ -72,7 +72,8 @@ struct AttachmentList {
   std::vector<FileEntry> files;
 };
 // The layout is the one that uses up the body exactly and has a time in its sign. False: none does.
-bool decode_attachment_list(Bytes body, AttachmentList& out);
+// `first_part`: of a list that came in parts; the files end where it ends.
+bool decode_attachment_list(Bytes body, AttachmentList& out, bool first_part = false);
 
 // 0x1211 and 0x1212. T/JSATL 12-2017 4.6.3, 4.6.5.
 struct FileNotice {
