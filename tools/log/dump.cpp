@@ -137,6 +137,9 @@ class Printer {
   }
 
  private:
+  static bool is_json(std::string_view text) {
+    return scan_json_object(text, "blob").error == JsonScan::Error::none;
+  }
   void print_frame(JsonWriter& json, const log::Record& record,
                    const event::MessageCatalog* catalog) {
     json.key("message_id").text(message_id_text(catalog, record.header.message));
@@ -176,6 +179,8 @@ class Printer {
       }
     } else if (record.kind() == log::Kind::session) {
       json.key("text").text(as_text(record.payload));  // "online 10.0.0.7:40112", "offline idle"
+    } else if (record.kind() == log::Kind::media && is_json(as_text(record.payload))) {
+      json.key("blob").raw(as_text(record.payload));
     } else {
       json.key("data").hex(record.payload);
     }

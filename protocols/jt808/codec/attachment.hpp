@@ -78,7 +78,8 @@ bool decode_attachment_list(Bytes body, AttachmentList& out, bool first_part = f
 // 0x1211 and 0x1212. T/JSATL 12-2017 4.6.3, 4.6.5.
 struct FileNotice {
   Bytes name;
-  std::uint8_t type = 0;  // 0 picture, 1 sound, 2 video, 3 text, 4 other; Guangdong: 4 face, 5 other
+  // 0 picture, 1 sound, 2 video, 3 text, 4 other; in Guangdong 4 face, 5 other.
+  std::uint8_t type = 0;
   std::uint32_t size_bytes = 0;
 };
 bool decode_file_notice(Bytes body, FileNotice& out);
