@@ -502,6 +502,29 @@ TEST_CASE("a long message: an answer for the last part, for each, or for the fir
   CHECK(frames_down == 15);
 }
 
+TEST_CASE("an answer in parts answers when it is whole") {
+  Commanded on;
+  const Prepared what = command(0x8104, {}, {.rule = Rule::own, .id = 0x0104});
+  const auto told = on.send(what);
+  const std::uint16_t serial = on.sees(what);
+  Raw body(1500);
+  store_be16(body.data(), serial);
+  const auto part = [&](std::uint16_t number, Bytes bytes) {
+    FrameWriter writer(on.terminal.peer, 0x0104, on.terminal.serial++, 2, number);
+    writer.bytes(bytes);
+    on.terminal.link->send(written([&](MutableBytes out) { return writer.finish(out); }));
+  };
+  part(1, Bytes(body).first(1000));
+  on.gateway.settle();
+  on.gateway.turn();
+  CHECK(told->times == 0);
+  part(2, Bytes(body).subspan(1000));
+  CHECK(on.ends(told, CommandStatus::answered));
+  CHECK(told->outcome.answer_message == 0x0104);
+  CHECK(told->outcome.answer.size() > body.size());
+  CHECK(to_hex(told->outcome.answer).ends_with(to_hex(body)));
+}
+
 TEST_CASE("a gateway that is told to stop at once tells everybody") {
   Commanded on;
   const Prepared what = command(text_message, text_body);
@@ -580,8 +603,36 @@ TEST_CASE("what people write becomes a command") {
   CHECK(own->answer.id == 0x0f01);
   CHECK_FALSE(own->answer.has_serial);
 
+  // By the tables: fields inline or in "body", encoded for each version that has the message.
+  for (const char* json :
+       {R"({"message": "text-message", "flags": ["display"], "type": "notice", "text": "Hi"})",
+        R"({"flags": ["display"], "type": "notice", "text": "Hi", "answer":"general",
+            "message":"0x8300"})",
+        R"({"message":"8300","body":{"flags":["display"],"type":"notice","text":"Hi"}})"}) {
+    CAPTURE(json);
+    const Prepared text = made(json);
+    if (text == nullptr) continue;
+    CHECK(text->id == 0x8300);
+    CHECK(text->name == "text-message");
+    REQUIRE(text->encoding(Version::v2019).body != nullptr);
+    CHECK(to_hex(*text->encoding(Version::v2019).body) == "04014869");
+  }
+  const Prepared ask = made(R"({"message": "0x8104"})");
+  REQUIRE(ask);
+  CHECK(ask->answer.rule == Rule::own);
+  CHECK(ask->answer.id == 0x0104);
+  CHECK(ask->encoding(Version::v2013).body->empty());
+  const Prepared probe = made(R"({"message": "0x8204"})");  // new in 2019
+  REQUIRE(probe);
+  CHECK(probe->encoding(Version::v2019).body != nullptr);
+  CHECK(probe->encoding(Version::v2013).body == nullptr);
+  CHECK_FALSE(probe->encoding(Version::v2013).why_not.empty());
+
   for (const char* bad : {"", "[]", "{", R"({"body_hex":"01"})", R"({"message":"0x8F01"})",
                           R"({"message":"0x8F012","body_hex":""})",
+                          R"({"message":"0x0200","body_hex":""})",
+                          R"({"message":"text-message","text":5})",
+                          R"({"message":"0x8104","surplus":1})",
                           R"({"message":"no-such-message","body_hex":""})",
                           R"({"message":"0x8F01","body_hex":"0"})",
                           R"({"message":"0x8F01","body_hex":"","answer":"maybe"})"}) {
