@@ -71,7 +71,8 @@ void Gateway::build(ShardIndex index, const GatewayOptions& options) {
       jt808::SessionOptions{.idle_timeout_ms = options.idle_timeout_ms,
                             .auth_timeout_ms = options.idle_timeout_ms,
                             .max_bad_frames = 20,
-                            .bad_frame_window_ns = 60 * ns_per_s});
+                            .bad_frame_window_ns = 60 * ns_per_s,
+                            .commands = options.commands});
   const std::uint8_t protocol = place->links->add_protocol(*place->session);
   const int fd = sys.socket(AF_INET, SOCK_STREAM, 0);
   const int one = 1;

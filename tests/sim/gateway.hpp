@@ -29,6 +29,7 @@ struct GatewayOptions {
   net::LinksOptions links;
   std::uint32_t idle_timeout_ms = 60'000;
   std::uint32_t frame_timeout_ms = 5'000;
+  jt808::CommandOptions commands = {};
   bool sync = true;  // false: writes without DSYNC, to show what the power cut then takes
 };
 
@@ -51,6 +52,8 @@ class Gateway {
   std::uint32_t live() const;
   std::uint64_t turns() const { return turns_; }
   std::uint64_t device_bytes(ShardIndex shard) { return places_[shard]->devices->memory_bytes(); }
+  jt808::Session& session(ShardIndex shard) { return *places_[shard]->session; }
+  const jt808::Authenticator& authenticator() const { return *authenticator_; }
   net::Links& links(ShardIndex shard) { return *places_[shard]->links; }
   observe::Registry& registry() { return registry_; }
   const log::RecoveryReport& recovered() const { return recovered_; }
