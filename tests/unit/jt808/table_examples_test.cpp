@@ -477,3 +477,23 @@ TEST_CASE("a public terminal's parameters and recordings, put together from thei
   CHECK_FALSE(contains(recordings, "_count"));
   CHECK(contains(recordings, R"("start":"2020-07-16T16:00:00Z","end":"2020-07-16T16:00:35Z")"));
 }
+
+TEST_CASE("commands need no more than what they are about") {
+  const auto encoded = [](std::uint16_t id, Version version, std::string_view json) {
+    const auto body = encode_body(*find_message(id), version, json);
+    return body ? to_hex(*body) : body.error().message;
+  };
+  CHECK(encoded(0x8801, v2013, R"({"channel":1})") == "010001000000020580404080");
+  CHECK(encoded(0x8300, v2019, R"({"flags":["tts"],"text":"A"})") == "080141");
+  CHECK(encoded(0x9101, v2013, R"({"address":"a","tcp_port":1078,"channel":1})") ==
+        "016104360000010000");
+  CHECK(encoded(0x9205, v2013, "{}") == std::string(48, '0'));
+  CHECK(encoded(0x8600, v2019,
+                R"({"operation":"append","areas":[{"area_id":1,"latitude_deg":31.234567,)"
+                R"("longitude_deg":121.234567,"radius_m":200}]})") ==
+        "010100000001000001dc9a070739e487000000c80000");
+  CHECK(encoded(0x8105, v2013, R"({"command":"reset"})") == "04");
+  CHECK(encoded(0x8203, v2013, R"({"alarms":["sos"]})") == "000000000001");
+  CHECK(encoded(0x8103, v2013, R"({"parameters":[{"name":"heartbeat-interval","value_s":30}]})") ==
+        "0100000001040000001e");
+}

@@ -11,7 +11,7 @@ namespace ringgate::jt808::tables {
 inline constexpr Field request_attachments[] = {
     text1("address"),
     u16("tcp_port"),
-    u16("udp_port"),
+    u16("udp_port").or_else(0),
     group("alarm_sign", alarm_sign),
     text("alarm_number", 32),
     bytes("reserved", 16).or_else(0),

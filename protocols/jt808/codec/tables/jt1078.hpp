@@ -56,12 +56,13 @@ inline constexpr Name live_types[] = {
     {0, "audio-and-video"}, {1, "video"},     {2, "talk"},
     {3, "listen"},          {4, "broadcast"}, {5, "passthrough"},
 };
-inline constexpr Field media_server[] = {text1("address"), u16("tcp_port"), u16("udp_port")};
+inline constexpr Field media_server[] = {text1("address"), u16("tcp_port"),
+                                        u16("udp_port").or_else(0)};
 inline constexpr Field start_live[] = {
     inline_group(media_server),
     u8("channel"),
-    u8("type").named(live_types),
-    u8("stream").named(live_streams),
+    u8("type").named(live_types).or_else(0),
+    u8("stream").named(live_streams).or_else(0),
 };
 inline constexpr Name live_commands[] = {
     {0, "close"}, {1, "switch-stream"}, {2, "pause"}, {3, "resume"}, {4, "close-talk"}};
@@ -76,14 +77,14 @@ inline constexpr Field live_state[] = {u8("channel"), u8("loss_percent")};
 
 inline constexpr Field recording_filter[] = {
     bits("alarms", 8, alarm_bits_64).or_else(0),
-    u8("type").named(resource_types),
-    u8("stream").named(stored_streams),
-    u8("storage").named(storages),
+    u8("type").named(resource_types).or_else(0),
+    u8("stream").named(stored_streams).or_else(0),
+    u8("storage").named(storages).or_else(0),
 };
 inline constexpr Field search_recordings[] = {
-    u8("channel").noted("0: all"),
-    time("start"),
-    time("end"),
+    u8("channel").or_else(0).noted("0: all"),
+    time("start").or_else(0).noted("null: from the first"),
+    time("end").or_else(0).noted("null: to the last"),
     inline_group(recording_filter),
 };
 inline constexpr Field recording[] = {
@@ -107,13 +108,13 @@ inline constexpr Name playback_speeds[] = {{0, "none"}, {1, "1x"}, {2, "2x"},
 inline constexpr Field play[] = {
     inline_group(media_server),
     u8("channel"),
-    u8("type").named(resource_types),
-    u8("stream").named(stored_streams),
-    u8("storage").named(storages),
-    u8("mode").named(playback_modes),
-    u8("speed").named(playback_speeds),
+    u8("type").named(resource_types).or_else(0),
+    u8("stream").named(stored_streams).or_else(0),
+    u8("storage").named(storages).or_else(0),
+    u8("mode").named(playback_modes).or_else(0),
+    u8("speed").named(playback_speeds).or_else(0),
     time("start"),
-    time("end").noted("null: to the end"),
+    time("end").or_else(0).noted("null: to the end"),
 };
 inline constexpr Name playback_commands[] = {
     {0, "start"},        {1, "pause"},             {2, "stop"}, {3, "fast-forward"},
@@ -137,7 +138,7 @@ inline constexpr Field upload_recordings[] = {
     time("start"),
     time("end"),
     inline_group(recording_filter),
-    bits("conditions", 1, upload_condition_bits),
+    bits("conditions", 1, upload_condition_bits).or_else(7),
 };
 inline constexpr Name upload_states[] = {{0, "ok"}, {1, "failed"}};
 inline constexpr Field upload_done[] = {u16("reply_serial"), u8("result").named(upload_states)};

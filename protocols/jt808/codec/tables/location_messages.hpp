@@ -20,7 +20,7 @@ inline constexpr Field track[] = {
 };
 
 inline constexpr Field confirm_alarms[] = {
-    u16("alarm_serial").noted("0: all of these kinds"),
+    u16("alarm_serial").or_else(0).noted("0: all of these kinds"),
     bits("alarms", 4, alarm_bits),
 };
 

@@ -65,15 +65,15 @@ inline constexpr Name resolutions[] = {
 };
 inline constexpr Field camera[] = {
     u8("channel").noted("T/JSATL 12: 0x64 road, 0x65 driver"),
-    u16("command").named(shots).noted("others: so many photographs"),
-    u16("interval_s").noted("of photographs; or how long to record, 0: on and on"),
-    u8("save").named(save_or_upload),
-    u8("resolution").named(resolutions),
-    u8("quality").noted("1 best to 10 smallest"),
-    u8("brightness"),
-    u8("contrast").noted("0 to 127"),
-    u8("saturation").noted("0 to 127"),
-    u8("chroma"),
+    u16("command").named(shots).or_else(1).noted("others: so many photographs"),
+    u16("interval_s").or_else(0).noted("of photographs; or how long to record, 0: on and on"),
+    u8("save").named(save_or_upload).or_else(0),
+    u8("resolution").named(resolutions).or_else(2),
+    u8("quality").or_else(5).noted("1 best to 10 smallest"),
+    u8("brightness").or_else(128),
+    u8("contrast").or_else(64).noted("0 to 127"),
+    u8("saturation").or_else(64).noted("0 to 127"),
+    u8("chroma").or_else(128),
 };
 
 inline constexpr Field search_media[] = {
@@ -91,9 +91,9 @@ inline constexpr Field upload_media[] = {
 inline constexpr Name audio_rates[] = {{0, "8-khz"}, {1, "11-khz"}, {2, "23-khz"}, {3, "32-khz"}};
 inline constexpr Field record_audio[] = {
     u8("command").named(start_stop),
-    u16("duration_s").noted("0: on and on"),
-    u8("save").named(save_or_upload),
-    u8("rate").named(audio_rates),
+    u16("duration_s").or_else(0).noted("0: on and on"),
+    u8("save").named(save_or_upload).or_else(0),
+    u8("rate").named(audio_rates).or_else(0),
 };
 inline constexpr Field upload_one[] = {u32("media_id"), u8("after").named(keep_or_delete)};
 

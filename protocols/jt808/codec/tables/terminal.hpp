@@ -71,8 +71,8 @@ inline constexpr Name upgrade_results[] = {
     {0x13, "version-not-supported"},
 };
 inline constexpr Field upgrade[] = {
-    u8("type").named(upgrade_types),
-    text("maker", 5),
+    u8("type").named(upgrade_types).or_else(0),
+    text("maker", 5).or_else(0),
     text1("version"),
     bytes4("data"),
 };

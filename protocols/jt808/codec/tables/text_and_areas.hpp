@@ -21,7 +21,7 @@ inline constexpr Name text_types[] = {{1, "notice"}, {2, "service"}};
 inline constexpr Field text_message[] = {
     bits("flags", 1, text_bits_2013).in(in_2013),
     bits("flags", 1, text_bits_2019).with_parts(text_parts).in(in_2019),
-    u8("type").named(text_types).in(in_2019),
+    u8("type").named(text_types).in(in_2019).or_else(1),
     text_rest("text").noted("at most 1024 bytes in GBK"),
 };
 
@@ -37,7 +37,7 @@ inline constexpr Field event_report[] = {u8("event_id")};
 inline constexpr Name question_bits[] = {{0, "urgent"}, {3, "tts"}, {4, "advertising-screen"}};
 inline constexpr Field answer_entry[] = {u8("answer_id"), text2("text")};
 inline constexpr Field question[] = {
-    bits("flags", 1, question_bits),
+    bits("flags", 1, question_bits).or_else(0),
     text1("question"),
     list_rest("answers", answer_entry),
 };
@@ -54,7 +54,7 @@ inline constexpr Field information[] = {u8("info_type"), text2("text")};
 
 inline constexpr Name call_modes[] = {{0, "call"}, {1, "listen"}};
 inline constexpr Field call_back[] = {
-    u8("mode").named(call_modes),
+    u8("mode").named(call_modes).or_else(0),
     text_rest("phone").noted("at most 20 bytes"),
 };
 inline constexpr Name call_directions[] = {{1, "incoming"}, {2, "outgoing"}, {3, "both"}};
@@ -113,12 +113,12 @@ constexpr Field area_longitude(std::string_view key) {
 // Every day from hh:mm:ss to hh:mm:ss where the date is zero.
 inline constexpr Field area_period[] = {time("start"), time("end")};
 inline constexpr Field area_limit[] = {u16("speed_limit_kmh"), u8("overspeed_s")};
-inline constexpr Field area_head[] = {u32("area_id"), bits("attributes", 2, area_bits)};
+inline constexpr Field area_head[] = {u32("area_id"), bits("attributes", 2, area_bits).or_else(0)};
 inline constexpr Field area_tail[] = {
     inline_group(area_period).if_bit("attributes", 0),
     inline_group(area_limit).if_bit("attributes", 1),
     u16("night_speed_limit_kmh").in(area_2019).if_bit("attributes", 1),
-    text2("area_name").in(area_2019),
+    text2("area_name").in(area_2019).or_else(0),
 };
 inline constexpr Field circle[] = {
     inline_group(area_head),
@@ -146,7 +146,7 @@ inline constexpr Field polygon[] = {
     inline_group(area_limit).if_bit("attributes", 1),
     list2("vertices", vertex),
     u16("night_speed_limit_kmh").in(area_2019).if_bit("attributes", 1),
-    text2("area_name").in(area_2019),
+    text2("area_name").in(area_2019).or_else(0),
 };
 
 inline constexpr Field set_circles[] = {
@@ -173,7 +173,7 @@ inline constexpr Field route_point[] = {
     u32("latitude_deg").scaled(6).noted("magnitude; segment_attributes says south"),
     u32("longitude_deg").scaled(6).noted("magnitude; segment_attributes says west"),
     u8("width_m"),
-    bits("segment_attributes", 1, segment_bits),
+    bits("segment_attributes", 1, segment_bits).or_else(0),
     inline_group(segment_time).in(since_2013 | in_odd).if_bit("segment_attributes", 0),
     u16("driving_time_s").in(in_2011).if_bit("segment_attributes", 0),
     inline_group(area_limit).if_bit("segment_attributes", 1),
@@ -181,12 +181,12 @@ inline constexpr Field route_point[] = {
 };
 inline constexpr Field route[] = {
     u32("route_id"),
-    bits("attributes", 2, route_bits),
+    bits("attributes", 2, route_bits).or_else(0),
     inline_group(area_period).if_bit("attributes", 0),
     u16("total").in(in_2011).noted("points in all packets of the message"),
     list1("points", route_point).in(in_2011),
     list2("points", route_point).in(since_2013 | in_odd),
-    text2("area_name").in(area_2019),
+    text2("area_name").in(area_2019).or_else(0),
 };
 
 inline constexpr Field any_id[] = {u32("")};
