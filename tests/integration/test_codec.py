@@ -63,6 +63,20 @@ class Codec(unittest.TestCase):
         self.assertEqual(err, "ringgate-codec: line 2: character 1 is no hex digit\n"
                               "ringgate-codec: line 3, offset 0: no closing 7e\n")
 
+    def test_answers_come_while_the_input_is_open(self):
+        frame = wire("000200000123456789010001")
+        for arguments, given, told in [
+                (["decode", "jt808", "-"], frame.encode() + b"\n", b"heartbeat"),
+                (["decode", "jt808", "-", "--binary"], bytes.fromhex(frame + "7e00"), b"heartbeat"),
+                (["encode", "jt808", "-"], b'{"message":"heartbeat",\n "phone":"1"}\n', b"7e0002")]:
+            with subprocess.Popen([CODEC, *arguments], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as running:
+                running.stdin.write(given)
+                running.stdin.flush()
+                self.assertIn(told, running.stdout.readline())
+                running.stdin.close()
+                running.wait(harness.LIMIT_S)
+
     def test_stored_frames_need_no_delimiters(self):
         stored = "000200000123456789010001"
         code, out, err = run("decode", "jt808", stored, "--stored")

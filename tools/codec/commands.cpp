@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <optional>
 
 #include "engine/base/hex.hpp"
@@ -24,26 +26,8 @@ const Protocol* protocol_or_complain(const std::string& name) {
   return nullptr;
 }
 
-std::string all_of_stdin() {
-  std::string out;
-  char buffer[65536];
-  for (;;) {
-    const std::size_t size = std::fread(buffer, 1, sizeof buffer, stdin);
-    if (size == 0) return out;
-    out.append(buffer, size);
-  }
-}
-
 bool is_blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n") == std::string_view::npos;
-}
-
-// The next line of `text`, which loses it.
-std::string_view next_line(std::string_view& text) {
-  const std::size_t end = text.find('\n');
-  const std::string_view line = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  return line;
 }
 
 // Frames of the input, one after the other; what is wrong goes to standard error.
@@ -58,20 +42,34 @@ class Frames {
     if (options_.input != "-") {
       hex_line(options_.input, 0);
     } else if (options_.binary) {
-      const std::string bytes = all_of_stdin();
-      stream(as_bytes(bytes), 0);
+      bytes_of_stdin();
     } else {
-      const std::string text = all_of_stdin();
-      std::string_view left = text;
-      for (std::size_t number = 1; !left.empty(); ++number) {
-        const std::string_view line = next_line(left);
-        if (!is_blank(line) && line[0] != '#') hex_line(line, number);
+      std::string line;
+      for (std::size_t number = 1; std::getline(std::cin, line); ++number) {
+        if (is_blank(line) || line[0] == '#') continue;
+        hex_line(line, number);
+        std::fflush(stdout);  // whoever writes the lines may be waiting
       }
     }
     return failed_ ? 1 : 0;
   }
 
  private:
+  void bytes_of_stdin() {
+    std::vector<std::uint8_t> kept;
+    std::size_t before = 0;  // offset of `kept` in the stream
+    for (bool at_end = false; !at_end;) {
+      std::uint8_t more[65536];
+      const ssize_t size = ::read(STDIN_FILENO, more, sizeof more);
+      at_end = size <= 0;
+      if (size > 0) kept.insert(kept.end(), more, more + size);
+      const std::size_t done = stream(kept, 0, at_end, before);
+      kept.erase(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(done));
+      before += done;
+      std::fflush(stdout);
+    }
+  }
+
   void complain(std::size_t line, std::size_t offset, std::string_view what) {
     failed_ = true;
     std::fflush(stdout);
@@ -81,7 +79,7 @@ class Frames {
 
   void hex_line(std::string_view text, std::size_t number) {
     const auto bytes = from_hex(text);
-    if (bytes) return stream(*bytes, number);
+    if (bytes) return static_cast<void>(stream(*bytes, number, true, 0));
     std::size_t at = 0;
     while (at < text.size() && std::string_view("0123456789abcdefABCDEF \t\r").find(text[at]) !=
                                    std::string_view::npos) {
@@ -95,13 +93,16 @@ class Frames {
                                  : fmt::format("character {} is no hex digit", at + 1));
   }
 
-  void stream(Bytes bytes, std::size_t number) {
+  // Returns how many bytes are done with.
+  std::size_t stream(Bytes bytes, std::size_t number, bool at_end, std::size_t before) {
     const auto take = [&](const Cut& cut) {
       const std::string wrong = cut.wrong.empty() ? (*each_)(cut) : std::string(cut.wrong);
-      if (!wrong.empty()) complain(number, cut.offset, wrong);
+      if (!wrong.empty()) complain(number, before + cut.offset, wrong);
     };
-    if (options_.stored) return take({.frame = bytes});
-    protocol_.cut(bytes, take);
+    if (!options_.stored) return protocol_.cut(bytes, at_end, take);
+    if (!at_end) return 0;  // one frame is all there is
+    take({.frame = bytes});
+    return bytes.size();
   }
 
   const Protocol& protocol_;
@@ -110,8 +111,9 @@ class Frames {
   bool failed_ = false;
 };
 
-// JSON objects one after the other, on one line or several: the end of the first one.
-std::size_t object_end(std::string_view text) {
+// JSON objects one after the other, on one line or several: the end of the first one, if it is all
+// there. A line that begins no object ends with itself.
+std::optional<std::size_t> object_end(std::string_view text) {
   int depth = 0;
   bool in_text = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -125,12 +127,56 @@ std::size_t object_end(std::string_view text) {
       ++depth;
     } else if (c == '}' || c == ']') {
       if (--depth <= 0) return i + 1;
-    } else if (depth == 0 && c == '\n' && !is_blank(text.substr(0, i))) {
-      return i;  // no object: its line
+    } else if (depth == 0 && c == '\n') {
+      return i;
     }
   }
-  return text.size();
+  return {};
 }
+
+class ObjectWriter {
+ public:
+  ObjectWriter(const Protocol& protocol, const EncodeOptions& options)
+      : protocol_(protocol), options_(options) {}
+
+  // More text; with `at_end` what is left is an object, whole or not.
+  void take(std::string_view more, bool at_end) {
+    pending_ += more;
+    std::string_view left = pending_;
+    for (;;) {
+      left.remove_prefix(std::min(left.find_first_not_of(" \t\r\n"), left.size()));
+      const std::optional<std::size_t> end = object_end(left);
+      if (left.empty() || (!end && !at_end)) break;
+      write(left.substr(0, end.value_or(left.size())));
+      left.remove_prefix(end.value_or(left.size()));
+    }
+    pending_.erase(0, pending_.size() - left.size());
+    std::fflush(stdout);
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  void write(std::string_view object) {
+    ++number_;
+    auto frame = protocol_.catalog().encode(object);
+    if (frame && !options_.stored) frame = protocol_.wire(*frame);
+    if (!frame) {
+      failed_ = true;
+      std::fflush(stdout);
+      fmt::print(stderr, "ringgate-codec: object {}: {}\n", number_, frame.error().message);
+      return;
+    }
+    std::string out = options_.binary ? std::string(as_text(*frame)) : to_hex(*frame);
+    if (!options_.binary) out += '\n';
+    std::fwrite(out.data(), 1, out.size(), stdout);
+  }
+
+  const Protocol& protocol_;
+  const EncodeOptions& options_;
+  std::string pending_;
+  std::size_t number_ = 0;
+  bool failed_ = false;
+};
 
 }  // namespace
 
@@ -165,25 +211,15 @@ int explain(const FrameOptions& options) {
 int encode(const EncodeOptions& options) {
   const Protocol* protocol = protocol_or_complain(options.protocol);
   if (protocol == nullptr) return 2;
-  const std::string text = options.input == "-" ? all_of_stdin() : options.input;
-  std::string_view left = text;
-  bool failed = false;
-  for (std::size_t number = 1; !is_blank(left); ++number) {
-    left.remove_prefix(left.find_first_not_of(" \t\r\n"));
-    const std::string_view object = left.substr(0, object_end(left));
-    left.remove_prefix(object.size());
-    auto frame = protocol->catalog().encode(object);
-    if (frame && !options.stored) frame = protocol->wire(*frame);
-    if (!frame) {
-      failed = true;
-      std::fflush(stdout);
-      fmt::print(stderr, "ringgate-codec: object {}: {}\n", number, frame.error().message);
-      continue;
-    }
-    const std::string out = options.binary ? std::string(as_text(*frame)) : to_hex(*frame) + '\n';
-    std::fwrite(out.data(), 1, out.size(), stdout);
+  ObjectWriter writer(*protocol, options);
+  if (options.input == "-") {
+    std::string line;
+    while (std::getline(std::cin, line)) writer.take(line += '\n', false);
+    writer.take({}, true);
+  } else {
+    writer.take(options.input, true);
   }
-  return failed ? 1 : 0;
+  return writer.failed() ? 1 : 0;
 }
 
 int list(const ListOptions& options) {

@@ -10,11 +10,13 @@ class Jsonl final : public Protocol {
  public:
   const event::MessageCatalog& catalog() const override { return catalog_; }
 
-  void cut(Bytes stream, const std::function<void(const Cut&)>& each) const override {
+  std::size_t cut(Bytes stream, bool at_end,
+                  const std::function<void(const Cut&)>& each) const override {
     std::size_t at = 0;
     while (at < stream.size()) {
       std::size_t end = at;
       while (end < stream.size() && stream[end] != '\n') ++end;
+      if (end == stream.size() && !at_end) return at;
       Bytes line = stream.subspan(at, end - at);
       if (!line.empty() && line.back() == '\r') line = line.first(line.size() - 1);
       if (!line.empty()) {
@@ -28,6 +30,7 @@ class Jsonl final : public Protocol {
       }
       at = end + 1;
     }
+    return stream.size();
   }
 
   Result<std::vector<std::uint8_t>> wire(Bytes frame) const override {

@@ -120,7 +120,8 @@ class Jt808 final : public Protocol {
  public:
   const event::MessageCatalog& catalog() const override { return catalog_; }
 
-  void cut(Bytes stream, const std::function<void(const Cut&)>& each) const override {
+  std::size_t cut(Bytes stream, bool at_end,
+                  const std::function<void(const Cut&)>& each) const override {
     std::vector<std::uint8_t> scratch(jt808::scratch_size);
     std::size_t at = 0;
     for (;;) {
@@ -130,11 +131,13 @@ class Jt808 final : public Protocol {
       while (start < left.size() && left[start] == jt808::delimiter) ++start;
       if (start > 0) --start;
       if (next.kind == jt808::NextFrame::Kind::need_more) {
-        const Bytes rest = stream.subspan(at + next.consumed);
+        const std::size_t done = at + next.consumed;
+        if (!at_end) return done;
+        const Bytes rest = stream.subspan(done);
         if (jt808::is_partial_frame(rest)) {
-          each({.offset = at + next.consumed, .wire = rest, .wrong = "no closing 7e"});
+          each({.offset = done, .wire = rest, .wrong = "no closing 7e"});
         }
-        return;
+        return stream.size();
       }
       const Bytes wire = left.subspan(start, next.consumed - start);
       const bool ok = next.kind == jt808::NextFrame::Kind::frame;

@@ -32,8 +32,10 @@ class Protocol {
  public:
   virtual ~Protocol() = default;
   virtual const event::MessageCatalog& catalog() const = 0;
-  // Calls `each` for every frame of `stream`, in order; what is cut short at the end is wrong.
-  virtual void cut(Bytes stream, const std::function<void(const Cut&)>& each) const = 0;
+  // Calls `each` for every frame of `stream`, in order, and returns how many bytes are done with.
+  // The rest waits for more; with `at_end` nothing does, and what is cut short is wrong.
+  virtual std::size_t cut(Bytes stream, bool at_end,
+                          const std::function<void(const Cut&)>& each) const = 0;
   // A stored frame as it goes on the wire.
   virtual Result<std::vector<std::uint8_t>> wire(Bytes frame) const = 0;
   // A dump for people. `cut.wire` may be empty: the frame comes from a log.

@@ -639,9 +639,11 @@ bool parse_object(std::string_view text, Json& out, std::string& error) {
   return false;
 }
 
-Result<Raw> encode_object(const MessageSpec& message, Version version, const Json& json) {
-  Encoder encoder(own_layout(version, message.layouts));
-  Layout layout = own_layout(version, message.layouts);
+// `layouts`: those of the message that come into question without "layout" in the object.
+Result<Raw> encode_object(const MessageSpec& message, Version version, LayoutMask layouts,
+                          const Json& json) {
+  Layout layout = own_layout(version, layouts);
+  Encoder encoder(layout);
   const auto named = json.find("layout");
   const bool ok = encoder.layout_named(named == json.end() ? nullptr : &*named, message.layouts,
                                        layout);
@@ -657,7 +659,7 @@ Result<Raw> encode_body(const MessageSpec& message, Version version, std::string
   Json json;
   std::string error;
   if (!parse_object(text, json, error)) return Error{0, error};
-  return encode_object(message, version, json);
+  return encode_object(message, version, message.layouts, json);
 }
 
 namespace {
@@ -773,6 +775,7 @@ class FrameEncoder {
       } else if (name != "2013" && name != "2011") {
         return fail("version", "wants \"2011\", \"2013\" or \"2019\"");
       }
+      is_2011_ = name == "2011";  // the header of 2013, bodies of their own
     }
     if (version_ == Version::v2019) {
       attributes_ = attribute_versioned;
@@ -825,7 +828,8 @@ class FrameEncoder {
     if (body == nullptr) body = &nothing;
     if (!body->is_object()) return fail("body", "wants an object");
     if (spec_ == nullptr) return fail("message_id", "is not known: its body must be body_hex");
-    Result<Raw> made = encode_object(*spec_, version_, *body);
+    const bool in_old = is_2011_ && (spec_->layouts & in_2011) != 0;
+    Result<Raw> made = encode_object(*spec_, version_, in_old ? in_2011 : spec_->layouts, *body);
     if (!made) return fail(body == &nothing ? "body is missing" : "body", made.error().message);
     out = std::move(*made);
     return true;
@@ -836,6 +840,7 @@ class FrameEncoder {
   const MessageSpec* spec_ = nullptr;
   std::uint16_t id_ = 0;
   Version version_ = Version::v2013;
+  bool is_2011_ = false;
   std::uint64_t version_byte_ = 1;
   std::uint64_t serial_ = 0;
   std::uint64_t total_ = 0;

@@ -307,6 +307,19 @@ TEST_CASE("what is wrong in a frame's JSON is named") {
         "the header contradicts itself: header");
 }
 
+TEST_CASE("2011 has the header of 2013 and bodies of its own") {
+  const std::string body =
+      R"("body":{"province":11,"city":101,"maker":"a","model":"b","terminal_id":"c",)"
+      R"("plate_color":"blue","plate":"d"}})";
+  const std::string head = R"({"message":"register","phone":"1","version":)";
+  const auto v2011 = encode_frame(head + R"("2011",)" + body);
+  const auto v2013 = encode_frame(head + R"("2013",)" + body);
+  REQUIRE((v2011 && v2013));
+  CHECK(v2011->size() == 12 + 26);
+  CHECK(v2013->size() == 12 + 38);
+  CHECK(json_of_frame(*v2011).find("\"layout\":\"2011\"") != std::string::npos);
+}
+
 TEST_CASE("secrets are stars where they are not wanted") {
   std::string out;
   JsonWriter json(out);
