@@ -10,10 +10,11 @@ namespace ringgate::jt808 {
 
 namespace {
 
-std::string_view version_name(std::uint8_t version) {
-  switch (version) {
+std::string_view version_name(const LastState& last) {
+  switch (last.version) {
     case LastState::v2013:
-      return "2013";  // 2011 looks the same
+      // Only a registration tells 2011 from 2013.
+      return last.layout_2011 != 0 ? "2011" : "2013";
     case LastState::v2019:
       return "2019";
     default:
@@ -87,11 +88,11 @@ void Gate::row(device::Device& device, JsonWriter& out) {
   const net::Link* link = link_of(device);
   out.key("phone").text(device.key.id());
   out.key("online").boolean(link != nullptr);
-  if (const std::string_view version = version_name(last.version); !version.empty()) {
+  if (const std::string_view version = version_name(last); !version.empty()) {
     out.key("version").text(version);
   }
   if (link != nullptr) {
-    out.key("transport").text("tcp");
+    out.key("transport").text(link->datagram ? "udp" : "tcp");
     out.key("peer").text(peer_text(link->peer));
     json_wall("online_since", static_cast<WallUs>(device.online_since_us), out);
   }

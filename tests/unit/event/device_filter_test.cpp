@@ -44,7 +44,7 @@ TEST_CASE("terms match what they say") {
       {"banned", false}, {"not banned", true}, {"absent", false}, {"not absent", true},
       {"absent=1", false}, {"absent!=1", false}, {"not absent=1", true},
       {"online=true", true}, {"online=false", false}, {"online != false", true},
-      {"phone~138*", true}, {"phone~139*", false}, {"phone~*8000", true}, 
+      {"phone~138*", true}, {"phone~139*", false}, {"phone~*8000", true},
       {"phone~1380013800?", true},
       {"phone=13800138000", true}, {"phone=013800138000", false}, {"phone=13800138000.0", false},
       {"version=2019", true}, {"version = 2019", true}, {"version==2019", true},

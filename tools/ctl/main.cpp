@@ -1,0 +1,152 @@
+// ringgate-ctl: command line. What it asks of the gateway is in commands.cpp and send.cpp.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <string>
+
+#include "tools/ctl/commands.hpp"
+
+using namespace ringgate::ctl;
+
+namespace {
+
+constexpr const char* main_footer = R"(
+The gateway is found by its data directory: --data DIR, else RINGGATE_SERVER__DATA_DIR, else
+ringgate-data here; or by --socket PATH (control.sock in that directory).
+Exit code: 0 done, 1 failed, refused or no answer in time, 2 wrong arguments, filter or command,
+  3 the gateway can't be reached or ended.
+
+Examples:
+  ringgate-ctl --data /var/lib/ringgate devices --filter 'online and speed>80'
+  ringgate-ctl device 13800138000
+  ringgate-ctl send 13800138000 '{"message":"location-query"}' --wait 5s
+  ringgate-ctl trace 13800138000
+  ringgate-ctl stats --watch 2s)";
+
+constexpr const char* filter_footer = R"(
+Filters are terms joined by 'and', each also with 'not' before it:
+  online              banned                 version=2019        phone~138*
+  speed>80            alarm!=0               frames<=10          last_heard>10m
+  in(31.1,121.2,31.4,121.6)    latitude and longitude of two corners
+Any key that --json shows can be named. A device without the key does not match.
+
+Examples:
+  ringgate-ctl devices --online --limit 20
+  ringgate-ctl devices --filter 'phone~138* and last_heard>10m'
+  ringgate-ctl devices --json --filter 'alarm!=0' | jq .phone)";
+
+constexpr const char* send_footer = R"(
+JSON names a message and its fields as ringgate-codec does; a message without fields can be given
+by its name alone; - reads it from standard input. Several phones are joined by commas. --all takes
+every device that --filter names (default: online) and shows progress on standard error.
+Exit code 0 only if every device answered (or, with --wait 0s, was sent to).
+
+Examples:
+  ringgate-ctl send 13800138000 parameters-query --wait 10s
+  ringgate-ctl send 13800138000,13800138001 '{"message":"text-message","flags":1,"text":"hello"}'
+  ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json)";
+
+constexpr const char* ban_footer = R"(
+A banned terminal is cut off, its authentication codes become worthless, and it is refused when it
+registers (result 4) or authenticates. Bans are forgotten when the gateway restarts.
+
+Examples:
+  ringgate-ctl ban 13800138000 --for 1h --why 'floods the port'
+  ringgate-ctl unban 13800138000)";
+
+std::string default_data() {
+  const char* from = std::getenv("RINGGATE_SERVER__DATA_DIR");
+  return from != nullptr && *from != '\0' ? from : "ringgate-data";
+}
+
+struct Command {
+  CLI::App* app;
+  int (*run)(Client& client, const Options& options);
+};
+
+CLI::App* with_phone(CLI::App* app, Options& options) {
+  app->add_option("PHONE", options.words, "The terminal's phone number")->required()->expected(1);
+  return app;
+}
+
+std::vector<Command> add_commands(CLI::App& app, Options& options) {
+  const auto add = [&](const char* name, const char* what) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->add_flag("--json", options.json, "One JSON object a line, for programs");
+    return command;
+  };
+  CLI::App* list = add("devices", "List devices");
+  list->add_option("--filter", options.filter, "Only these; see below")->type_name("EXPR");
+  list->add_option("--limit,-n", options.limit, "At most so many");
+  list->add_flag("--online", options.online, "Only those that are connected");
+  list->footer(filter_footer);
+  CLI::App* one = with_phone(add("device", "Everything that is known of one device"), options);
+  CLI::App* sending = add("send", "Send a command and wait for the answer");
+  sending->add_option("WHAT", options.words, "PHONE[,PHONE...] JSON, or JSON with --all")
+      ->required()
+      ->expected(1, 2)
+      ->type_name("");
+  sending->add_option("--wait", options.wait, "How long to wait for each answer")
+      ->type_name("TIME")
+      ->capture_default_str();
+  sending->add_flag("--all", options.all, "To every device that --filter names");
+  sending->add_option("--filter", options.filter, "With --all: see devices --help")
+      ->type_name("EXPR");
+  sending->add_option("--parallel", options.parallel, "Devices that are waited for at a time")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  sending->footer(send_footer);
+  CLI::App* kicking = with_phone(add("kick", "End a device's connection"), options);
+  kicking->add_option("--why", options.why, "For the log");
+  CLI::App* banning = with_phone(add("ban", "Cut a device off and keep it out"), options);
+  banning->add_option("--for", options.ban_for, "Time after which it ends; default: never")
+      ->type_name("TIME");
+  banning->add_option("--why", options.why, "For the log and the list of bans");
+  banning->footer(ban_footer);
+  CLI::App* unbanning = with_phone(add("unban", "End a ban"), options);
+  unbanning->add_option("--why", options.why, "For the log");
+  CLI::App* banned = add("bans", "List bans");
+  CLI::App* tracing = with_phone(add("trace", "Show a device's frames as they come and go"),
+                                 options);
+  CLI::App* bad = add("badframes", "Show the last bytes that were no good frames");
+  bad->add_option("--limit,-n", options.limit, "At most so many; default 20");
+  CLI::App* counting = add("stats", "Show all counters");
+  counting->add_option("--watch", options.watch, "Again and again, with rates")
+      ->type_name("TIME")
+      ->expected(0, 1)
+      ->default_str("2s");
+  counting->add_flag("--zeros", options.zeros, "Also what is zero");
+  return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
+          {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
+          {bad, &bad_frames},   {counting, &stats}};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Asks and commands a running ringgate.", "ringgate-ctl");
+  Options options;
+  std::string data = default_data();
+  app.add_option("--data", data, "The gateway's data directory")->type_name("DIR");
+  app.add_option("--socket", options.socket, "Its control socket")->type_name("PATH");
+  app.set_version_flag("--version", "ringgate " RINGGATE_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.footer(main_footer);
+  const std::vector<Command> commands = add_commands(app, options);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : exit_usage;
+  }
+  if (options.socket.empty()) options.socket = data + "/control.sock";
+  catch_signals();
+  Client client;
+  if (auto connected = client.connect(options.socket); !connected) {
+    std::fprintf(stderr, "ringgate-ctl: %s\n", connected.error().message.c_str());
+    return exit_unreachable;
+  }
+  for (const Command& command : commands) {
+    if (command.app->parsed()) return command.run(client, options);
+  }
+  return exit_usage;
+}
