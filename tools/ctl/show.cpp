@@ -45,9 +45,11 @@ void Table::print(const std::vector<std::string>& cells, Colour colour) const {
     const Column& column = columns_[i];
     const std::string text = i < cells.size() ? cells[i] : "";
     const std::size_t width = width_of(text);
-    const std::string pad(column.width > width ? column.width - width : 0, ' ');
-    if (i > 0) line += "  ";
-    line += column.right ? pad + text : text + pad;
+    const std::size_t pad = column.width > width ? column.width - width : 0;
+    if (i > 0) line.append("  ");
+    if (column.right) line.append(pad, ' ');
+    line.append(text);
+    if (!column.right) line.append(pad, ' ');
   }
   line.erase(line.find_last_not_of(' ') + 1);
   fmt::print("{}\n", coloured(colour, line));
@@ -113,7 +115,7 @@ void print_object(const Json& object, std::size_t indent) {
         if (!text.empty()) text += ", ";
         text += plain(one);
       }
-      if (text.empty()) text = "-";
+      if (text.empty()) text.push_back('-');
     } else {
       text = plain(value);
     }
