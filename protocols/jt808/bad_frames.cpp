@@ -27,8 +27,10 @@ std::size_t offset_of(BadReason reason, Bytes bytes) {
   switch (reason) {
     case BadReason::escape:
       return escape_offset(bytes);
-    case BadReason::checksum:  // the check byte, before the closing delimiter
-      return bytes.size() > 2 ? bytes.size() - 2 : 0;
+    case BadReason::checksum: {  // the check byte, before the closing delimiter if that is there
+      const std::size_t behind = !bytes.empty() && bytes.back() == delimiter ? 2 : 1;
+      return bytes.size() > behind ? bytes.size() - behind : 0;
+    }
     case BadReason::too_short:
       return bytes.size();
     case BadReason::oversize:

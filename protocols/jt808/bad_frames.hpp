@@ -21,7 +21,7 @@ namespace ringgate::jt808 {
 
 class BadFrames {
  public:
-  // What a link said that is no frame. `bytes`: as they came, delimiters included.
+  // What a link said that is no frame. `bytes`: as they came, from the opening delimiter on.
   void note(const net::Link& link, WallUs at, BadReason reason, Bytes bytes);
   // Delimiters and escapes undone, but the header makes no sense.
   void note_header(const net::Link& link, WallUs at, BadReason reason, Bytes frame);

@@ -18,6 +18,7 @@ BUILD = Path(os.environ.get("RG_TEST_BUILD", ROOT / "build" / "release"))
 GATEWAY = BUILD / "tools" / "ringgate" / "ringgate"
 LOG = BUILD / "tools" / "log" / "ringgate-log"
 LOAD = BUILD / "tools" / "load" / "ringgate-load"
+CTL = BUILD / "tools" / "ctl" / "ringgate-ctl"
 LONG = os.environ.get("RG_TEST_LONG") == "1"
 SANITIZED = BUILD.name == "asan"
 # Only a hang reaches it.

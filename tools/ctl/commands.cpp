@@ -101,7 +101,8 @@ int devices(Client& client, const Options& options) {
               banned ? Colour::bad : online ? Colour::plain : Colour::dim);
   }, &end);
   if (code == 0 && !options.json) {
-    fmt::print(stderr, "{} devices, {} looked at\n", plain(end, "devices"), plain(end, "looked_at"));
+    fmt::print(stderr, "{} devices, {} looked at\n", plain(end, "devices"),
+               plain(end, "looked_at"));
   }
   return code;
 }

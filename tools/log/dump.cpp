@@ -181,6 +181,8 @@ class Printer {
       json.key("text").text(as_text(record.payload));  // "online 10.0.0.7:40112", "offline idle"
     } else if (record.kind() == log::Kind::media && is_json(as_text(record.payload))) {
       json.key("blob").raw(as_text(record.payload));
+    } else if (record.kind() == log::Kind::audit && is_json(as_text(record.payload))) {
+      json.key("audit").raw(as_text(record.payload));  // {"action":"kick","by":"alice ..."}
     } else {
       json.key("data").hex(record.payload);
     }
