@@ -18,7 +18,7 @@ Exit code: 0 done, 1 failed, refused or no answer in time, 2 wrong arguments, fi
 Examples:
   ringgate-ctl --data /var/lib/ringgate devices --filter 'online and speed>80'
   ringgate-ctl device 13800138000
-  ringgate-ctl send 13800138000 '{"message":"location-query"}' --wait 5s
+  ringgate-ctl send 13800138000 '{"message":"query-location"}' --wait 5s
   ringgate-ctl trace 13800138000
   ringgate-ctl stats --watch 2s)";
 
@@ -41,7 +41,7 @@ every device that --filter names (default: online) and shows progress on standar
 Exit code 0 only if every device answered (or, with --wait 0s, was sent to).
 
 Examples:
-  ringgate-ctl send 13800138000 location-query --wait 10s
+  ringgate-ctl send 13800138000 query-location --wait 10s
   ringgate-ctl send 13800138000,13800138001 '{"message":"text-message","flags":1,"text":"hello"}'
   ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json)";
 
