@@ -7,6 +7,7 @@
 #include "protocols/jt808/codec/values.hpp"
 #include "protocols/jt808/codec/walk.hpp"
 #include "protocols/jt808/codec/whole.hpp"
+#include "protocols/jt808/inflate.hpp"
 
 namespace ringgate::jt808 {
 
@@ -46,7 +47,20 @@ std::vector<event::MessageInfo> Catalog::list() const {
 std::string Catalog::message_id_text(std::uint16_t id) const { return hex_text(id, 2); }
 
 void Catalog::json(Bytes frame, JsonWriter& out, bool secrets) const {
-  frame_json(frame, secrets, out);
+  Header header;
+  const bool compressed = frame.size() >= 2 && load_be16(frame.data()) == id::compressed &&
+                          parse_stored(frame, header) == BadReason::none && !header.encrypted() &&
+                          !header.fragment();
+  if (!compressed) return frame_json(frame, secrets, out);
+  std::string text;
+  JsonWriter whole(text);
+  frame_json(frame, secrets, whole);
+  text.back() = ',';  // another member in place of the end
+  text += "\"inflated\":";
+  JsonWriter inflated(text);
+  inflated_json(body_of(frame, header), secrets, inflated);
+  text += '}';
+  out.raw(text);
 }
 
 Result<std::vector<std::uint8_t>> Catalog::encode(std::string_view json) const {

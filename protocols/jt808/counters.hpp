@@ -4,6 +4,7 @@
 #include "engine/observe/counter.hpp"
 #include "protocols/jt808/codec/reason.hpp"
 #include "protocols/jt808/codec/writer.hpp"
+#include "protocols/jt808/inflate.hpp"
 
 namespace ringgate::jt808 {
 
@@ -13,6 +14,22 @@ inline constexpr std::string_view bad_reason_names[] = {
     name(BadReason::length),    name(BadReason::phone),    name(BadReason::header)};
 static_assert(std::size(bad_reason_names) == bad_reason_count);
 inline constexpr std::string_view result_names[] = {"ok", "failed", "bad_message", "unsupported"};
+
+inline constexpr std::string_view inflated_names[] = {"ok", "broken", "bomb"};
+// What became of encrypted frames.
+enum class Encrypted : std::uint8_t { decrypted, failed, no_key, unknown_method };
+inline constexpr std::string_view encrypted_names[] = {"decrypted", "failed", "no_key",
+                                                       "unknown_method"};
+inline constexpr observe::MetricSpec compressed_messages{
+    .name = "ringgate_jt808_compressed_total",
+    .help = "Compressed messages (0x0901), by whether they inflate.",
+    .label = "content",
+    .values = inflated_names};
+inline constexpr observe::MetricSpec encrypted_frames{
+    .name = "ringgate_jt808_encrypted_total",
+    .help = "Encrypted frames, by what became of them; all are logged as they came.",
+    .label = "outcome",
+    .values = encrypted_names};
 
 // Frames that were well-formed and still not taken.
 enum class Refusal : std::uint8_t {
@@ -64,7 +81,9 @@ struct Counters {
         duplicates(group.counter(jt808::duplicates)),
         registrations(group.counter(jt808::registrations)),
         authentications(group.counter(jt808::authentications)),
-        replaced(group.counter(replacements)), online(group.gauge(devices_online)) {}
+        replaced(group.counter(replacements)),
+        compressed(group.family<Inflated>(compressed_messages)),
+        encrypted(group.family<Encrypted>(encrypted_frames)), online(group.gauge(devices_online)) {}
 
   observe::Counter frames;
   observe::Family<BadReason> bad;
@@ -75,6 +94,8 @@ struct Counters {
   observe::Counter registrations;
   observe::Counter authentications;
   observe::Counter replaced;
+  observe::Family<Inflated> compressed;
+  observe::Family<Encrypted> encrypted;
   observe::Gauge online;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/net/listener.hpp"
+#include "protocols/jt808/rsa.hpp"
 
 namespace ringgate::jt808 {
 
@@ -84,6 +85,17 @@ inline constexpr config::KeySpec keys[] = {
      .apply = config::Apply::live,
      .max = 100,
      .unit = "requests"},
+    {.name = "jt808.rsa_key_file",
+     .type = config::KeyType::text,
+     .default_text = "",
+     .doc = "Private RSA key of 1024 bits (PEM), told to terminals that send theirs; empty: none.",
+     .max = 3000,
+     .check = &check_rsa_key_file},
+    {.name = "jt808.rsa_padding",
+     .type = config::KeyType::choice,
+     .default_text = "pkcs1",
+     .doc = "Padding of each block of 128 bytes in encrypted bodies.",
+     .choices = rsa_paddings},
     {.name = "jt808.log_heartbeats",
      .type = config::KeyType::boolean,
      .default_text = "false",

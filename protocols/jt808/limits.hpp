@@ -66,6 +66,15 @@ constexpr MonoNs part_done_keep = 60 * ns_per_s;
 constexpr std::size_t part_request_max = 255;
 constexpr std::size_t media_request_max = 125;
 
+// --- Compressed and encrypted messages (inflate.hpp, rsa.hpp) ---
+
+// Content of one 0x0901. It is inflated on the shard to be checked: 1 MiB takes some 2 ms.
+constexpr std::uint64_t inflated_max = 1U << 20;
+// Up to here any ratio is fine;
+constexpr std::uint64_t inflated_free = 64 * 1024;
+// beyond it no more than this: text and positions reach 20, only bombs reach gzip's 1032.
+constexpr std::uint64_t inflated_ratio_max = 100;
+
 // --- Media (media.hpp) ---
 
 // Files of one shard on their way to the disk, each in memory: some seconds of a busy disk. Beyond

@@ -6,6 +6,7 @@
 
 #include "engine/base/crc32c.hpp"
 #include "protocols/jt808/codec/messages.hpp"
+#include "protocols/jt808/inflate.hpp"
 
 namespace ringgate::jt808 {
 
@@ -17,6 +18,8 @@ constexpr std::uint16_t event_offline = 2;
 
 // A terminal's clock may be so far ahead of ours.
 constexpr std::int64_t ahead_max_s = 86400;
+
+constexpr std::uint16_t attribute_rsa = 1U << 10;
 
 // Tells retransmissions: same message id, serial and body. JT/T 808-2019 6.5.
 std::uint32_t fingerprint(const Header& header, Bytes body) {
@@ -39,6 +42,8 @@ SessionOptions session_options(const config::Settings& settings) {
   options.max_bad_frames = static_cast<std::uint32_t>(settings.integer("jt808.max_bad_frames"));
   options.bad_frame_window_ns = settings.duration_ns("jt808.bad_frame_window");
   options.commands = command_options(settings);
+  options.rsa_key_file = settings.text("jt808.rsa_key_file");
+  options.rsa_padding = static_cast<RsaPadding>(settings.choice_index("jt808.rsa_padding"));
   options.part_timeout_ns = settings.duration_ns("jt808.part_timeout");
   options.part_requests = static_cast<std::uint32_t>(settings.integer("jt808.part_requests"));
   return options;
@@ -62,6 +67,13 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       media_(links, devices, counters, logs) {
   downlink_.set_tracer(oversight_.tracer);
   parts_.set_options(options.part_timeout_ns, options.part_requests);
+  if (options.rsa_key_file.empty()) return;
+  auto key = RsaKey::open(options.rsa_key_file, options.rsa_padding);
+  if (key) {
+    rsa_ = std::move(*key);
+  } else {  // it was there when the configuration was checked
+    logs.error("no RSA key", {{"why", key.error().message}});
+  }
 }
 
 void Session::on_settings(const config::Settings& settings) {
@@ -143,7 +155,9 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     ack(link, state, state.peer, in.header, AckResult::ok);
     return Taken::yes;
   }
-  if (in.header.fragment()) [[unlikely]] return take_part(link, state, in);
+  if (in.header.fragment() || in.header.encrypted()) [[unlikely]] {
+    return take_part(link, state, in);
+  }
   if (!log_.has_room(device.key.size + in.frame.size())) [[unlikely]] {
     return not_stored(link, state, in);
   }
@@ -160,7 +174,11 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
     reply_time(link, state, state.peer);
     return Taken::yes;
   }
-  if (id == id::media_upload && !in.header.encrypted()) {
+  if (id == id::terminal_rsa_key && rsa_ != nullptr && in.body().size() >= 132) {
+    reply_key(link, state);
+    return Taken::yes;
+  }
+  if (id == id::media_upload) {
     media_.take(link, state.device, in.body(), in.header.serial);
     return Taken::yes;
   }
@@ -180,43 +198,92 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
 }
 
 // A part is logged and acknowledged as it comes. The one that makes its message whole is
-// acknowledged after the record of the whole.
+// acknowledged after the record of the whole. So is an encrypted frame that opens: what it says is
+// a whole of its own.
 Session::Taken Session::take_part(net::Link& link, State& state, const Incoming& in) {
   device::Device& device = devices_.at(state.device);
+  Incoming opened = in;
+  std::vector<std::uint8_t> plain;
+  const Bytes body = decrypt(opened, plain) ? Bytes(plain) : in.body();
+  const Header& header = opened.header;  // without encryption bits where it opened
   if (!log_.has_room(device.key.size + in.frame.size() +
-                     parts_.log_room(state.device, in.header, in.body()))) {
+                     parts_.log_room(state.device, header, body))) {
     return not_stored(link, state, in);
   }
   const bool heard = device.heard_before(fingerprint(in.header, in.body()));
   Whole whole;
-  const PartVerdict verdict = parts_.take(state.device, in.header, in.body(), whole);
+  PartVerdict verdict = PartVerdict::kept;
+  if (header.fragment()) {
+    verdict = parts_.take(state.device, header, body, whole);
+  } else if (!header.encrypted()) {
+    whole = whole_of(header, body);
+  }
   const bool duplicate = heard || verdict == PartVerdict::duplicate;
   if (duplicate) counters_.duplicates.add();
   RG_CHECK(store(link, device.key.id(), in, duplicate));
   ++device.frames;
   counters_.frames.add();
-  if (verdict == PartVerdict::complete) {
+  if (in.header.encrypted()) counters_.encrypted.add(encrypted_outcome(in.header, header));
+  if (!whole.frame.empty()) {
     const Position position = parts_.store_whole(link.id(), state.device, whole,
                                                  in.header.packet_total);
     if (position != 0 && options_.commit) links_.logged(link, position);
   }
-  if (in.header.message_id != id::terminal_reply) {
-    ack(link, state, state.peer, in.header,
-        verdict == PartVerdict::mismatch ? AckResult::bad_message : AckResult::ok);
+  std::optional<AckResult> result = AckResult::ok;
+  if (verdict == PartVerdict::mismatch) result = AckResult::bad_message;
+  if (!header.fragment()) {
+    result = AckResult::unsupported;
+    if (!whole.frame.empty()) result = take_whole(link, state, whole);
   }
-  if (verdict == PartVerdict::complete) take_whole(link, state, whole);
+  if (result && in.header.message_id != id::terminal_reply) {
+    ack(link, state, state.peer, in.header, *result);
+  }
+  if (header.fragment() && !whole.frame.empty()) {
+    static_cast<void>(take_whole(link, state, whole));
+  }
   return Taken::yes;
 }
 
-// Goes where a message in one frame goes; its parts are answered already.
-void Session::take_whole(net::Link& link, State& state, const Whole& whole) {
+// Goes where a message in one frame goes. What to answer; nothing where that is done.
+std::optional<AckResult> Session::take_whole(net::Link& link, State& state, const Whole& whole) {
   const Incoming in{whole.frame, whole.header};
-  if (in.header.message_id == id::media_upload && !in.header.encrypted()) {
-    return media_.take(link, state.device, in.body(), whole.last_serial);
+  const std::uint16_t id = in.header.message_id;
+  if (id == id::media_upload && !in.header.encrypted()) {
+    media_.take(link, state.device, in.body(), whole.last_serial);
+    return std::nullopt;
   }
   const AckResult result = take_message(devices_.at(state.device), in);
   if (result == AckResult::bad_message) bad_body(link, in);
-  static_cast<void>(take_answer(state.device, in));
+  const bool awaited = take_answer(state.device, in);
+  return awaited && result == AckResult::unsupported ? AckResult::ok : result;
+}
+
+Encrypted Session::encrypted_outcome(const Header& came, const Header& opened) const {
+  if (!opened.encrypted()) return Encrypted::decrypted;
+  if ((came.attributes & attribute_encryption) != attribute_rsa) return Encrypted::unknown_method;
+  return rsa_ == nullptr ? Encrypted::no_key : Encrypted::failed;
+}
+
+// JT/T 808-2013 4.4.3: bit 10 of the attributes says RSA, the other methods are reserved. True: the
+// body is `plain`, and the header of `in` says no encryption.
+bool Session::decrypt(Incoming& in, std::vector<std::uint8_t>& plain) const {
+  if ((in.header.attributes & attribute_encryption) != attribute_rsa || rsa_ == nullptr) {
+    return false;
+  }
+  auto opened = rsa_->decrypt(in.body());
+  if (!opened) return false;
+  plain = std::move(*opened);
+  in.header.attributes &= static_cast<std::uint16_t>(~attribute_encryption);
+  return true;
+}
+
+// 0x8A00, JT/T 808-2013 8.66.
+void Session::reply_key(net::Link& link, State& state) {
+  const RsaKey::PublicKey& key = rsa_->public_key();
+  FrameWriter frame(state.peer, id::platform_rsa_key, state.next_serial++);
+  frame.u32(key.exponent).bytes(key.modulus);
+  std::uint8_t* room = links_.reply_room(link, wire_size_max);
+  links_.reply_done(link, static_cast<std::uint32_t>(frame.finish({room, wire_size_max})));
 }
 
 // 0x0005, JT/T 808-2019 8.6.
@@ -252,6 +319,11 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
     case id::heartbeat:
     case id::logout:
       return AckResult::ok;
+    case id::compressed: {
+      const Inflated content = check_gzip(gzip_of(in.body()));
+      counters_.compressed.add(content);
+      return content == Inflated::ok ? AckResult::ok : AckResult::bad_message;
+    }
     default: {
       const MessageSpec* message = find_message(header.message_id);
       if (message == nullptr || !message->from_device) return AckResult::unsupported;

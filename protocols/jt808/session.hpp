@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <type_traits>
 
 #include "engine/config/settings.hpp"
@@ -24,6 +25,7 @@
 #include "protocols/jt808/media.hpp"
 #include "protocols/jt808/oversight.hpp"
 #include "protocols/jt808/parts.hpp"
+#include "protocols/jt808/rsa.hpp"
 #include "protocols/jt808/terminal_state.hpp"
 #include "storage/log/writer.hpp"
 
@@ -39,6 +41,8 @@ struct SessionOptions {
   CommandOptions commands = {};
   MonoNs part_timeout_ns = 5 * ns_per_s;
   std::uint32_t part_requests = 5;
+  std::string rsa_key_file;  // empty: none
+  RsaPadding rsa_padding = RsaPadding::pkcs1;
 };
 SessionOptions session_options(const config::Settings& settings);
 
@@ -90,7 +94,10 @@ class Session final : public net::Protocol {
   void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
   void detach(net::Link& link, State& state, std::string_view why);
   Taken take_part(net::Link& link, State& state, const Incoming& in);
-  void take_whole(net::Link& link, State& state, const Whole& whole);
+  std::optional<AckResult> take_whole(net::Link& link, State& state, const Whole& whole);
+  bool decrypt(Incoming& in, std::vector<std::uint8_t>& plain) const;
+  Encrypted encrypted_outcome(const Header& came, const Header& opened) const;
+  void reply_key(net::Link& link, State& state);
   AckResult resend(net::Link& link, const device::Device& device, Bytes body);
   AckResult take_message(device::Device& device, const Incoming& in);
   bool take_answer(device::DeviceSlot slot, const Incoming& in);
@@ -122,6 +129,7 @@ class Session final : public net::Protocol {
   Commands commands_;
   Parts parts_;
   Media media_;
+  std::unique_ptr<RsaKey> rsa_;  // null: none is configured
 };
 
 }  // namespace ringgate::jt808
