@@ -1,6 +1,6 @@
-// 0x0901: what a terminal compressed with gzip, within a bound. The standard does not say what the
-// content is: a whole frame and a header with its body are understood, anything else is bytes. Pure;
-// any thread.
+// 0x0901: what a terminal compressed with gzip, within a bound. The standard does not say what is
+// inside: a frame and a header with its body are understood, anything else is bytes. Pure; any
+// thread.
 #pragma once
 
 #include <cstdint>

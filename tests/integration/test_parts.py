@@ -1,15 +1,19 @@
 """Messages in parts, over real sockets: order, repetition, requests for what is missing, media as
 files, kill -9 in the middle."""
 
+import gzip
 import json
 import random
 import struct
+import subprocess
 import unittest
 
 from harness import GatewayTest, dump, frames
-from jt808 import OK, LOCATION_BATCH, Terminal, escape, header, location_body, xor
+from jt808 import (LOCATION, LOCATION_BATCH, MALFORMED, OK, UNSUPPORTED, Terminal, escape, header,
+                   location_body, unescaped_frame, xor)
 
 PART_REQUEST, MEDIA_UPLOAD, MEDIA_EVENT, MEDIA_REPLY = 0x8003, 0x0801, 0x0800, 0x8800
+COMPRESSED, TERMINAL_KEY, PLATFORM_KEY = 0x0901, 0x0A00, 0x8A00
 SOON = {"jt808.part_timeout": "300ms"}
 
 
@@ -197,6 +201,60 @@ class Parts(GatewayTest):
         self.assertEqual(wholes(records, "0x0801"), [])
         notes = [record for record in records if record["kind"] == "audit"]
         self.assertEqual(len(notes), 2)
+
+    def test_compressed(self):
+        gateway = self.start()
+        with Terminal(gateway.address(), "13800170001") as terminal:
+            terminal.sign_in()
+            inner = unescaped_frame(LOCATION, "13800170001", 7, location_body(latitude=31.25))
+            packed = gzip.compress(inner)
+            self.assertEqual(terminal.exchange(COMPRESSED, struct.pack(">I", len(packed)) + packed),
+                             OK)
+            bomb = gzip.compress(bytes(900_000))
+            self.assertEqual(terminal.exchange(COMPRESSED, struct.pack(">I", len(bomb)) + bomb),
+                             MALFORMED)
+            self.assertEqual(terminal.report(), OK)
+        gateway.stop()
+        records = frames(dump(self.data_dir, "--decode"), "0x0901")
+        shown = [record["body"]["inflated"] for record in records]
+        self.assertEqual(shown[0]["as"], "header-and-body")
+        self.assertIn("31.25", json.dumps(shown[0]["message"]))
+        self.assertIn("error", shown[1])
+
+    def openssl(self, *arguments, data=b""):
+        return subprocess.run(["openssl", *arguments], input=data, capture_output=True, check=True,
+                              timeout=60).stdout
+
+    def encrypted(self, terminal, message_id, body):
+        """One frame whose attributes say RSA (bit 10)."""
+        raw = unescaped_frame(message_id, terminal.phone, terminal.serial, body, terminal.version)
+        terminal.serial += 1
+        raw = raw[:2] + struct.pack(">H", struct.unpack_from(">H", raw, 2)[0] | 0x0400) + raw[4:]
+        return b"\x7e" + escape(raw + bytes([xor(raw)])) + b"\x7e"
+
+    def test_encrypted(self):
+        key = self.folder / "key.pem"
+        self.openssl("genrsa", "-out", str(key), "1024")
+        gateway = self.start({"jt808.rsa_key_file": str(key)})
+        with Terminal(gateway.address(), "13800180001") as terminal:
+            terminal.sign_in()
+            terminal.send(TERMINAL_KEY, struct.pack(">I", 65537) + bytes(128))
+            answer = terminal.receive()
+            self.assertEqual(answer.id, PLATFORM_KEY)
+            self.assertEqual(struct.unpack_from(">I", answer.body)[0], 65537)
+            modulus = self.openssl("rsa", "-in", str(key), "-noout", "-modulus").decode()
+            self.assertEqual(answer.body[4:].hex().upper(), modulus.strip().split("=")[1])
+            sealed = self.openssl("pkeyutl", "-encrypt", "-inkey", str(key),
+                                  data=location_body(latitude=31.25))
+            terminal.socket.sendall(self.encrypted(terminal, LOCATION, sealed))
+            self.assertEqual(terminal.reply().result, OK)
+            terminal.socket.sendall(self.encrypted(terminal, LOCATION, bytes(128)))
+            self.assertEqual(terminal.reply().result, UNSUPPORTED)
+        gateway.stop()
+        records = frames(dump(self.data_dir, "--decode"), "0x0200")
+        self.assertEqual([bool(record.get("whole")) for record in records], [False, True, False])
+        self.assertIn("31.25", json.dumps(records[1]["body"]))
+        self.assertEqual(records[0]["body"]["encryption"], 1)
 
 
 if __name__ == "__main__":
