@@ -14,8 +14,8 @@ PHONE = 13800000000
 CAMERA = {"channel": 1, "command": 2, "interval_s": 0, "save": "upload", "resolution": "640x480",
           "quality": 5, "brightness": 128, "contrast": 64, "saturation": 64, "chroma": 128}
 RECORDINGS = {"channel": 0, "start": None, "end": None, "type": 0, "stream": 0, "storage": 0}
-# Parts that get lost are asked for soon, so that the test is quick.
-SOON = {"jt808.part_timeout": "300ms"}
+# What gets lost is asked for or sent again soon, so that the test is quick.
+SOON = {"jt808.part_timeout": "300ms", "jt808.command_timeout": "1s"}
 # (version, transport, loss)
 WAYS = [(2013, "tcp", 0), (2019, "tcp", 0.2), (2013, "udp", 0.2), (2019, "udp", 0)]
 
@@ -123,13 +123,14 @@ class TerminalTest(harness.GatewayTest):
         wait_for("the terminal", control.online)
         return gateway, fleet, control
 
-    def each_way(self):
+    def each_way(self, check):
+        """Calls check(version, fleet, control) for each of WAYS."""
         for version, transport, loss in WAYS:
             with self.subTest(version=version, transport=transport, loss=loss):
                 self.data_dir = self.folder / f"{version}-{transport}-{loss}"
                 gateway, fleet, control = self.begin("--idle", version=version, loss=loss,
                                                      udp=transport == "udp")
-                yield version, fleet, control
+                check(version, fleet, control)
                 fleet.end()
                 self.assertEqual(gateway.stop(), 0)
 
@@ -140,7 +141,7 @@ class TerminalTest(harness.GatewayTest):
 
 class Commands(TerminalTest):
     def test_parameters_are_set_and_read_back(self):
-        for _, _, control in self.each_way():
+        def check(_version, _fleet, control):
             self.answered(control.send("set-parameters", parameters=[
                 {"id": "0x0001", "value_s": 33}, {"id": "0x0055", "value_kmh": 77}]))
             told = self.answered(control.send("query-some-parameters",
@@ -151,9 +152,10 @@ class Commands(TerminalTest):
             every = self.answered(control.send("query-parameters"))["parameters"]
             self.assertGreater(len(every), 60)
             self.assertEqual(every[0]["value_s"], 33)
+        self.each_way(check)
 
     def test_texts_short_and_long(self):
-        for version, fleet, control in self.each_way():
+        def check(version, fleet, control):
             flags = {"flags": ["display"]}
             if version == 2019:
                 flags |= {"level": "service", "type": "notice"}
@@ -161,9 +163,10 @@ class Commands(TerminalTest):
                 self.answered(control.send("text-message", text=text, **flags))
             shown = [bytes.fromhex(event["gbk"]).decode("gbk") for event in fleet.events("text")]
             self.assertEqual(shown, ["请到三号门卸货", "x" * 1024])
+        self.each_way(check)
 
     def test_areas_are_kept_and_their_borders_watched(self):
-        for version, fleet, control in self.each_way():
+        def check(version, fleet, control):
             # Terminals that do not drive stand in the middle of this one, at 60 km/h.
             area = {"area_id": 7, "attributes": ["entry-to-platform", "speed-limit"],
                     "latitude_deg": 31.230416, "longitude_deg": 121.473701, "radius_m": 500,
@@ -179,23 +182,26 @@ class Commands(TerminalTest):
             records = harness.dump_until(self.data_dir, lambda found: len(found) >= 2, "0x0200")
             self.assertEqual(len(records), 2)
             self.answered(control.send("delete-circles", area_ids=[]))
+        self.each_way(check)
 
     def test_a_list_of_recordings_that_takes_many_parts(self):
-        for _, _, control in self.each_way():
+        def check(_version, _fleet, control):
             told = self.answered(control.send("search-recordings", **RECORDINGS))
             self.assertGreater(len(told["recordings"]), 200)
             self.assertEqual({one["channel"] for one in told["recordings"]}, {1, 2, 3, 4})
+        self.each_way(check)
 
     def test_a_question_is_answered_by_the_driver(self):
-        for _, fleet, control in self.each_way():
+        def check(_version, fleet, control):
             told = self.answered(control.send(
                 "question", flags=["tts"], question="ready?",
                 answers=[{"answer_id": 3, "text": "yes"}, {"answer_id": 4, "text": "no"}]))
             self.assertEqual(told["answer_id"], fleet.events("question")[0]["chosen"])
+        self.each_way(check)
 
     def test_a_reset_leaves_and_comes_back(self):
         gateway, fleet, control = self.begin("--rate", "5")
-        self.answered(control.send("terminal-control", command="reset"))
+        self.answered(control.send("control-terminal", command="reset"))
         wait_for("the terminal to come back", lambda: fleet.events("online"))
         self.answered(control.send("query-attributes"))
         fleet.end()
@@ -215,7 +221,7 @@ class Commands(TerminalTest):
 
 class Media(TerminalTest):
     def test_snapshots_arrive_as_they_were_taken(self):
-        for _, fleet, control in self.each_way():
+        def check(_version, fleet, control):
             told = self.answered(control.send("camera", **CAMERA))
             self.assertEqual(told["media_ids"], [1, 2])
             taken = sorted(path.read_bytes() for path in fleet.files.iterdir())
@@ -224,6 +230,7 @@ class Media(TerminalTest):
                      lambda: sorted(path.read_bytes() for path in
                                     (self.data_dir / "blobs").rglob("*.jpg")) == taken)
             wait_for("their receipts", lambda: len(fleet.events("uploaded")) == 2)
+        self.each_way(check)
 
     def test_sound(self):
         gateway, fleet, control = self.begin("--idle")

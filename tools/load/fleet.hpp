@@ -124,7 +124,7 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
     Body sending;                // what is being sent of them
     MonoNs scheduled_ns = INT64_MAX;  // the entry in terminal_due_ that counts
     MonoNs away_ns = -1;         // not negative: it leaves, or is away, for so long
-    bool skipped = false;        // the last frame of the platform got lost
+    std::vector<std::uint64_t> skipped;  // frames of the platform that got lost
   };
   static constexpr std::uint32_t no_buffer = UINT32_MAX;
   static constexpr std::uint32_t side_buffer = UINT32_MAX - 1;  // it is Side::sending
@@ -181,6 +181,7 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
   Terminal& terminal_of(std::uint32_t index);
   Moment moment_of(std::uint32_t index);
   void on_command(std::uint32_t index, const Reply& reply);
+  bool loses(Side& side, const Downlink& frame);
   void on_other_answer(std::uint32_t index, const Reply& reply);
   void take_outbox(std::uint32_t index, Outbox& outbox);
   void schedule_terminal(std::uint32_t index);

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -12,6 +13,8 @@ namespace {
 
 // One send of queued frames: a few of the longest. Fits Device::send_bytes.
 constexpr std::size_t side_send_bytes_max = 16'384;
+// Lost frames that are remembered: a platform sends them again soon.
+constexpr std::size_t skipped_max = 64;
 
 }  // namespace
 
@@ -49,12 +52,22 @@ void Fleet::on_command(std::uint32_t index, const Reply& reply) {
   if (devices_[index].state != State::ready) return;
   Terminal& terminal = terminal_of(index);
   Side& side = side_of(index);
-  // The way down loses as much as the way up, but never twice in a row: platforms give up early.
-  side.skipped = options_.udp && !side.skipped && chance_.hits(options_.loss);
-  if (side.skipped) return;
+  const Downlink frame = read_downlink(reply.raw, options_.version);
+  if (options_.udp && loses(side, frame)) return;
   Outbox outbox;
-  terminal.on_downlink(read_downlink(reply.raw, options_.version), moment_of(index), outbox);
+  terminal.on_downlink(frame, moment_of(index), outbox);
   take_outbox(index, outbox);
+}
+
+// The way down loses as much as the way up, but no frame twice: platforms give up early.
+bool Fleet::loses(Side& side, const Downlink& frame) {
+  if (!chance_.hits(options_.loss)) return false;
+  const std::uint64_t key = std::uint64_t{frame.message_id} << 32 |
+                            std::uint64_t{frame.serial} << 16 | frame.number;
+  if (std::find(side.skipped.begin(), side.skipped.end(), key) != side.skipped.end()) return false;
+  if (side.skipped.size() == skipped_max) side.skipped.clear();
+  side.skipped.push_back(key);
+  return true;
 }
 
 // A 0x8001 to something else than a report or the authentication.

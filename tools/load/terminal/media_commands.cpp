@@ -156,7 +156,7 @@ void Terminal::end_sound() {
 void Terminal::want_upload(std::uint32_t media_id, bool removes) {
   const auto is_it = [&](const Upload& one) { return one.media_id == media_id; };
   if (std::any_of(uploads_.begin(), uploads_.end(), is_it)) return;
-  uploads_.push_back({media_id, removes});
+  uploads_.push_back({media_id, removes, 1});
   start_upload();
 }
 
@@ -200,6 +200,17 @@ void Terminal::end_upload(bool arrived) {
   uploading_ = false;
   note(arrived ? "uploaded" : "not-uploaded").number("media_id", upload.media_id);
   if (arrived && upload.removes) media_.remove(upload.media_id);
+  start_upload();
+}
+
+// The word that all has arrived did not: the picture is sent again, as another message.
+void Terminal::upload_anew() {
+  if (!uploading_ || uploads_.empty()) return;
+  if (++uploads_.front().tries > 1 + parameters_.number(options_.udp ? 5 : 3)) {
+    return end_upload(false);
+  }
+  note("uploads-anew").number("media_id", uploads_.front().media_id);
+  uploading_ = false;
   start_upload();
 }
 

@@ -60,9 +60,13 @@ std::optional<Assembly::Missing> Assembly::overdue(MonoNs now) {
   for (auto open = open_.begin(); open != open_.end(); ++open) {
     if (open->due_ns > now) continue;
     Missing missing{open->first_serial, {}};
-    if (++open->asked > asked_max) {
+    if (++open->asked > asked_max + 1) {
       open_.erase(open);
       return missing;
+    }
+    if (open->asked > asked_max) {
+      open->due_ns = now + keep_ns;
+      continue;
     }
     open->due_ns = now + patience_ns * (open->asked + 1);
     for (std::size_t i = 0; i < open->parts.size(); ++i) {

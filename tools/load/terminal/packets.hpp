@@ -52,7 +52,8 @@ class Assembly {
     std::vector<std::uint16_t> numbers;
   };
   // A message that has waited too long for its next part: what is missing of it. Asked for a few
-  // times, then the message is dropped (`numbers` is empty).
+  // times; then it waits for the platform to send all of it again, and at last it is dropped
+  // (`numbers` is empty).
   std::optional<Missing> overdue(MonoNs now);
   MonoNs next_due() const;  // INT64_MAX: nothing waits
   void clear() { open_.clear(); }
@@ -60,6 +61,7 @@ class Assembly {
   static constexpr std::size_t open_max = 4;
   static constexpr int asked_max = 3;
   static constexpr MonoNs patience_ns = ns_per_s;
+  static constexpr MonoNs keep_ns = 120 * ns_per_s;  // longer than a platform's retransmissions
 
  private:
   struct Open {

@@ -130,8 +130,8 @@ void Terminal::obey(const Command& command) {
   const auto before = std::find_if(done_.begin(), done_.end(), is_it);
   if (before != done_.end() && !asks_again(command.message_id)) {
     note("repeated").text("message_id", id_text(command.message_id));
-    std::uint8_t lost = 0;
-    for (const Uplink& one : before->answers) emit(one, lost, options_.udp);
+    // Not lost again: a platform does not ask often.
+    out_->frames.insert(out_->frames.end(), before->answers.begin(), before->answers.end());
     return;
   }
   if (done_.size() == done_max) done_.pop_front();
@@ -273,7 +273,7 @@ void Terminal::resend(Sent& sent, const std::vector<std::uint16_t>& numbers) {
 // T(n+1) = T(n) * (n+1), JT/T 808-2019 4.3.2.
 void Terminal::resend_overdue() {
   const std::uint32_t tries_max = 1 + parameters_.number(options_.udp ? 5 : 3);
-  bool media_failed = false;
+  bool media_failed = false, media_anew = false;
   for (std::size_t i = 0; i < sent_.size();) {
     Sent& sent = sent_[i];
     if (sent.due_ns > moment_->now) {
@@ -290,13 +290,17 @@ void Terminal::resend_overdue() {
     for (std::size_t part = 0; part < sent.parts.size(); ++part) {
       if (!sent.answered[part]) numbers.push_back(static_cast<std::uint16_t>(part + 1));
     }
-    // All parts are there, but no word that the whole is: the last one asks for it.
-    if (numbers.empty()) numbers.push_back(static_cast<std::uint16_t>(sent.parts.size()));
+    if (numbers.empty()) {  // every part is there, but no word that the whole is
+      media_anew = true;
+      sent_.erase(sent_.begin() + static_cast<std::ptrdiff_t>(i));
+      continue;
+    }
     sent.wait_ns *= sent.tries;
     resend(sent, numbers);
     ++i;
   }
   if (media_failed) end_upload(false);
+  if (media_anew) upload_anew();
 }
 
 void Terminal::later(std::uint32_t from_ms, std::uint32_t to_ms, std::uint16_t message_id,

@@ -134,6 +134,7 @@ class Terminal {
   struct Upload {
     std::uint32_t media_id = 0;
     bool removes = false;  // from the terminal, when it has arrived
+    std::uint32_t tries = 1;
   };
   struct Handler {
     std::uint16_t message_id;
@@ -207,6 +208,7 @@ class Terminal {
   void want_upload(std::uint32_t media_id, bool removes);
   void start_upload();
   void end_upload(bool arrived);
+  void upload_anew();
   void tell_media_attributes(const Command& command);
   void tell_recordings(const Command& command);
   void play_back(const Command& command);
