@@ -56,7 +56,7 @@ constexpr std::uint32_t link_out_bytes_max = 64 * 1024;
 // protocol has frames that long. (What waits for credit is bounded by the receive buffers.)
 constexpr std::uint32_t link_spill_bytes_max = 1024 * 1024;
 
-// Datagrams. A buffer holds the largest one that is taken, behind 44 bytes that tell its sender:
+// Datagrams. A buffer holds the largest one that is taken, behind 84 bytes that tell its sender:
 // the longest JT/T 808 frame (2,092 bytes) and as much again, or some 60 position reports. 1 MiB a
 // shard: as many as one turn handles; more wait in the socket.
 constexpr std::uint32_t datagram_buffer_bytes = 4 * 1024;

@@ -29,6 +29,27 @@ socklen_t unpack(const PeerAddress& peer, sockaddr_storage& out) {
   return sizeof v6;
 }
 
+// Names the address that the peer has spoken to. Returns the bytes of `control` used.
+std::size_t put_own_address(const OwnAddress& own, std::uint8_t* control) {
+  if (own.family == 0) return 0;
+  const bool v4 = own.family == AF_INET;
+  cmsghdr head{};
+  head.cmsg_level = v4 ? IPPROTO_IP : IPPROTO_IPV6;
+  head.cmsg_type = v4 ? IP_PKTINFO : IPV6_PKTINFO;
+  head.cmsg_len = CMSG_LEN(v4 ? sizeof(in_pktinfo) : sizeof(in6_pktinfo));
+  store_native(control, head);
+  if (v4) {
+    in_pktinfo info{};
+    std::memcpy(&info.ipi_spec_dst, own.ip, 4);
+    store_native(control + CMSG_LEN(0), info);
+    return CMSG_SPACE(sizeof info);
+  }
+  in6_pktinfo info{};
+  std::memcpy(&info.ipi6_addr, own.ip, 16);
+  store_native(control + CMSG_LEN(0), info);
+  return CMSG_SPACE(sizeof info);
+}
+
 DatagramUnsent reason_of(int error) {
   switch (error) {
     case ENOBUFS:
@@ -95,6 +116,8 @@ void Datagrams::submit(const Link& link, Bytes bytes) {
   send.message.msg_namelen = unpack(link.peer, send.to);
   send.message.msg_iov = &send.part;
   send.message.msg_iovlen = 1;
+  send.message.msg_controllen = put_own_address(places_[link.slot].own, send.control);
+  if (send.message.msg_controllen > 0) send.message.msg_control = send.control;
   io_uring_sqe* sqe = shard_.ring().next_sqe();
   io_uring_prep_sendmsg(sqe, sockets_[socket_of_[link.listener]]->fd, &send.message, MSG_NOSIGNAL);
   sqe->user_data = io::user_data(io::Tag::datagram_send, 0, index);

@@ -15,17 +15,18 @@ namespace ringgate::net {
 namespace {
 
 constexpr std::uint32_t name_bytes = sizeof(sockaddr_in6);
-constexpr std::uint32_t before_payload = sizeof(io_uring_recvmsg_out) + name_bytes;
+constexpr std::uint32_t control_bytes = CMSG_SPACE(sizeof(in6_pktinfo));  // the longer one
+constexpr std::uint32_t before_payload =
+    sizeof(io_uring_recvmsg_out) + name_bytes + control_bytes;
 constexpr std::uint32_t payload_max = limits::datagram_buffer_bytes - before_payload;
-static_assert(before_payload == 44);
+static_assert(before_payload == 84);
 constexpr std::uint16_t buffer_group = 1;  // 0 is that of streams
 
 struct DatagramMail {
-  PeerAddress from;
+  DatagramPath path;
   std::uint16_t listener = 0;
-  std::uint16_t unused = 0;
 };
-static_assert(sizeof(DatagramMail) == 24);
+static_assert(sizeof(DatagramMail) == 40 && std::is_trivially_copyable_v<DatagramMail>);
 static_assert(sizeof(DatagramMail) + payload_max <= limits::mail_bytes_max);
 
 PeerAddress packed(const sockaddr_storage& address) {
@@ -43,6 +44,26 @@ PeerAddress packed(const sockaddr_storage& address) {
     peer.port = ntohs(v6.sin6_port);
   }
   return peer;
+}
+
+// From the control messages that a listener of all addresses asks for: IP_PKTINFO, IPV6_PKTINFO.
+OwnAddress own_address(Bytes control) {
+  OwnAddress own;
+  if (control.size() < sizeof(cmsghdr)) return own;
+  const auto head = load_native<cmsghdr>(control.data());
+  const std::uint8_t* const data = control.data() + CMSG_LEN(0);
+  const auto has = [&](std::size_t size) { return control.size() >= CMSG_LEN(size); };
+  if (head.cmsg_level == IPPROTO_IP && head.cmsg_type == IP_PKTINFO && has(sizeof(in_pktinfo))) {
+    own.family = AF_INET;
+    const auto info = load_native<in_pktinfo>(data);
+    std::memcpy(own.ip, &info.ipi_spec_dst, 4);
+  } else if (head.cmsg_level == IPPROTO_IPV6 && head.cmsg_type == IPV6_PKTINFO &&
+             has(sizeof(in6_pktinfo))) {
+    own.family = AF_INET6;
+    const auto info = load_native<in6_pktinfo>(data);
+    std::memcpy(own.ip, &info.ipi6_addr, 16);
+  }
+  return own;
 }
 
 }  // namespace
@@ -98,6 +119,7 @@ void Datagrams::arm(std::uint32_t index) {
   socket.message = {};
   if (socket.buffer == nullptr) {
     socket.message.msg_namelen = name_bytes;
+    socket.message.msg_controllen = control_bytes;
     io_uring_prep_recvmsg_multishot(sqe, socket.fd, &socket.message, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_->group();
@@ -107,6 +129,8 @@ void Datagrams::arm(std::uint32_t index) {
     socket.message.msg_namelen = sizeof socket.from;
     socket.message.msg_iov = &socket.part;
     socket.message.msg_iovlen = 1;
+    socket.message.msg_control = socket.control;
+    socket.message.msg_controllen = sizeof socket.control;
     io_uring_prep_recvmsg(sqe, socket.fd, &socket.message, 0);
   }
   sqe->user_data = io::user_data(io::Tag::datagram_recv, 0, index);
@@ -149,8 +173,9 @@ void Datagrams::on_receive(std::uint32_t index, std::int32_t result, std::uint32
       take_buffer(socket, size_bytes, static_cast<std::uint16_t>(flags >>
                                                                  io::abi::cqe_buffer_shift));
     } else {
-      take(socket.listener, socket.from, {socket.buffer.get(), size_bytes},
-           (socket.message.msg_flags & MSG_TRUNC) != 0);
+      const Bytes control{socket.control, socket.message.msg_controllen};
+      take(socket.listener, {packed(socket.from), own_address(control)},
+           {socket.buffer.get(), size_bytes}, (socket.message.msg_flags & MSG_TRUNC) != 0);
     }
     return;
   }
@@ -176,30 +201,33 @@ void Datagrams::take_buffer(const Socket& socket, std::uint32_t size_bytes, std:
   const auto head = load_native<io_uring_recvmsg_out>(data);
   sockaddr_storage from{};
   std::memcpy(&from, data + sizeof head, std::min<std::size_t>(head.namelen, name_bytes));
+  const Bytes control{data + sizeof head + name_bytes,
+                      std::min<std::size_t>(head.controllen, control_bytes)};
   buffers_->consume(bid, size_bytes, [](std::uint16_t, Bytes) {});
-  take(socket.listener, from, {data + before_payload, size_bytes - before_payload},
+  take(socket.listener, {packed(from), own_address(control)},
+       {data + before_payload, size_bytes - before_payload},
        (head.flags & MSG_TRUNC) != 0);
   buffers_->give_back(bid);
 }
 
-void Datagrams::take(std::uint32_t listener, const sockaddr_storage& from, Bytes bytes,
+void Datagrams::take(std::uint32_t listener, const DatagramPath& path, Bytes bytes,
                      bool truncated) {
   counters_.received.add();
   links_.counters_.received_bytes.add(bytes.size());
   if (truncated) return drop(DatagramDrop::truncated);
   if (bytes.empty()) return drop(DatagramDrop::empty);
   if (links_.draining_) return drop(DatagramDrop::draining);
-  const PeerAddress peer = packed(from);
   const std::uint8_t protocol = links_.listeners_[listener].options.protocol;
   const ShardIndex home = links_.protocols_[protocol]->datagram_home(bytes);
   if (home == no_home || home == shard_.index()) {
-    return handle(listener, peer, bytes, home != no_home);
+    return handle(listener, path, bytes, home != no_home);
   }
-  post(home, listener, peer, bytes);
+  post(home, listener, path, bytes);
 }
 
-void Datagrams::post(ShardIndex to, std::uint32_t listener, const PeerAddress& from, Bytes bytes) {
-  const DatagramMail mail{from, static_cast<std::uint16_t>(listener), 0};
+void Datagrams::post(ShardIndex to, std::uint32_t listener, const DatagramPath& path,
+                     Bytes bytes) {
+  const DatagramMail mail{path, static_cast<std::uint16_t>(listener)};
   const Bytes head{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
   if (mail_.post(to, shard::MailKind::datagram, head, bytes, limits::datagram_mail_keep_bytes)) {
     counters_.forwarded.add();
@@ -211,11 +239,12 @@ void Datagrams::post(ShardIndex to, std::uint32_t listener, const PeerAddress& f
 void Datagrams::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
   const auto mail = load_native<DatagramMail>(bytes.data());
   if (links_.draining_) return drop(DatagramDrop::draining);
-  handle(mail.listener, mail.from, bytes.subspan(sizeof mail), true);
+  handle(mail.listener, mail.path, bytes.subspan(sizeof mail), true);
 }
 
-void Datagrams::handle(std::uint32_t listener, const PeerAddress& from, Bytes bytes,
+void Datagrams::handle(std::uint32_t listener, const DatagramPath& path, Bytes bytes,
                        bool is_frame) {
+  const PeerAddress& from = path.from;
   Link* link = find(listener, from);
   if (link == nullptr && !is_frame) return drop(DatagramDrop::garbage);
   const bool stranger = link == nullptr || !link->trusted;
@@ -225,6 +254,7 @@ void Datagrams::handle(std::uint32_t listener, const PeerAddress& from, Bytes by
   if (link == nullptr) link = open(listener, from);
   if (link == nullptr) return drop(DatagramDrop::links_full);
   if (!link->readable()) return drop(DatagramDrop::paused);
+  places_[link->slot].own = path.to;
   show(*link, bytes);
 }
 
@@ -238,7 +268,7 @@ void Datagrams::show(Link& link, Bytes bytes) {
   const Bytes rest = bytes.subspan(used);
   if (!rest.empty() && rest_to_ != no_home) {
     link.received_bytes -= rest.size();  // counts, and earns replies, where it is handled
-    post(rest_to_, link.listener, link.peer, rest);
+    post(rest_to_, link.listener, {link.peer, places_[link.slot].own}, rest);
   } else if (!rest.empty() && link.state == LinkState::open) {
     if (link.readable() && !link.blocked) {
       protocol.on_datagram_rest(link, rest);

@@ -32,6 +32,19 @@ namespace ringgate::net {
 
 class Links;
 
+// Which of our addresses a datagram came to, where the listener has all of them; answers leave from
+// it.
+struct OwnAddress {
+  std::uint8_t ip[16] = {};  // IPv4 in the first four
+  std::uint8_t family = 0;   // AF_INET, AF_INET6; 0: the socket's own
+};
+
+// Where a datagram came from, and to.
+struct DatagramPath {
+  PeerAddress from;
+  OwnAddress to;
+};
+
 class Datagrams final : public shard::CompletionHandler,
                         public shard::Hook,
                         public shard::MailHandler,
@@ -84,6 +97,7 @@ class Datagrams final : public shard::CompletionHandler,
     msghdr message{};
     iovec part{};
     sockaddr_storage from{};
+    alignas(cmsghdr) std::uint8_t control[64];
     std::unique_ptr<std::uint8_t[]> buffer;
   };
   // What a link's slot has here.
@@ -92,12 +106,14 @@ class Datagrams final : public shard::CompletionHandler,
     std::uint32_t older = none;        // strangers, in the order in which they came
     std::uint32_t newer = none;
     std::uint32_t replied_bytes = 0;   // to a stranger
+    OwnAddress own;
   };
   // A datagram on its way out: its bytes are copied, so its link may go.
   struct Send {
     msghdr message{};
     iovec part{};
     sockaddr_storage to{};
+    alignas(cmsghdr) std::uint8_t control[64];
     std::uint8_t bytes[limits::out_chunk_large_bytes];
   };
 
@@ -110,9 +126,9 @@ class Datagrams final : public shard::CompletionHandler,
   void cancel(std::uint32_t socket, bool sends_too);
   void on_receive(std::uint32_t socket, std::int32_t result, std::uint32_t flags);
   void take_buffer(const Socket& socket, std::uint32_t size_bytes, std::uint16_t bid);
-  void take(std::uint32_t listener, const sockaddr_storage& from, Bytes bytes, bool truncated);
-  void post(ShardIndex to, std::uint32_t listener, const PeerAddress& from, Bytes bytes);
-  void handle(std::uint32_t listener, const PeerAddress& from, Bytes bytes, bool is_frame);
+  void take(std::uint32_t listener, const DatagramPath& path, Bytes bytes, bool truncated);
+  void post(ShardIndex to, std::uint32_t listener, const DatagramPath& path, Bytes bytes);
+  void handle(std::uint32_t listener, const DatagramPath& path, Bytes bytes, bool is_frame);
   void show(Link& link, Bytes bytes);
   Link* open(std::uint32_t listener, const PeerAddress& from);
   void drop(DatagramDrop why) { counters_.dropped.add(why); }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <optional>
 
 #include "engine/base/clock.hpp"
@@ -110,6 +111,14 @@ Result<int> open_one(io::Sys& sys, const config::ListenAddress& address,
   return socket.release();
 }
 
+bool is_any(const config::ListenAddress& address) {
+  if (address.storage.ss_family == AF_INET) {
+    return reinterpret_cast<const sockaddr_in&>(address.storage).sin_addr.s_addr == INADDR_ANY;
+  }
+  const in6_addr& ip = reinterpret_cast<const sockaddr_in6&>(address.storage).sin6_addr;
+  return std::memcmp(&ip, &in6addr_any, sizeof ip) == 0;
+}
+
 Result<int> open_datagrams(io::Sys& sys, const config::ListenAddress& address,
                            const SocketOptions& options) {
   Socket socket(sys, sys.socket(address.storage.ss_family, SOCK_DGRAM, 0));
@@ -117,6 +126,12 @@ Result<int> open_datagrams(io::Sys& sys, const config::ListenAddress& address,
   int error = set_int(sys, socket.fd(), SOL_SOCKET, SO_REUSEPORT, 1);
   if (error >= 0 && address.storage.ss_family == AF_INET6) {
     error = set_int(sys, socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, address.all_addresses ? 0 : 1);
+  }
+  // A machine with several addresses answers from the one that was asked.
+  if (error >= 0 && is_any(address)) {
+    const bool v6 = address.storage.ss_family == AF_INET6;
+    error = set_int(sys, socket.fd(), v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                    v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, 1);
   }
   const int receive = std::max(static_cast<int>(options.receive_buffer_bytes),
                                limits::datagram_socket_bytes);

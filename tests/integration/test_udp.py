@@ -233,6 +233,18 @@ class Udp(harness.GatewayTest):
         with Terminal(("::1", port), "13800138011") as terminal:
             self.assertEqual(terminal.sign_in().report(), jt808.OK)
 
+    def test_a_listener_of_all_addresses_answers_from_the_one_that_was_asked(self):
+        for listen, without in (("0.0.0.0:0", ""), (":0", ""), ("0.0.0.0:0", "multishot_recvmsg")):
+            with self.subTest(listen=listen, without=without):
+                gateway = self.start({"jt808.listen": listen, "server.shards": "2",
+                                      "engine.without": without},
+                                     data_dir=self.folder / f"{listen}{without}")
+                port = int(re.search(r"jt808=\S*:(\d+)", gateway.ready_line)[1])
+                for number in range(9):
+                    host = f"127.0.0.{1 + number % 3}"
+                    with Terminal((host, port), str(13900002000 + number)) as terminal:
+                        self.assertEqual(terminal.sign_in().report(), jt808.OK)
+
     def test_without_multishot(self):
         gateway = self.start({"engine.without": "multishot_recvmsg"})
         with Terminal(gateway.address(), "13800138012") as terminal:
