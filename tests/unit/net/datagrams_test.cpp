@@ -211,6 +211,49 @@ TEST_CASE("datagrams: what a source of strangers may send is bounded, and comes 
   stage.stop();
 }
 
+TEST_CASE("datagrams: strangers' accounts are of a source, and all of them have a bound") {
+  const auto v4 = [](std::uint32_t ip, std::uint16_t port) {
+    net::PeerAddress from{.port = port, .family = AF_INET};
+    store_be32(from.ip, ip);
+    return from;
+  };
+  const auto v6 = [](std::uint64_t network, std::uint64_t host) {
+    net::PeerAddress from{.port = 1, .family = AF_INET6};
+    store_be64(from.ip, network);
+    store_be64(from.ip + 8, host);
+    return from;
+  };
+  constexpr std::uint64_t mapped = 0xffff'0a00'0001;  // ::ffff:10.0.0.1
+  net::StrangerLimits accounts{net::AddressHash({1, 2})};
+  const auto takes = [&](const net::PeerAddress& from, MonoNs now) {
+    std::uint64_t bytes = 0;
+    while (accounts.admit(from, 1'024, now)) bytes += 1'024;
+    return bytes;
+  };
+  constexpr std::uint64_t own =
+      limits::stranger_source_bytes_per_s * limits::stranger_burst_ms / 1'000;
+  MonoNs now = ns_per_s;
+  CHECK(takes(v4(0x0a000001, 1), now) == own);
+  CHECK(takes(v4(0x0a000001, 2), now) == 0);  // another port of the same
+  CHECK(takes(v6(0, mapped), now) == 0);      // the same through a socket of both kinds
+  CHECK(takes(v4(0x0a000002, 1), now) == own);
+  CHECK(takes(v6(0x20010db8'00000001, 1), now) == own);
+  CHECK(takes(v6(0x20010db8'00000001, 2), now) == 0);
+  CHECK(takes(v6(0x20010db8'00000002, 1), now) == own);
+  now += ns_per_s;
+  CHECK(takes(v4(0x0a000001, 1), now) == limits::stranger_source_bytes_per_s);
+  // Ever new sources, more than the table has places for.
+  now += 10 * ns_per_s;
+  std::uint64_t all = 0;
+  for (std::uint32_t i = 0; i < 3 * limits::stranger_sources_max; ++i) {
+    for (int k = 0; k < 4; ++k) all += accounts.admit(v4(i * 7'919, 1), 1'024, now) ? 1'024 : 0;
+  }
+  constexpr std::uint64_t common =
+      limits::stranger_bytes_per_s * limits::stranger_burst_ms / 1'000;
+  CHECK(all <= common);
+  CHECK(all > common - 2 * 1'024);
+}
+
 TEST_CASE("datagrams: beyond a number of strangers the oldest goes") {
   io::World world(io::SimOptions{});
   // One peer from ever new ports: what its sockets would be to a real server.

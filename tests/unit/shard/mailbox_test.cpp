@@ -100,6 +100,18 @@ TEST_CASE("a full column says so, and takes again what was refused when there is
   CHECK(taken == pushed + 1);
 }
 
+TEST_CASE("mail that may be dropped leaves room to mail that may not") {
+  MailColumn column;
+  const auto bytes = pattern(1'000, 1);
+  constexpr std::uint32_t keep = limits::mail_column_bytes / 2;
+  std::uint32_t droppable = 0;
+  while (column.push(MailKind::datagram, bytes, {}, keep)) ++droppable;
+  std::uint32_t others = 0;
+  while (column.push(MailKind::frame, bytes, {})) ++others;
+  CHECK(droppable == keep / 1'008);
+  CHECK(droppable + others == limits::mail_column_bytes / 1'008);
+}
+
 TEST_CASE("positions in a column wrap at 4 GiB") {
   MailColumn column;
   const auto bytes = pattern(limits::mail_bytes_max, 1);
