@@ -243,5 +243,38 @@ class Media(TerminalTest):
         self.assertEqual(gateway.stop(), 0)
 
 
+class Attachments(TerminalTest):
+    def test_files_of_an_alarm_arrive_whatever_gets_lost(self):
+        for version, transport, loss in WAYS:
+            with self.subTest(version=version, transport=transport, loss=loss):
+                self.data_dir = self.folder / f"{version}-{transport}-{loss}"
+                gateway, fleet, control = self.begin(
+                    "--idle", "--alarms", "5", settings={"attachment.listen": "127.0.0.1:0"},
+                    version=version, loss=loss, udp=transport == "udp")
+                self.fetch(gateway, fleet, control, alarms=4)
+                fleet.end()
+                self.assertEqual(gateway.stop(), 0)
+
+    def fetch(self, gateway, fleet, control, alarms):
+        host, port = gateway.address("attachment")
+        reports = harness.dump_until(self.data_dir, lambda found: len(found) >= alarms, "0x0200")
+        decoded = harness.frames(harness.dump(self.data_dir, "--decode"), "0x0200")[:alarms]
+        self.assertGreaterEqual(len(reports), alarms)
+        for number, report in enumerate(decoded):
+            sign = next(item["alarm_sign"] for item in report["body"]["body"]["items"]
+                        if "alarm_sign" in item)
+            self.answered(control.send(
+                "request-attachments", address=host, tcp_port=port, udp_port=0, alarm_sign=sign,
+                alarm_number=f"ALARM-{number}"))
+        done = wait_for("the uploads", lambda: len(ended := fleet.events("attached") +
+                                                   fleet.events("not-attached")) == alarms and ended)
+        self.assertEqual([event["event"] for event in done], ["attached"] * alarms, done)
+        sent = sorted(path.read_bytes() for path in fleet.files.iterdir())
+        self.assertEqual(len(sent), sum(event["files"] for event in done))
+        kept = [path for path in (self.data_dir / "blobs").rglob("*")
+                if path.is_file() and path.suffix != ".json"]
+        self.assertEqual(sorted(path.read_bytes() for path in kept), sent)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -122,7 +122,7 @@ MonoNs Fleet::sleep_budget() const {
     if (!reconnects_.empty()) until = std::min(until, reconnects_.front().first);
   }
   if (reporting_ && options_.rate > 0) until = std::min(until, schedule_.next_due());
-  if (reporting_ && options_.alarms > 0) until = std::min(until, alarm_schedule_.next_due());
+  if (alarms_run()) until = std::min(until, alarm_schedule_.next_due());
   if (!terminal_due_.empty()) until = std::min(until, terminal_due_.top().first);
   until = std::min({until, uploads_.next_due(), retransmission_.next_due()});
   // Something already due that could not be started waits for a completion, not for the clock.

@@ -186,6 +186,9 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
   void take_outbox(std::uint32_t index, Outbox& outbox);
   void schedule_terminal(std::uint32_t index);
   void run_terminals();
+  bool alarms_run() const {
+    return options_.alarms > 0 && (phase_ == Phase::warming || phase_ == Phase::measuring);
+  }
   void raise_alarms();
   void keep_file(const Outbox::File& file);
   bool send_queued(std::uint32_t index);

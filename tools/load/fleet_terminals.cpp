@@ -133,7 +133,7 @@ void Fleet::schedule_terminal(std::uint32_t index) {
 void Fleet::run_terminals() {
   const MonoNs now = shard_.now();
   if (options_.udp) retransmit();
-  if (reporting_ && options_.alarms > 0) raise_alarms();
+  if (alarms_run()) raise_alarms();
   for (std::size_t left = terminal_due_.size(); left > 0; --left) {
     const auto [due_ns, index] = terminal_due_.top();
     if (due_ns > now) break;
