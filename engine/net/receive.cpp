@@ -209,8 +209,11 @@ void Links::stash(Link& link, Bytes bytes) {
   counters_.spilled_bytes.add(more);
   if (link.spill == nullptr || link.spill->capacity - link.spill->end < more) {
     // With its header a multiple of 256, so that frames that grow byte by byte move seldom.
+    // What piles up while we pause comes in many pieces: copying all of it for each would be
+    // quadratic.
+    const std::uint32_t spare = !link.readable() && old >= limits::spill_slice_bytes ? old : 0;
     const auto capacity = static_cast<std::uint32_t>(
-        align_up(sizeof(Spill) + old + more, 256) - sizeof(Spill));
+        align_up(sizeof(Spill) + old + more + spare, 256) - sizeof(Spill));
     auto* grown = static_cast<Spill*>(std::malloc(sizeof(Spill) + capacity));
     RG_CHECK(grown != nullptr);
     *grown = Spill{capacity, 0, old, 0};
