@@ -70,6 +70,9 @@ TEST_CASE("tools show a record as the line that came") {
   CHECK(shown("{\"id\":") == R"({"error":"not_json","offset":0})");
   const std::string line = R"({"id":"a"})";
   CHECK(as_text(catalog.redact(as_bytes(line))) == line);
+  const auto encoded = catalog.encode(line);
+  CHECK((encoded && as_text(*encoded) == line));
+  CHECK(catalog.encode("{\"id\":").error().message == "not_json");
 }
 
 }  // namespace
