@@ -228,6 +228,7 @@ bool Commands::submit(Queue& queue, std::size_t index, net::Link& link) {
   command.durable_at = position;
   command.peer = state.peer;
   links_.logged(link, position);
+  if (message.id == id::request_attachments) expect_upload(device, *encoding.body);
   command.sent = downlink_.write(link, state, device, message.id, encoding.body);
   if (!command.sent.ok()) {
     command.sent.first_serial = serial;
@@ -245,6 +246,17 @@ bool Commands::submit(Queue& queue, std::size_t index, net::Link& link) {
   --queued_;
   ++in_flight_;
   return true;
+}
+
+// The alarm number stands before the last 16 bytes, whatever the province's sign before it is.
+// T/JSATL 12-2017.
+void Commands::expect_upload(const DeviceKey& device, Bytes body) {
+  constexpr std::size_t number_size = 32;
+  constexpr std::size_t reserved_size = 16;
+  if (expectations_ == nullptr || body.size() < number_size + reserved_size) return;
+  const Bytes number = body.last(number_size + reserved_size).first(number_size);
+  const WallUs until = links_.shard().wall_now() + upload_expected_for / ns_per_us;
+  expectations_->expect(as_text(number), device, until);
 }
 
 // Serials begin anew on every link; those of commands that came along from the last one are taken.

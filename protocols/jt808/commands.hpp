@@ -25,6 +25,7 @@
 #include "engine/net/links.hpp"
 #include "engine/observe/counter.hpp"
 #include "protocols/jt808/answers.hpp"
+#include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/downlink.hpp"
 #include "protocols/jt808/prepared.hpp"
@@ -62,6 +63,8 @@ class Commands final : public shard::Hook, public flow::CommitListener {
   ~Commands() override;
 
   void set_options(const CommandOptions& options) { options_ = options; }
+  // Before the first turn: 0x9208 tells the attachment server whose files to expect.
+  void use_expectations(Expectations& expectations) { expectations_ = &expectations; }
 
   // As DeviceGate::send. The waiter is never called from inside.
   void send(const DeviceKey& device, std::shared_ptr<const event::PreparedCommand> command,
@@ -162,6 +165,7 @@ class Commands final : public shard::Hook, public flow::CommitListener {
   void make_ready(Queue& queue);
   void stall(Queue& queue);
   void wake_stalled();
+  void expect_upload(const DeviceKey& device, Bytes body);
   void settle(Queue& queue);
   void update_gauges();
 
@@ -171,6 +175,7 @@ class Commands final : public shard::Hook, public flow::CommitListener {
   Downlink& downlink_;
   CommandCounters counters_;
   CommandOptions options_;
+  Expectations* expectations_ = nullptr;
   std::unordered_map<device::DeviceSlot, std::unique_ptr<Queue>> queues_;
   std::deque<device::DeviceSlot> ready_;     // something can be done
   std::vector<device::DeviceSlot> stalled_;  // the log was full for a moment

@@ -45,6 +45,8 @@ constexpr std::uint32_t commands_per_turn = 256;
 constexpr MonoNs command_wait_max = 3600 * ns_per_s;
 // A terminal that takes nothing at present is looked at again so often.
 constexpr MonoNs command_retry_every = 100 * ns_per_ms;
+// After a 0x9208 its files are expected for so long: a vehicle may stand in a garage over night.
+constexpr MonoNs upload_expected_for = 24 * 3600 * ns_per_s;
 
 // --- Messages from terminals that come in parts (reassembly.hpp) ---
 

@@ -29,7 +29,7 @@ struct PlugParts {
   device::DeviceTable& devices;
   blob::Uploads& uploads;
   const jt808::Authenticator& authenticator;
-  const jt808::Expectations& expectations;
+  jt808::Expectations& expectations;
   observe::CounterGroup& counters;
   observe::LogSource& logs;
 };
@@ -56,6 +56,7 @@ inline const Plug plugs[] = {
                                                        p.counters, p.logs,
                                                        jt808::session_options(p.settings));
        session->use_uploads(p.uploads);
+       session->commands().use_expectations(p.expectations);
        return session;
      },
      [](net::Protocol& made, const PlugParts& p) -> std::unique_ptr<event::DeviceGate> {

@@ -27,7 +27,7 @@ struct WiringParts {
   log::SegmentSupply& supply;
   blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
-  const jt808::Expectations& expectations;
+  jt808::Expectations& expectations;
   const std::vector<OpenListeners>& listeners;  // by plug
   observe::CounterGroup& counters;
   observe::LogSource& logs;

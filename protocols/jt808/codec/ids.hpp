@@ -19,6 +19,7 @@ constexpr std::uint16_t media_upload = 0x0801;
 constexpr std::uint16_t compressed = 0x0901;
 constexpr std::uint16_t terminal_rsa_key = 0x0a00;
 
+constexpr std::uint16_t request_attachments = 0x9208;
 constexpr std::uint16_t platform_reply = 0x8001;
 constexpr std::uint16_t part_request = 0x8003;  // platform asks for parts (2013)
 constexpr std::uint16_t time_reply = 0x8004;

@@ -525,6 +525,28 @@ TEST_CASE("an answer in parts answers when it is whole") {
   CHECK(to_hex(told->outcome.answer).ends_with(to_hex(body)));
 }
 
+TEST_CASE("0x9208 tells the attachment server whose files to expect, before it leaves") {
+  Commanded on;
+  Expectations expectations(on.gateway.sys);
+  on.commands().use_expectations(expectations);
+  const std::string number = "ALARM-0001";
+  Raw body(5 + 4 + 16);  // address, ports, sign
+  body[0] = 4;
+  Raw field(32);
+  std::copy(number.begin(), number.end(), field.begin());
+  body = body + field + Raw(16);
+  const DeviceKey device(Namespace::phone, on.terminal.phone);
+  const auto expected = [&](std::string_view alarm, const DeviceKey& of) {
+    return expectations.expected(alarm, of, on.gateway.rooms[0].shard->wall_now());
+  };
+  CHECK_FALSE(expected(number, device));
+  const auto told = on.send(command(0x9208, body));
+  CHECK(on.terminal.link->in.empty());
+  CHECK(expected(number, device));
+  CHECK_FALSE(expected("ALARM-0002", device));
+  CHECK_FALSE(expected(number, DeviceKey(Namespace::phone, "13900000000")));
+}
+
 TEST_CASE("a gateway that is told to stop at once tells everybody") {
   Commanded on;
   const Prepared what = command(text_message, text_body);
