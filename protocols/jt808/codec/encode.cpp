@@ -678,6 +678,7 @@ class FrameEncoder {
       return frame;
     }
     Raw body;
+    object_.get("inflated");  // what the catalog adds to compressed data: the body has it already
     const Json* bytes = object_.get("body_hex");
     const Json* fields = object_.get("body");
     if (!message() || !version() || !header() || !nothing_unknown() ||

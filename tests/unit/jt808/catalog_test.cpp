@@ -171,6 +171,13 @@ TEST_CASE("what the catalog shows it can write") {
     const auto again = catalog.encode(text);
     CHECK((again && *again == frame));
   }
+  const Raw compressed = frame_2013(0x0901, 1, hex("00000002 1f8b"));
+  std::string text;
+  JsonWriter out(text);
+  catalog.json(compressed, out, true);
+  CHECK(contains(text, "\"inflated\""));
+  const auto again = catalog.encode(text);
+  CHECK((again && *again == compressed));
   CHECK(catalog.encode("{}").error().message.starts_with("message_id: is missing"));
 }
 
