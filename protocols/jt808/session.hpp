@@ -1,7 +1,7 @@
 // JT/T 808 over TCP and UDP as the platform speaks it: registration, authentication, reports, and
-// the answer to each. One per shard; lives on it. A terminal's link moves to the shard that is its home
-// before it registers or authenticates; from then on its frames are handled, logged and answered
-// there.
+// the answer to each. One per shard; lives on it. A terminal's link moves to the shard that is its
+// home before it registers or authenticates; from then on its frames are handled, logged and
+// answered there.
 //
 // Life: built after the shard's log writer and device table, before its first turn.
 #pragma once
