@@ -196,6 +196,7 @@ void Media::answer(device::DeviceSlot slot, std::uint32_t media_id, std::uint16_
                                               .layout_2011 = is_2011(device),
                                               .reply_serial = serial});
   links_.reply_done(*link, static_cast<std::uint32_t>(size));
+  if (tracer_ != nullptr) tracer_->sent_wire(*link, devices_.at(slot).key, {room, size});
   links_.push(*link);
 }
 
@@ -207,6 +208,7 @@ void Media::refuse(device::DeviceSlot slot, std::uint16_t serial) {
   const std::size_t size = write_ack({room, ack_size_max}, state.peer, state.next_serial++, serial,
                                      id::media_upload, AckResult::failed);
   links_.reply_done(*link, static_cast<std::uint32_t>(size));
+  if (tracer_ != nullptr) tracer_->sent_wire(*link, devices_.at(slot).key, {room, size});
   links_.push(*link);
 }
 

@@ -12,6 +12,7 @@
 #include "engine/observe/logger.hpp"
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/limits.hpp"
+#include "protocols/jt808/tracer.hpp"
 #include "storage/blob/store.hpp"
 
 namespace ringgate::jt808 {
@@ -43,6 +44,8 @@ class Media final : public blob::UploadOwner {
   Media(net::Links& links, device::DeviceTable& devices, observe::CounterGroup& counters,
         observe::LogSource& logs);
   ~Media() override;
+  // Is shown what is written here.
+  void set_tracer(Tracer& tracer) { tracer_ = &tracer; }
   Media(const Media&) = delete;
   Media& operator=(const Media&) = delete;
 
@@ -79,6 +82,7 @@ class Media final : public blob::UploadOwner {
   net::Links& links_;
   device::DeviceTable& devices_;
   observe::LogSource& logs_;
+  Tracer* tracer_ = nullptr;
   observe::Family<MediaOutcome> outcomes_;
   blob::Uploads* uploads_ = nullptr;
   std::vector<Pending> pending_;

@@ -213,6 +213,7 @@ void Parts::ask(const Reassembly::Message& message) {
   if (size == 0) return;
   ++state.next_serial;
   links_.reply_done(*link, static_cast<std::uint32_t>(size));
+  if (tracer_ != nullptr) tracer_->sent_wire(*link, device.key, {room, size});
   links_.push(*link);
   requests_.add();
 }

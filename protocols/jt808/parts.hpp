@@ -13,6 +13,7 @@
 #include "protocols/jt808/codec/whole.hpp"
 #include "protocols/jt808/reassembly.hpp"
 #include "protocols/jt808/terminal_state.hpp"
+#include "protocols/jt808/tracer.hpp"
 #include "storage/log/writer.hpp"
 
 namespace ringgate::jt808 {
@@ -34,6 +35,8 @@ class Parts final : public Reassembly::Listener, public shard::TimerHandler {
   Parts(net::Links& links, log::Writer& log, device::DeviceTable& devices,
         observe::CounterGroup& counters, observe::LogSource& logs);
   ~Parts() override;
+  // Is shown what is written here.
+  void set_tracer(Tracer& tracer) { tracer_ = &tracer; }
 
   // jt808.part_timeout, jt808.part_requests.
   void set_options(MonoNs timeout_ns, std::uint32_t requests);
@@ -64,6 +67,7 @@ class Parts final : public Reassembly::Listener, public shard::TimerHandler {
   log::Writer& log_;
   device::DeviceTable& devices_;
   observe::LogSource& logs_;
+  Tracer* tracer_ = nullptr;
   observe::Family<PartVerdict> parts_;
   observe::Family<GiveUp> given_up_;
   observe::Counter requests_;

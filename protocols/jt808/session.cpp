@@ -66,6 +66,8 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       parts_(links, log, devices, counters, logs),
       media_(links, devices, counters, logs) {
   downlink_.set_tracer(oversight_.tracer);
+  parts_.set_tracer(oversight_.tracer);
+  media_.set_tracer(oversight_.tracer);
   parts_.set_options(options.part_timeout_ns, options.part_requests);
   if (options.rsa_key_file.empty()) return;
   auto key = RsaKey::open(options.rsa_key_file, options.rsa_padding);

@@ -45,14 +45,23 @@ void Tracer::frame_ends(const net::Link& link, Bytes frame, bool taken) {
   if (taken) watcher->on_frame(true, now(), frame);
   wire_.clear();
   net::Links::written_since(link, out_before_, wire_);
+  show_down(*watcher, wire_);
+}
+
+void Tracer::show_down(event::TraceWatcher& watcher, Bytes wire) {
   scratch_.resize(scratch_size);
-  Bytes left = wire_;
-  while (!left.empty()) {
-    const NextFrame next = next_frame(left, scratch_);
-    left = left.subspan(next.consumed);
-    if (next.kind == NextFrame::Kind::frame) watcher->on_frame(false, now(), next.frame);
+  while (!wire.empty()) {
+    const NextFrame next = next_frame(wire, scratch_);
+    wire = wire.subspan(next.consumed);
+    if (next.kind == NextFrame::Kind::frame) watcher.on_frame(false, now(), next.frame);
     if (next.kind == NextFrame::Kind::need_more) break;
   }
+}
+
+void Tracer::show_wire(const net::Link& link, const DeviceKey& device, Bytes wire) {
+  if (current_link_ == &link) return;
+  event::TraceWatcher* const watcher = watcher_of(device.id());
+  if (watcher != nullptr) show_down(*watcher, wire);
 }
 
 void Tracer::sent(const net::Link& link, const DeviceKey& device, Bytes frame) {

@@ -32,12 +32,18 @@ class Tracer {
   // A frame (as stored) that leaves for `device` on `link`. Within a frame's handling on that link
   // it says nothing: that finds it.
   void sent(const net::Link& link, const DeviceKey& device, Bytes frame);
+  // The same as it goes on the wire; free while nobody watches.
+  void sent_wire(const net::Link& link, const DeviceKey& device, Bytes wire) {
+    if (watching()) show_wire(link, device, wire);
+  }
 
  private:
   struct Watched {
     DeviceKey device;
     event::TraceWatcher* watcher = nullptr;
   };
+  void show_wire(const net::Link& link, const DeviceKey& device, Bytes wire);
+  void show_down(event::TraceWatcher& watcher, Bytes wire);
   event::TraceWatcher* watcher_of(std::string_view phone) const;
   WallUs now() const { return links_.shard().wall_now(); }
 

@@ -207,6 +207,11 @@ class Control(harness.GatewayTest):
         self.assertEqual((done["device"], done["status"]), (PHONES[0], "answered"))
         self.assertEqual(done["answer"]["message_id"], "0x0001")
         self.assertEqual(terminals[0].commands[0].body, b"\x01hello")
+        text = '{"message":"text-message","flags":["display"],"text":"hello"}'
+        self.assertIn("answered", self.ctl("send", PHONES[0], text))
+        self.assertEqual(terminals[0].commands[1][0::4], (0x8300, b"\x04hello"))
+        sent = self.rows("send", PHONES[0], "query-location", "--wait", "0s")[0]
+        self.assertEqual(sent["status"], "sent")
         refused = self.ctl("send", PHONES[5], command, expect=1)
         self.assertEqual(refused, "")
         some = self.rows("send", ",".join(PHONES[1:4]), command)[0]

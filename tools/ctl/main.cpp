@@ -42,7 +42,8 @@ Exit code 0 only if every device answered (or, with --wait 0s, was sent to).
 
 Examples:
   ringgate-ctl send 13800138000 query-location --wait 10s
-  ringgate-ctl send 13800138000,13800138001 '{"message":"text-message","flags":1,"text":"hello"}'
+  ringgate-ctl send 13800138000,13800138001 \
+      '{"message":"text-message","flags":["display"],"text":"hello"}'
   ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json)";
 
 constexpr const char* ban_footer = R"(

@@ -212,6 +212,23 @@ TEST_CASE("a watcher sees each frame and its answer, of its terminal only, once"
   CHECK(!scene.gate().trace(key("13800138000"), &watcher));
 }
 
+TEST_CASE("a watcher sees what a timer asks for: a part that is missing") {
+  Scene scene;
+  Terminal terminal(scene.gateway, scene.gateway.jt808(), "13800138000");
+  CHECK(terminal.goes_online());
+  Watcher watcher;
+  CHECK(scene.gate().trace(key("13800138000"), &watcher));
+  FrameWriter part(terminal.peer, 0x0f00, terminal.serial++, 2, 1);
+  part.text("half");
+  terminal.link->send(written([&](MutableBytes out) { return part.finish(out); }));
+  CHECK(terminal.hears(terminal.ack(0x0f00, AckResult::ok)));
+  CHECK(watcher.seen.size() == 2);
+  scene.gateway.advance(6 * ns_per_s);
+  CHECK(scene.gateway.until([&] { return !terminal.link->in.empty(); }));
+  REQUIRE(watcher.seen.size() == 3);
+  CHECK(watcher.seen[2].starts_with("down 8003"));
+}
+
 TEST_CASE("bad frames are kept with their reason, the place and the bytes, newest first") {
   Scene scene;
   Terminal terminal(scene.gateway, scene.gateway.jt808(), "13800138000");
