@@ -41,7 +41,7 @@ struct SessionOptions {
   CommandOptions commands = {};
   MonoNs part_timeout_ns = 5 * ns_per_s;
   std::uint32_t part_requests = 5;
-  std::string rsa_key_file;  // empty: none
+  std::string rsa_key_file = {};  // empty: none
   RsaPadding rsa_padding = RsaPadding::pkcs1;
 };
 SessionOptions session_options(const config::Settings& settings);
