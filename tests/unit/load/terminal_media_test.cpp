@@ -198,6 +198,12 @@ TEST_CASE("borders, limits and routes raise alarms in items 0x12, 0x11 and 0x13"
   REQUIRE(said.size() == 2);
   CHECK(said[0].has("\"id\":\"0x12\""));
   CHECK(said[1].has("\"id\":\"0x11\""));
+  // The border's alarm stands until somebody confirms it.
+  bench.tell(0x8201);
+  CHECK(bench.take()[0].has("area-crossed"));
+  bench.tell(0x8203, R"({"alarm_serial":0,"alarms":["area-crossed"]})");
+  bench.tell(0x8201);
+  CHECK(!find(bench.take(), 0x0201)->has("area-crossed"));
   CHECK(bench.terminal().areas().count() == 1);
   bench.tell(0x8608, R"({"type":"circle","ids":[]})");
   CHECK(bench.take()[0].has("\"area_name\":\"yard\""));

@@ -224,13 +224,16 @@ void Terminal::tell_media_attributes(const Command& command) {
   send(0x1003, body.body());
 }
 
+// The same ones whenever it is asked; not kept, as they are many.
+Playback Terminal::playback() const { return {made_us_, Chance(options_.seed + number_)}; }
+
 // 5.4.2, 5.4.3
 void Terminal::tell_recordings(const Command& command) {
   BodyReader in(command.body);
   const RecordingSearch search = read_recording_search(in);
   if (!in.ended()) return answer(command, 2);
   note("command").text("message_id", "0x9205").number("serial", command.serial);
-  send(0x1205, playback_->list(command.serial, search));
+  send(0x1205, playback().list(command.serial, search));
 }
 
 // 5.4.4. The standard wants the list of what will be played; many terminals just say yes.
@@ -247,7 +250,7 @@ void Terminal::play_back(const Command& command) {
   std::copy(to.begin(), to.end(), search.to.begin());
   if (chance_.below(2) == 0) return answer(command, 0);
   note("command").text("message_id", "0x9201").number("serial", command.serial);
-  send(0x1205, playback_->list(command.serial, search));
+  send(0x1205, playback().list(command.serial, search));
 }
 
 // 5.4.6, 5.4.7: no FTP server is called; the result comes when an upload would have ended.

@@ -124,7 +124,7 @@ bool is_list(std::uint32_t id) { return id == 0x0076 || id == 0x0077; }
 bool is_vendor(std::uint32_t id) { return id >= 0xf000 && id <= 0xffff; }
 bool is_can(std::uint32_t id) { return id >= 0x0110 && id <= 0x01ff; }
 
-const Known* find(std::uint32_t id, Version version) {
+const Known* find_known(std::uint32_t id, Version version) {
   const auto at = std::lower_bound(std::begin(known), std::end(known), id,
                                    [](const Known& one, std::uint32_t k) { return one.id < k; });
   if (at == std::end(known) || at->id != id) return nullptr;
@@ -157,15 +157,16 @@ Body factory_value(const Known& one, std::string_view plate) {
 
 }  // namespace
 
-Parameters::Parameters(Version version, std::string_view plate) : version_(version), plate_(plate) {
-  reset();
-}
+Parameters::Parameters(Version version, std::string_view plate)
+    : version_(version), plate_(plate) {}
 
-void Parameters::reset() {
-  values_.clear();
-  for (const Known& one : known) {
-    if (find(one.id, version_) != nullptr) values_[one.id] = factory_value(one, plate_);
-  }
+bool Parameters::find(std::uint32_t id, Body& value) const {
+  const auto changed = changed_.find(id);
+  const Known* one = find_known(id, version_);
+  if (changed != changed_.end()) value = changed->second;
+  else if (one != nullptr) value = factory_value(*one, plate_);
+  else return false;
+  return true;
 }
 
 std::uint8_t Parameters::set(Bytes body) {
@@ -176,7 +177,7 @@ std::uint8_t Parameters::set(Bytes body) {
   for (int i = 0; i < items && in.ok(); ++i) {
     const std::uint32_t id = in.u32();
     const Bytes value = in.take(in.u8());
-    const Known* one = find(id, version_);
+    const Known* one = find_known(id, version_);
     if (one != nullptr && !length_fits(*one, value.size())) return 2;
     if (one == nullptr && !is_vendor(id) && !(is_can(id) && value.size() == 8)) {
       all_known = false;
@@ -185,15 +186,20 @@ std::uint8_t Parameters::set(Bytes body) {
     taken.emplace_back(id, Body(value.begin(), value.end()));
   }
   if (!in.ended()) return 2;
-  for (auto& [id, value] : taken) put(id, std::move(value));
+  for (auto& [id, value] : taken) changed_[id] = std::move(value);
   return all_known ? 0 : 1;
 }
 
 Body Parameters::all(std::uint16_t reply_serial) const {
+  std::map<std::uint32_t, Body> values = changed_;
+  for (const Known& one : known) {
+    if (find_known(one.id, version_) == nullptr) continue;
+    values.try_emplace(one.id, factory_value(one, plate_));
+  }
   BodyWriter out;
-  out.u16(reply_serial).u8(std::min<std::size_t>(values_.size(), 255));
+  out.u16(reply_serial).u8(std::min<std::size_t>(values.size(), 255));
   std::size_t left = 255;
-  for (const auto& [id, value] : values_) {
+  for (const auto& [id, value] : values) {
     if (left-- == 0) break;
     out.u32(id).u8(value.size()).bytes(value);
   }
@@ -206,9 +212,10 @@ bool Parameters::some(std::uint16_t reply_serial, Bytes body, Body& out) const {
   const std::uint8_t asked = in.u8();
   std::size_t told = 0;
   for (int i = 0; i < asked && in.ok(); ++i) {
-    const auto at = values_.find(in.u32());
-    if (!in.ok() || at == values_.end()) continue;
-    items.u32(at->first).u8(at->second.size()).bytes(at->second);
+    const std::uint32_t id = in.u32();
+    Body value;
+    if (!in.ok() || !find(id, value)) continue;
+    items.u32(id).u8(value.size()).bytes(value);
     ++told;
   }
   if (!in.ended()) return false;
@@ -219,10 +226,10 @@ bool Parameters::some(std::uint16_t reply_serial, Bytes body, Body& out) const {
 }
 
 std::uint32_t Parameters::number(std::uint32_t id) const {
-  const auto at = values_.find(id);
-  if (at == values_.end()) return 0;
-  BodyReader in(at->second);
-  switch (at->second.size()) {
+  Body value;
+  if (!find(id, value)) return 0;
+  BodyReader in(value);
+  switch (value.size()) {
     case 1: return in.u8();
     case 2: return in.u16();
     case 4: return in.u32();

@@ -25,15 +25,14 @@ class Parameters {
 
   // Of a number; 0 if there is none.
   std::uint32_t number(std::uint32_t id) const;
-  std::size_t count() const { return values_.size(); }
-  void reset();  // back to the factory
+  void reset() { changed_.clear(); }  // back to the factory
 
  private:
-  void put(std::uint32_t id, Body value) { values_[id] = std::move(value); }
+  bool find(std::uint32_t id, Body& value) const;
 
   Version version_;
   std::string plate_;
-  std::map<std::uint32_t, Body> values_;
+  std::map<std::uint32_t, Body> changed_;  // all others are as from the factory
 };
 
 }  // namespace ringgate::load

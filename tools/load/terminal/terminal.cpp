@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint16_t general_answer = 0x0001;
 constexpr std::uint16_t location = 0x0200;
-constexpr std::uint16_t media_upload = 0x0801;
+constexpr std::uint32_t standing_alarms = 3U << 20;  // borders of areas and routes
 
 std::string with_last_six(const char* before, std::uint64_t number) {
   char text[16];
@@ -92,13 +92,11 @@ const Terminal::Handler Terminal::handlers[] = {
 };
 
 Terminal::Terminal(const TerminalOptions& options, std::uint64_t phone_number, WallUs wall)
-    : options_(options), phone_(std::to_string(phone_number)),
+    : options_(options), made_us_(wall), number_(phone_number), phone_(std::to_string(phone_number)),
       plate_(with_last_six("TEST", phone_number)), terminal_id_(with_last_six("T", phone_number)),
       chance_(options.seed ^ phone_number * 0x9e3779b97f4a7c15),
       packer_(options.version, phone_from_number(phone_number)),
-      parameters_(options.version, plate_), areas_(options.version) {
-  playback_.emplace(wall, Chance(options.seed + phone_number));
-}
+      parameters_(options.version, plate_), areas_(options.version) {}
 
 Terminal::Scope::Scope(Terminal& of, const Moment& moment, Outbox& out) : terminal(of) {
   terminal.moment_ = &moment;
@@ -394,6 +392,7 @@ void Terminal::drive() {
   for (const AreaAlarm& alarm : areas_.drive(here(), moment_->now)) {
     BodyWriter items;
     items.u8(alarm.item_id).u8(alarm.item.size()).bytes(alarm.item);
+    alarm_bits_ |= alarm.alarm_bits & standing_alarms;  // until a 0x8203
     note("area-alarm").number("alarm_bits", alarm.alarm_bits).hex("item", items.body());
     report(alarm.alarm_bits, items.body());
   }

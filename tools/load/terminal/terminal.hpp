@@ -210,6 +210,7 @@ class Terminal {
   void end_upload(bool arrived);
   void upload_anew();
   void tell_media_attributes(const Command& command);
+  Playback playback() const;
   void tell_recordings(const Command& command);
   void play_back(const Command& command);
   void upload_recordings(const Command& command);
@@ -217,6 +218,8 @@ class Terminal {
   void attach(const Command& command);
 
   TerminalOptions options_;
+  WallUs made_us_;  // when its recordings end
+  std::uint64_t number_;
   std::string phone_;
   std::string plate_;
   std::string terminal_id_;
@@ -226,7 +229,6 @@ class Terminal {
   Parameters parameters_;
   Areas areas_;
   MediaStore media_;
-  std::optional<Playback> playback_;
 
   std::uint32_t status_on_ = 0, status_off_ = 0;  // what commands have set and cleared
   std::uint32_t alarm_bits_ = 0;                  // that stand until they are confirmed
