@@ -232,6 +232,19 @@ class Media(TerminalTest):
             wait_for("their receipts", lambda: len(fleet.events("uploaded")) == 2)
         self.each_way(check)
 
+    def test_snapshot_from_a_shell(self):
+        gateway, fleet, _ = self.begin("--idle", loss=0.2)
+        code, out, err = harness.run(
+            harness.CTL, "--data", self.data_dir, "send", PHONE, "--wait", "20s",
+            json.dumps({"message": "camera", **CAMERA, "command": 1}))
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("camera-reply", out)
+        wait_for("the picture", lambda: fleet.events("uploaded"))
+        kept = [path.read_bytes() for path in (self.data_dir / "blobs").rglob("*.jpg")]
+        self.assertEqual(kept, [path.read_bytes() for path in fleet.files.iterdir()])
+        fleet.end()
+        self.assertEqual(gateway.stop(), 0)
+
     def test_sound(self):
         gateway, fleet, control = self.begin("--idle")
         self.answered(control.send("record-audio", command=1, duration_s=1, save="upload",
@@ -266,8 +279,9 @@ class Attachments(TerminalTest):
             self.answered(control.send(
                 "request-attachments", address=host, tcp_port=port, udp_port=0, alarm_sign=sign,
                 alarm_number=f"ALARM-{number}"))
-        done = wait_for("the uploads", lambda: len(ended := fleet.events("attached") +
-                                                   fleet.events("not-attached")) == alarms and ended)
+        wait_for("the uploads", lambda: len(fleet.events("attached") +
+                                            fleet.events("not-attached")) == alarms)
+        done = fleet.events("attached") + fleet.events("not-attached")
         self.assertEqual([event["event"] for event in done], ["attached"] * alarms, done)
         sent = sorted(path.read_bytes() for path in fleet.files.iterdir())
         self.assertEqual(len(sent), sum(event["files"] for event in done))

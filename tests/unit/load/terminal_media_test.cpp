@@ -14,6 +14,42 @@ constexpr std::string_view snapshot =
     R"({"channel":1,"command":2,"interval_s":1,"save":"upload","resolution":"640x480","quality":5,
         "brightness":128,"contrast":64,"saturation":64,"chroma":128})";
 
+// Reads the scan as a decoder would: its two tables give each symbol a code of four bits.
+std::string broken_scan(const Body& jpeg, std::size_t at, unsigned width, unsigned height) {
+  constexpr std::uint8_t ac_symbols[] = {0x00, 0x01, 0x02, 0x03, 0x04, 0x11, 0x12, 0x21};
+  std::vector<bool> bits;
+  for (; at + 2 < jpeg.size(); ++at) {
+    for (int bit = 7; bit >= 0; --bit) bits.push_back((jpeg[at] >> bit & 1) != 0);
+    if (jpeg[at] == 0xff && jpeg[++at] != 0) return "a marker in the scan";
+  }
+  std::size_t next = 0;
+  const auto take = [&](unsigned count) {
+    int value = 0;
+    for (; count > 0 && next < bits.size(); --count) value = value * 2 + (bits[next++] ? 1 : 0);
+    return value;
+  };
+  int level = 0;
+  for (unsigned block = 0; block < width / 8 * (height / 8); ++block) {
+    const auto size = static_cast<unsigned>(take(4));
+    if (size > 11) return "no such difference";
+    const int value = take(size);
+    level += size > 0 && value < 1 << (size - 1) ? value - (1 << size) + 1 : value;
+    if (level < -64 || level > 63) return "no such level";
+    for (unsigned place = 1;;) {
+      const auto code = static_cast<unsigned>(take(4));
+      if (code >= std::size(ac_symbols)) return "no such detail";
+      if (code == 0) break;
+      place += 1U + (ac_symbols[code] >> 4);
+      if (place > 64) return "too many details";
+      take(ac_symbols[code] & 0xfU);
+    }
+  }
+  for (const std::size_t end = bits.size(); next < end; ++next) {
+    if (!bits[next] || end - next > 7) return "bits left over";
+  }
+  return {};
+}
+
 // Walks the markers of a JPEG; empty if it is sound up to its end.
 std::string broken_jpeg(const Body& jpeg, unsigned& width, unsigned& height) {
   if (jpeg.size() < 4 || load_be16(jpeg.data()) != 0xffd8) return "no start";
@@ -31,6 +67,9 @@ std::string broken_jpeg(const Body& jpeg, unsigned& width, unsigned& height) {
     }
     at += 2 + std::size_t{size};
     if (marker != 0xffda) continue;
+    if (const std::string broken = broken_scan(jpeg, at, width, height); !broken.empty()) {
+      return broken;
+    }
     if (!has_tables[0] || !has_tables[1] || !has_tables[2]) return "a table is missing";
     while (at + 1 < jpeg.size() && (jpeg[at] != 0xff || jpeg[at + 1] == 0)) ++at;
     if (at + 2 != jpeg.size() || jpeg[at + 1] != 0xd9) return "no end, or too early";

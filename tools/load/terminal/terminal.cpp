@@ -92,7 +92,8 @@ const Terminal::Handler Terminal::handlers[] = {
 };
 
 Terminal::Terminal(const TerminalOptions& options, std::uint64_t phone_number, WallUs wall)
-    : options_(options), made_us_(wall), number_(phone_number), phone_(std::to_string(phone_number)),
+    : options_(options), made_us_(wall), number_(phone_number),
+      phone_(std::to_string(phone_number)),
       plate_(with_last_six("TEST", phone_number)), terminal_id_(with_last_six("T", phone_number)),
       chance_(options.seed ^ phone_number * 0x9e3779b97f4a7c15),
       packer_(options.version, phone_from_number(phone_number)),
