@@ -143,6 +143,17 @@ class Codec(unittest.TestCase):
         for item in told["messages"]:
             self.assertTrue(item["name"] and item["source"] and item["versions"])
 
+    def test_the_page_of_messages_is_what_the_tables_say(self):
+        code, out, err = run("list", "jt808", "--markdown")
+        self.assertEqual((code, err), (0, ""))
+        stale = ("protocols/jt808/MESSAGES.md is stale; refresh it: build/bin/ringgate-codec list "
+                 "jt808 --markdown > protocols/jt808/MESSAGES.md")
+        page = (harness.ROOT / "protocols" / "jt808" / "MESSAGES.md").read_text()
+        self.assertEqual(page.splitlines(), out.splitlines(), stale)
+        told = json.loads(run("list", "jt808", "--json")[1])
+        for item in told["messages"] + [item for one in told["item_lists"] for item in one["items"]]:
+            self.assertRegex(out, rf"\n\| {item['id']}( to 0x\w+)? \| {item['name']} \|")
+
     def test_jsonl_has_its_place(self):
         code, out, err = run("decode", "jsonl", '{"id":"a"}'.encode().hex())
         self.assertEqual((code, json.loads(out)), (0, {"id": "a"}))

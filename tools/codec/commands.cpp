@@ -238,6 +238,10 @@ int list(const ListOptions& options) {
     fmt::print("{} has no table of messages: each one says itself what it is\n", options.protocol);
     return 0;
   }
+  if (options.markdown) {
+    fmt::print("{}", protocol->markdown());
+    return 0;
+  }
   fmt::print("{:8}{:6}{:34}{}\n", "id", "from", "name", "source");
   for (const event::MessageInfo& message : messages) {
     fmt::print("{:8}{:6}{:34}{}\n", protocol->catalog().message_id_text(message.id),

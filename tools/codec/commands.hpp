@@ -27,6 +27,7 @@ int encode(const EncodeOptions& options);
 struct ListOptions {
   std::string protocol;
   bool json = false;
+  bool markdown = false;
 };
 int list(const ListOptions& options);
 

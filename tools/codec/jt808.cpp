@@ -7,6 +7,7 @@
 #include "protocols/jt808/codec/explain.hpp"
 #include "protocols/jt808/codec/framing.hpp"
 #include "protocols/jt808/codec/writer.hpp"
+#include "tools/codec/jt808_markdown.hpp"
 #include "tools/codec/protocol.hpp"
 
 namespace ringgate::codec_tool {
@@ -171,6 +172,8 @@ class Jt808 final : public Protocol {
   }
 
   void describe(JsonWriter& out) const override { jt808::describe_json(out); }
+
+  std::string markdown() const override { return jt808_markdown(); }
 
  private:
   jt808::Catalog catalog_;

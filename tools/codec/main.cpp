@@ -84,7 +84,10 @@ int main(int argc, char** argv) {
   ListOptions listing;
   CLI::App* list_command = app.add_subcommand("list", "The messages of a protocol");
   list_command->add_option("PROTOCOL", listing.protocol, "jt808 or jsonl")->required();
-  list_command->add_flag("--json", listing.json, "Everything the tables say: fields, units, names");
+  CLI::Option* as_json = list_command->add_flag("--json", listing.json,
+                                                "Everything the tables say: fields, units, names");
+  list_command->add_flag("--markdown", listing.markdown, "The tables as a page of documentation")
+      ->excludes(as_json);
 
   try {
     app.parse(argc, argv);

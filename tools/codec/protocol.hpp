@@ -42,6 +42,8 @@ class Protocol {
   virtual Result<std::string> explain(const Cut& cut, const ExplainOptions& options) const = 0;
   // All messages with their fields as one JSON object.
   virtual void describe(JsonWriter& out) const = 0;
+  // The tables as a page of documentation; empty: there are none.
+  virtual std::string markdown() const { return {}; }
 };
 
 // By its name ("jt808"); null: not known.

@@ -206,6 +206,7 @@ std::string_view unit_of(std::string_view key) {
       {"_pa", "Pa"},    {"_kpa", "kPa"},      {"_kbps", "kbit/s"}, {"_percent", "%"},
       {"_min", "min"},  {"_h", "h"},          {"_hz", "Hz"},     {"_rpm", "r/min"},
       {"_g", "g"},      {"_bytes", "bytes"},  {"_fps", "frames/s"}, {"_mv", "mV"},
+      {"_v", "V"},
   };
   for (const auto& [end, unit] : units) {
     if (key.ends_with(end)) return unit;
