@@ -151,7 +151,7 @@ class Codec(unittest.TestCase):
         page = (harness.ROOT / "protocols" / "jt808" / "MESSAGES.md").read_text()
         self.assertEqual(page.splitlines(), out.splitlines(), stale)
         told = json.loads(run("list", "jt808", "--json")[1])
-        for item in told["messages"] + [item for one in told["item_lists"] for item in one["items"]]:
+        for item in sum([one["items"] for one in told["item_lists"]], told["messages"]):
             self.assertRegex(out, rf"\n\| {item['id']}( to 0x\w+)? \| {item['name']} \|")
 
     def test_jsonl_has_its_place(self):
