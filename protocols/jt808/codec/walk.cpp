@@ -14,7 +14,7 @@ std::string_view name_of(Layout layout) {
 }
 
 Layout own_layout(Version version, LayoutMask layouts) {
-  for (const Layout layout : layout_order(version)) {
+  for (const Layout layout : layout_order(version, layouts)) {
     if ((layouts & mask_of(layout)) != 0) return layout;
   }
   RG_CHECK(false);
@@ -353,7 +353,7 @@ Layout choose_layout(const MessageSpec& message, Version version, Bytes body) {
   const Layout own = own_layout(version, message.layouts);
   if ((message.layouts & ~mask_of(own)) == 0) return own;
   Layout without_problem = Layout::count;
-  for (const Layout layout : layout_order(version)) {
+  for (const Layout layout : layout_order(version, message.layouts)) {
     if ((message.layouts & mask_of(layout)) == 0) continue;
     const WalkResult result = walk(message.fields, layout, body, nobody());
     if (result.exact) return layout;

@@ -14,10 +14,14 @@
 
 namespace ringgate::jt808 {
 
-// Layouts in the order in which they are tried for a terminal of `version`.
-constexpr std::array<Layout, 8> layout_order(Version version) {
+// Layouts in the order in which a message that has `layouts` is tried for a terminal of `version`.
+// What 2019 left as it was is written as in 2013.
+constexpr std::array<Layout, 8> layout_order(Version version, LayoutMask layouts) {
   using enum Layout;
-  if (version == Version::v2019) return {v2019, gd, js, sc, hlj, odd, v2013, v2011};
+  if (version == Version::v2019) {
+    if ((layouts & in_2019) == 0) return {v2013, gd, js, sc, hlj, odd, v2011, v2019};
+    return {v2019, gd, js, sc, hlj, odd, v2013, v2011};
+  }
   return {v2013, v2011, js, sc, hlj, gd, odd, v2019};
 }
 // The first of them that is in `layouts`: what a header alone says. `layouts` must not be 0.

@@ -82,7 +82,7 @@ constexpr Example examples[] = {
     {0x8804, R"({"command":1,"duration_s":1,"save":"upload","rate":"8-khz"})"},
     {0x8805, R"({"media_id":1,"after":"keep"})"},
     {0x8900, R"({"type":"peripheral-status","peripherals":[100,101]})",
-     R"({"layout":"2013","type":"peripheral-status","peripherals":[100,101]})"},
+     R"({"type":"peripheral-status","peripherals":[100,101]})"},
     {0x8a00, {}},  // written by hand below: 128 bytes of hex
     {0x9003},
     {0x9101, R"({"address":"127.0.0.1","tcp_port":7612,"udp_port":0,"channel":1,"type":0,
