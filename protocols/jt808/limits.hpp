@@ -83,6 +83,9 @@ constexpr std::uint64_t inflated_ratio_max = 100;
 // that terminals are told "failed" and send again.
 constexpr std::size_t media_pending_max = 1024;
 constexpr std::uint64_t media_pending_bytes_max = 128ULL << 20;
+// Stored files of one shard whose answer is repeated when the last part comes again: some seconds
+// of uploads, which is when a terminal repeats.
+constexpr std::size_t media_answered_max = 64;
 
 // --- What the control plane keeps (oversight.hpp) ---
 

@@ -171,7 +171,19 @@ void Media::on_stored(blob::UploadId id, const blob::Stored& stored) {
     logs_.debug("media is not what it is declared as",
                 {{"device", devices_.at(pending.device).key.id()}, {"blob", stored.id}});
   }
+  answered_[answered_at_++ % answered_.size()] = {pending.device, pending.media_id,
+                                                  pending.serial};
   answer(pending.device, pending.media_id, pending.serial);
+}
+
+void Media::on_repeated_part(device::DeviceSlot slot, const Header& header) {
+  if (header.packet_number != header.packet_total) return;
+  const auto first = static_cast<std::uint16_t>(header.serial - (header.packet_number - 1));
+  for (const Answered& at : answered_) {
+    const auto part = static_cast<std::uint16_t>(at.serial - first);
+    if (at.device != slot || part >= header.packet_total) continue;
+    return answer(slot, at.media_id, at.serial);
+  }
 }
 
 void Media::on_failed(blob::UploadId id, blob::Failure why) {

@@ -5,6 +5,7 @@
 // terminal declares is kept beside it.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "engine/device/device_table.hpp"
@@ -57,6 +58,9 @@ class Media final : public blob::UploadOwner {
   // answered for the message as a whole is written here: 0x8800 now or later, or 0x8001 where it
   // can't be kept.
   void take(net::Link& link, device::DeviceSlot slot, Bytes body, std::uint16_t serial);
+  // A part of a 0x0801 came that was there before. A terminal that sends the last one of a stored
+  // message again has not heard the answer: it is repeated.
+  void on_repeated_part(device::DeviceSlot slot, const Header& header);
 
   void on_room(blob::UploadId id) override { static_cast<void>(id); }
   void on_stored(blob::UploadId id, const blob::Stored& stored) override;
@@ -87,6 +91,14 @@ class Media final : public blob::UploadOwner {
   blob::Uploads* uploads_ = nullptr;
   std::vector<Pending> pending_;
   std::uint64_t pending_bytes_ = 0;
+  // Whose answers may be asked for again; the next one replaces the oldest.
+  struct Answered {
+    device::DeviceSlot device = device::no_device;
+    std::uint32_t media_id = 0;
+    std::uint16_t serial = 0;
+  };
+  std::array<Answered, media_answered_max> answered_{};
+  std::size_t answered_at_ = 0;
 };
 
 }  // namespace ringgate::jt808

@@ -242,6 +242,8 @@ Session::Taken Session::take_part(net::Link& link, State& state, const Incoming&
   }
   if (header.fragment() && !whole.frame.empty()) {
     static_cast<void>(take_whole(link, state, whole));
+  } else if (verdict == PartVerdict::duplicate && header.message_id == id::media_upload) {
+    media_.on_repeated_part(state.device, header);
   }
   return Taken::yes;
 }

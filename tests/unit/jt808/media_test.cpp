@@ -161,6 +161,11 @@ TEST_CASE("an upload in parts goes to the store whole; 0x8800 says so only when 
   CHECK(camera.terminal.link->in.empty());
   camera.store.finish(1);
   CHECK(camera.terminal.hears(reply(camera.terminal, 7)));
+  // A terminal that did not hear it sends its last part again.
+  CHECK(camera.says_part(body, 1, 4));
+  CHECK(camera.terminal.hears(reply(camera.terminal, 7)));
+  CHECK(camera.says_part(body, 1, 2));
+  CHECK(camera.terminal.link->in.empty());
   // The same upload again, with new serials: answered again, not stored twice by the store.
   for (std::uint16_t number = 1; number <= 4; ++number) CHECK(camera.says_part(body, 50, number));
   REQUIRE(camera.store.open.size() == 1);
