@@ -4,11 +4,8 @@
 
 namespace ringgate::jt808 {
 
-namespace {
-
-// Cut at a whole character.
-void cut(std::string& text) {
-  if (text.size() <= ban_reason_max) return;
+std::string_view cut_reason(std::string_view text) {
+  if (text.size() <= ban_reason_max) return text;
   std::size_t at = 0;
   while (at < ban_reason_max) {
     const std::size_t length = utf8_length(text, at);
@@ -16,14 +13,12 @@ void cut(std::string& text) {
     if (at + step > ban_reason_max) break;
     at += step;
   }
-  text.resize(at);
+  return text.substr(0, at);
 }
 
-}  // namespace
-
 bool Bans::put(const DeviceKey& device, Ban ban, WallUs now_us) {
-  cut(ban.by);
-  cut(ban.why);
+  ban.by.resize(cut_reason(ban.by).size());
+  ban.why.resize(cut_reason(ban.why).size());
   const std::string phone(device.id());
   if (bans_.size() >= bans_max && !bans_.contains(phone)) {
     std::erase_if(bans_, [now_us](const auto& entry) { return entry.second.over(now_us); });

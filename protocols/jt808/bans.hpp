@@ -12,6 +12,9 @@
 
 namespace ringgate::jt808 {
 
+// At most ban_reason_max bytes of what somebody gave as a reason, cut at a whole character.
+std::string_view cut_reason(std::string_view text);
+
 struct Ban {
   WallUs since_us = 0;
   WallUs until_us = 0;  // 0: for good

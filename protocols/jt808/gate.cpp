@@ -148,8 +148,10 @@ bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
   return true;
 }
 
+// A reason may be of any length, and a record has a largest one.
 void Gate::record(const DeviceKey& device, Audit what, std::string_view action,
-                  const event::Act& act, WallUs until) {
+                  const event::Act& given, WallUs until) {
+  const event::Act act{.by = cut_reason(given.by), .why = cut_reason(given.why)};
   std::string text;
   JsonWriter json(text);
   json.begin_object();

@@ -295,9 +295,21 @@ class Control(harness.GatewayTest):
                                (b'\n{"op":"kick","device":"1"}\n', "offline")):
             raw.socket.sendall(nonsense)
             self.assertEqual(raw.answer()[-1]["error"]["code"], code, nonsense)
+        deep = b"[" * 1_000_000 + b"]" * 1_000_000
+        for nonsense, code in (
+                (b'{"op":"send","device":"1","command":{"x":' + deep + b"}}\n", "bad-request"),
+                (b'{"op":"send","devices":' + deep + b"}\n", "bad-request"),
+                (b'{"op":"send","command":{"message":"query-location"},"devices":["1"'
+                 + b',"1"' * 2**20 + b"]}\n", "too-many-devices")):
+            raw.socket.sendall(nonsense)
+            self.assertEqual(raw.answer()[-1]["error"]["code"], code, nonsense[:60])
         raw.socket.sendall(b'{"op":')
         raw.close()  # in the middle of a request
         self.assertEqual(len(self.rows("devices")), 1)
+        patient = Raw(self.socket)
+        banned = patient.ask({"op": "ban", "device": PHONES[7], "why": "long " * 100_000})
+        self.assertTrue(banned[-1]["ok"])
+        patient.close()
         slow.close()
         trace.close()
         self.assertEqual(terminal.report(), jt808.OK)

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "engine/base/json_scan.hpp"
 #include "tools/ringgate/plugs.hpp"
 
 namespace ringgate::server {
@@ -201,6 +202,11 @@ void ControlClient::next_request() {
 }
 
 void ControlClient::begin(std::string_view text) {
+  // Copies and dumps of the library below go as deep as the request does.
+  if (scan_json_object(text, "op").error == JsonScan::Error::too_deep) {
+    line(control_error("bad-request", fmt::format("nested more than {} deep", json_depth_max)));
+    return end_operation();
+  }
   Json request;
   try {
     request = Json::parse(text);

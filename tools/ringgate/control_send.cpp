@@ -129,11 +129,20 @@ class SendOp final : public ControlOp {
       targets_.emplace_back();
       return read_device(request, targets_.back());
     }
+    if (many->size() > control_limits::send_devices_max) {
+      fail_too_many();
+      return false;
+    }
     for (const Json& one : *many) {
       targets_.emplace_back();
       if (!read_device(Json{{"device", one}}, targets_.back())) return false;
     }
     return true;
+  }
+
+  void fail_too_many() {
+    fail("too-many-devices", fmt::format("more than {} devices; use a narrower filter",
+                                         control_limits::send_devices_max));
   }
 
   // All devices that the filter names, page by page.
@@ -168,8 +177,7 @@ class SendOp final : public ControlOp {
       const std::string* text = std::get_if<std::string>(&id);
       if (text == nullptr) continue;
       if (targets_.size() == control_limits::send_devices_max) {
-        return fail("too-many-devices", fmt::format("more than {} devices match; use a narrower "
-                                                    "filter", control_limits::send_devices_max));
+        return fail_too_many();
       }
       targets_.emplace_back(device_plug().devices->ns(), *text);
     }

@@ -103,6 +103,20 @@ TEST_CASE("a kick ends the link, the terminal may come back, and the log knows w
   CHECK(audits[0].payload == R"({"action":"kick","by":"alice","why":"test \"7\""})");
 }
 
+TEST_CASE("the record of an act keeps the beginning of a reason that is longer than records are") {
+  Scene scene;
+  std::string why(1'000'000, 'w');
+  why.replace(ban_reason_max - 1, 2, "\u00e9");  // not to be cut in two
+  CHECK(scene.gate().ban(key("13800138000"), 0, {.by = "alice", .why = why}));
+  std::vector<std::string> audits;
+  for (const Stored& record : scene.gateway.stored()) {
+    if (record.kind == log::Kind::audit) audits.push_back(record.payload);
+  }
+  REQUIRE(audits.size() == 1);
+  CHECK(audits[0].find("\"why\":\"" + std::string(ban_reason_max - 1, 'w') + "\"") !=
+        std::string::npos);
+}
+
 TEST_CASE("a banned terminal is refused both ways, and its old code is worth nothing afterwards") {
   Scene scene;
   Terminal terminal(scene.gateway, scene.gateway.jt808(), "13800138000");
