@@ -15,11 +15,12 @@ enum class DatagramDrop : std::uint8_t {
   paused,         // its link may not be read now: credit, log, replies that are not taken
   mail_full,      // the home shard takes no more now
   draining,
+  mixed,          // a stranger's frames of several homes, to and fro: what was left of them
   count,
 };
 inline constexpr std::string_view datagram_drop_names[] = {
     "empty", "truncated", "garbage", "stranger_rate", "links_full", "paused", "mail_full",
-    "draining"};
+    "draining", "mixed"};
 static_assert(std::size(datagram_drop_names) == static_cast<std::size_t>(DatagramDrop::count));
 
 // Why a reply was not sent.

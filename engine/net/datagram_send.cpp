@@ -79,15 +79,20 @@ void Datagrams::start_send(Link& link) {
     const std::size_t size = protocol.datagram_size(ready);
     RG_CHECK(size > 0 && size <= ready.size());
     const auto size_bytes = static_cast<std::uint32_t>(size);
-    std::uint32_t& replied = places_[link.slot].replied_bytes;
-    if (!link.trusted && replied + size > link.received_bytes) {
+    Place& place = places_[link.slot];
+    const std::int64_t headers = std::max(place.replies_ahead + 1, 0) * header_bytes(link.peer);
+    if (!link.trusted && place.replied_bytes + size + static_cast<std::uint64_t>(headers) >
+                             link.received_bytes) {
       counters_.unsent.add(DatagramUnsent::stranger);
     } else if (free_sends_.empty() && sends_.size() == limits::datagram_sends_max) {
       link.send_busy = true;
       waiting_.push_back(link.id());
       return;
     } else {
-      if (!link.trusted) replied += size_bytes;
+      if (!link.trusted) {
+        place.replied_bytes += size_bytes;
+        ++place.replies_ahead;
+      }
       submit(link, ready.first(size));
     }
     links_.take_sent(link, size_bytes);

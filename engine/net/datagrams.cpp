@@ -25,8 +25,9 @@ constexpr std::uint16_t buffer_group = 1;  // 0 is that of streams
 struct DatagramMail {
   DatagramPath path;
   std::uint16_t listener = 0;
+  std::uint16_t is_rest = 0;
 };
-static_assert(sizeof(DatagramMail) == 40 && std::is_trivially_copyable_v<DatagramMail>);
+static_assert(sizeof(DatagramMail) == 42 && std::is_trivially_copyable_v<DatagramMail>);
 static_assert(sizeof(DatagramMail) + payload_max <= limits::mail_bytes_max);
 
 PeerAddress packed(const sockaddr_storage& address) {
@@ -220,14 +221,14 @@ void Datagrams::take(std::uint32_t listener, const DatagramPath& path, Bytes byt
   const std::uint8_t protocol = links_.listeners_[listener].options.protocol;
   const ShardIndex home = links_.protocols_[protocol]->datagram_home(bytes);
   if (home == no_home || home == shard_.index()) {
-    return handle(listener, path, bytes, home != no_home);
+    return handle(listener, path, bytes, home != no_home, Piece::whole);
   }
-  post(home, listener, path, bytes);
+  post(home, listener, path, bytes, Piece::whole);
 }
 
-void Datagrams::post(ShardIndex to, std::uint32_t listener, const DatagramPath& path,
-                     Bytes bytes) {
-  const DatagramMail mail{path, static_cast<std::uint16_t>(listener)};
+void Datagrams::post(ShardIndex to, std::uint32_t listener, const DatagramPath& path, Bytes bytes,
+                     Piece piece) {
+  const DatagramMail mail{path, static_cast<std::uint16_t>(listener), piece == Piece::rest};
   const Bytes head{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
   if (mail_.post(to, shard::MailKind::datagram, head, bytes, limits::datagram_mail_keep_bytes)) {
     counters_.forwarded.add();
@@ -239,11 +240,12 @@ void Datagrams::post(ShardIndex to, std::uint32_t listener, const DatagramPath& 
 void Datagrams::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
   const auto mail = load_native<DatagramMail>(bytes.data());
   if (links_.draining_) return drop(DatagramDrop::draining);
-  handle(mail.listener, mail.path, bytes.subspan(sizeof mail), true);
+  handle(mail.listener, mail.path, bytes.subspan(sizeof mail), true,
+         mail.is_rest != 0 ? Piece::rest : Piece::whole);
 }
 
 void Datagrams::handle(std::uint32_t listener, const DatagramPath& path, Bytes bytes,
-                       bool is_frame) {
+                       bool is_frame, Piece piece) {
   const PeerAddress& from = path.from;
   Link* link = find(listener, from);
   if (link == nullptr && !is_frame) return drop(DatagramDrop::garbage);
@@ -255,10 +257,11 @@ void Datagrams::handle(std::uint32_t listener, const DatagramPath& path, Bytes b
   if (link == nullptr) return drop(DatagramDrop::links_full);
   if (!link->readable()) return drop(DatagramDrop::paused);
   places_[link->slot].own = path.to;
-  show(*link, bytes);
+  if (stranger && piece == Piece::whole) --places_[link->slot].replies_ahead;
+  show(*link, bytes, piece);
 }
 
-void Datagrams::show(Link& link, Bytes bytes) {
+void Datagrams::show(Link& link, Bytes bytes, Piece piece) {
   Protocol& protocol = links_.protocol_of(link);
   link.received_bytes += bytes.size();
   link.last_receive_ns = shard_.now();
@@ -266,9 +269,14 @@ void Datagrams::show(Link& link, Bytes bytes) {
   const std::size_t used = protocol.on_bytes(link, bytes);
   RG_CHECK(used <= bytes.size());
   const Bytes rest = bytes.subspan(used);
-  if (!rest.empty() && rest_to_ != no_home) {
+  if (!rest.empty() && rest_to_ != no_home && piece == Piece::rest && !link.trusted) {
+    // A terminal speaks for one phone; a stranger who mixes many would have us carry one datagram
+    // to and fro for each of its frames.
+    drop(DatagramDrop::mixed);
+  } else if (!rest.empty() && rest_to_ != no_home) {
     link.received_bytes -= rest.size();  // counts, and earns replies, where it is handled
-    post(rest_to_, link.listener, {link.peer, places_[link.slot].own}, rest);
+    post(rest_to_, link.listener, {link.peer, places_[link.slot].own}, rest,
+         Piece::rest);
   } else if (!rest.empty() && link.state == LinkState::open) {
     if (link.readable() && !link.blocked) {
       protocol.on_datagram_rest(link, rest);

@@ -11,8 +11,9 @@
 // is dropped and counted. Its sender sends again what was not acknowledged.
 //
 // Strangers are the links that nobody has authenticated on (Links::trust): they are sent no more
-// bytes than came from them, may send so much a second (StrangerLimits), and beyond a number the
-// oldest of them goes.
+// bytes than came from them, headers of IP and UDP included, so that many short answers to one
+// datagram are no gain for a forger either. They may send so much a second (StrangerLimits), and
+// beyond a number the oldest of them goes.
 #pragma once
 
 #include <sys/socket.h>
@@ -100,12 +101,15 @@ class Datagrams final : public shard::CompletionHandler,
     alignas(cmsghdr) std::uint8_t control[64];
     std::unique_ptr<std::uint8_t[]> buffer;
   };
+  // All of a datagram, or what another shard's protocol left of one.
+  enum class Piece : bool { whole, rest };
   // What a link's slot has here.
   struct Place {
     std::uint32_t next = none;         // of the same bucket
     std::uint32_t older = none;        // strangers, in the order in which they came
     std::uint32_t newer = none;
     std::uint32_t replied_bytes = 0;   // to a stranger
+    std::int32_t replies_ahead = 0;    // datagrams to a stranger, less those from there
     OwnAddress own;
   };
   // A datagram on its way out: its bytes are copied, so its link may go.
@@ -127,9 +131,11 @@ class Datagrams final : public shard::CompletionHandler,
   void on_receive(std::uint32_t socket, std::int32_t result, std::uint32_t flags);
   void take_buffer(const Socket& socket, std::uint32_t size_bytes, std::uint16_t bid);
   void take(std::uint32_t listener, const DatagramPath& path, Bytes bytes, bool truncated);
-  void post(ShardIndex to, std::uint32_t listener, const DatagramPath& path, Bytes bytes);
-  void handle(std::uint32_t listener, const DatagramPath& path, Bytes bytes, bool is_frame);
-  void show(Link& link, Bytes bytes);
+  void post(ShardIndex to, std::uint32_t listener, const DatagramPath& path, Bytes bytes,
+            Piece piece);
+  void handle(std::uint32_t listener, const DatagramPath& path, Bytes bytes, bool is_frame,
+              Piece piece);
+  void show(Link& link, Bytes bytes, Piece piece);
   Link* open(std::uint32_t listener, const PeerAddress& from);
   void drop(DatagramDrop why) { counters_.dropped.add(why); }
 

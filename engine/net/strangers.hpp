@@ -21,6 +21,11 @@
 
 namespace ringgate::net {
 
+// Of IP and UDP, which a datagram costs its receiver's network beside its bytes.
+constexpr std::int64_t header_bytes(const PeerAddress& peer) {
+  return peer.family == AF_INET ? 20 + 8 : 40 + 8;
+}
+
 // Mixes with a secret, so that nobody outside can aim at one place of a table. Not for anything
 // else.
 class AddressHash {

@@ -181,6 +181,43 @@ TEST_CASE("datagrams: a stranger gets no more bytes than it sends") {
   });
 }
 
+TEST_CASE("datagrams: many short answers to one datagram of a stranger cost their headers too") {
+  on_every_scene(one_shard, [](Stage& stage) {
+    const auto far = stage.open_datagrams();
+    std::string lines;
+    for (int i = 0; i < 100; ++i) lines += fmt::format("H0{:02}\n", i);
+    far->send(lines);
+    constexpr std::size_t headers = 20 + 8;
+    std::size_t got = 0;
+    std::size_t count = 0;
+    CHECK(stage.until([&] { return counters(stage).received.value() == 1; }));
+    stage.turns(10);
+    for (const std::string& one : far->take()) {
+      got += one.size() + headers;
+      ++count;
+    }
+    CHECK(count > 5);
+    CHECK(got <= lines.size() + headers);  // the first answer's are paid by the question's
+    CHECK(counters(stage).unsent.value(DatagramUnsent::stranger) == 100 - count);
+  });
+}
+
+TEST_CASE("datagrams: a stranger's datagram is not carried to and fro between shards") {
+  on_every_scene(two_shards, [](Stage& stage) {
+    const auto far = stage.open_datagrams();
+    std::string lines;
+    for (int i = 0; i < 20; ++i) lines += fmt::format("L{}{:02}\n", i % 2, i);
+    far->send(lines);
+    const auto dropped_mixed = [&] {
+      return counters(stage, 0).dropped.value(DatagramDrop::mixed) +
+             counters(stage, 1).dropped.value(DatagramDrop::mixed);
+    };
+    CHECK(stage.until([&] { return dropped_mixed() == 1; }));
+    CHECK(stage.at(0).log.next == 2);
+    CHECK(stage.at(1).log.next == 2);
+  });
+}
+
 TEST_CASE("datagrams: what a source of strangers may send is bounded, and comes back with time") {
   Stage stage(make_sim_ground(), one_shard);
   const auto trusted = stage.open_datagrams();
