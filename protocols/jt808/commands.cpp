@@ -260,8 +260,11 @@ void Commands::expect_upload(const DeviceKey& device, Bytes body) {
 }
 
 // Serials begin anew on every link; those of commands that came along from the last one are taken.
+// Where long messages have used up all serials there is none to find; then the one after the last
+// of them is taken, which is the longest unanswered.
 void Commands::skip_used_serials(const Queue& queue, TerminalState& state, std::uint32_t parts) {
-  for (bool moved = true; moved;) {
+  bool moved = true;
+  for (std::size_t round = 0; moved && round <= queue.commands.size(); ++round) {
     moved = false;
     for (const auto& other : queue.commands) {
       if (other->stage == Stage::queued || !overlap(other->sent, state.next_serial, parts)) {
@@ -413,7 +416,7 @@ void Commands::deadline_passed(Queue& queue, std::size_t index, const net::Link*
   const Command& command = *queue.commands[index];
   const Answer& answer = command.message->answer;
   const bool was_sent = command.transmissions > 0 && command.stage != Stage::held;
-  if (command.stage == Stage::waiting && !command.wants_answer) {
+  if (command.stage == Stage::waiting && !command.wants_answer && link != nullptr) {
     return end(queue, index, CommandStatus::timed_out, "the terminal does not take all of it");
   }
   if (command.heard.ok && answer.rule == Rule::both) {
@@ -620,7 +623,8 @@ void Commands::release(Queue& queue, Position committed) {
     }
     command.stage = Stage::waiting;
     command.resend_ns = now + (command.wants_answer ? command.backoff_ns : 1);
-    if (!command.wants_answer && command.sent.parts == 1) {
+    // One whose link ended meanwhile has not left; the terminal may come back for it.
+    if (!command.wants_answer && command.sent.parts == 1 && link_of(queue.slot) != nullptr) {
       end(queue, i, CommandStatus::sent, "");
     } else {
       ++i;

@@ -65,6 +65,7 @@ bool Downlink::write_again(net::Link& link, TerminalState& state, const DeviceKe
   } else if (kept->next == sent.parts) {
     kept->next = 0;
     kept->again.clear();
+    kept->asked.clear();
   }
   kept->link = link.id();
   kept->peer = state.peer;
@@ -88,13 +89,15 @@ bool Downlink::on_resend_request(net::Link& link, const DeviceKey& device, Bytes
   if (at == 0) return false;
   Kept* kept = latest(kept_, device, load_be16(body.data()));
   if (kept == nullptr) return false;
+  if (kept->asked.empty()) kept->asked.resize(kept->sent.parts + 1U);
   for (; at < body.size(); at += 2) {
     const std::uint16_t number = load_be16(&body[at]);
     if (number == 0 || number > kept->sent.parts) return false;
     // One that was never written comes anyway.
     if (number > kept->next) continue;
     if (kept->resent >= downlink_resends_per_part * kept->sent.parts) break;
-    if (std::find(kept->again.begin(), kept->again.end(), number) != kept->again.end()) continue;
+    if (kept->asked[number]) continue;
+    kept->asked[number] = true;
     ++kept->resent;
     kept->again.push_back(number);
   }
@@ -152,6 +155,7 @@ void Downlink::pump(Kept& kept) {
   if (link == nullptr || link->state != net::LinkState::open) {
     // What was not written stays unwritten; what was can still be asked for on the next link.
     kept.again.clear();
+    kept.asked.clear();
     kept.next = kept.sent.parts;
     return;
   }
@@ -161,7 +165,11 @@ void Downlink::pump(Kept& kept) {
     if (!more && kept.next == kept.sent.parts) break;
     const std::uint32_t part = more ? kept.again[asked] - 1U : kept.next;
     if (!write_part(*link, kept, part)) break;
-    more ? void(++asked) : void(++kept.next);
+    if (more) {
+      kept.asked[kept.again[asked++]] = false;
+    } else {
+      ++kept.next;
+    }
   }
   kept.again.erase(kept.again.begin(), kept.again.begin() + static_cast<std::ptrdiff_t>(asked));
   kept.expires_ns = links_.shard().now() + downlink_keep;

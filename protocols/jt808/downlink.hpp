@@ -87,6 +87,8 @@ class Downlink final : public shard::TimerHandler {
     std::uint32_t next = 0;    // part (from 0) that is written next; sent.parts: none
     std::uint32_t logged = 0;  // parts that have a record
     std::vector<std::uint16_t> again;  // part numbers (from 1) that were asked for
+    std::vector<bool> asked;           // by part number; empty: none. What is in `again`, found
+                                       // at once however often a terminal asks for the same
     std::uint32_t resent = 0;
     SharedBody body;
     MonoNs expires_ns = 0;

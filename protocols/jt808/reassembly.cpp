@@ -10,18 +10,10 @@ namespace {
 
 // What the allocator and the containers take beside the bytes themselves.
 constexpr std::uint64_t message_cost = sizeof(Reassembly::Message) + 256;
-constexpr std::uint64_t part_cost = 2 * sizeof(Reassembly::Part) + 16;
+constexpr std::uint64_t part_cost = sizeof(Reassembly::Part) + 80;
 
 std::uint16_t first_serial_of(const Header& header) {
   return static_cast<std::uint16_t>(header.serial - (header.packet_number - 1));
-}
-
-template <class Parts>
-auto place_of(Parts& parts, std::uint16_t number) {
-  return std::lower_bound(parts.begin(), parts.end(), number,
-                          [](const Reassembly::Part& part, std::uint16_t wanted) {
-                            return part.number < wanted;
-                          });
 }
 
 }  // namespace
@@ -32,9 +24,9 @@ std::vector<std::uint16_t> Reassembly::Message::missing(std::size_t max) const {
   const auto up_to = [&](std::uint32_t end) {
     for (; next < end && out.size() < max; ++next) out.push_back(static_cast<std::uint16_t>(next));
   };
-  for (const Part& part : parts) {
-    up_to(part.number);
-    next = part.number + 1U;
+  for (const auto& [number, part] : parts) {
+    up_to(number);
+    next = number + 1U;
     if (out.size() == max) return out;
   }
   up_to(total + 1U);
@@ -42,9 +34,9 @@ std::vector<std::uint16_t> Reassembly::Message::missing(std::size_t max) const {
 }
 
 Bytes Reassembly::Message::part(std::uint16_t number) const {
-  const auto at = place_of(parts, number);
-  if (at == parts.end() || at->number != number || at->bytes == nullptr) return {};
-  return {at->bytes.get(), at->size};
+  const auto at = parts.find(number);
+  if (at == parts.end() || at->second.bytes == nullptr) return {};
+  return {at->second.bytes.get(), at->second.size};
 }
 
 Reassembly::Reassembly(flow::Budget& budget, Listener& listener, const ReassemblyOptions& options)
@@ -74,8 +66,7 @@ std::optional<std::size_t> Reassembly::would_complete(device::DeviceSlot device,
       message->encryption != (header.attributes & attribute_encryption)) {
     return std::nullopt;
   }
-  const auto at = place_of(message->parts, header.packet_number);
-  if (at != message->parts.end() && at->number == header.packet_number) return std::nullopt;
+  if (message->parts.contains(header.packet_number)) return std::nullopt;
   return message->body_bytes + body.size();
 }
 
@@ -84,9 +75,9 @@ PartVerdict Reassembly::take(device::DeviceSlot device, const Header& header, By
   const std::uint32_t crc = crc32c(header.packet_number, body);
   Message* message = find(device, header);
   if (message != nullptr) {
-    const auto at = place_of(message->parts, header.packet_number);
-    const bool there = at != message->parts.end() && at->number == header.packet_number;
-    if (there && (at->crc != crc || at->size != body.size())) {
+    const auto at = message->parts.find(header.packet_number);
+    const bool there = at != message->parts.end();
+    if (there && (at->second.crc != crc || at->second.size != body.size())) {
       // A terminal that started anew counts from the same serials again.
       if (message->done) {
         drop(*message);
@@ -134,12 +125,11 @@ PartVerdict Reassembly::add(Message& message, const Header& header, Bytes body, 
     return PartVerdict::refused;
   }
   Part part;
-  part.number = header.packet_number;
   part.size = static_cast<std::uint16_t>(body.size());
   part.crc = crc;
   part.bytes = std::make_unique<std::uint8_t[]>(body.size());
   std::copy(body.begin(), body.end(), part.bytes.get());
-  message.parts.insert(place_of(message.parts, part.number), std::move(part));
+  message.parts.emplace_hint(message.parts.end(), header.packet_number, std::move(part));
   message.body_bytes += body.size();
   charge(message, body.size() + part_cost);
   message.requests = 0;
@@ -156,7 +146,7 @@ std::vector<std::uint8_t> Reassembly::take_whole(device::DeviceSlot device, cons
   std::vector<std::uint8_t> out;
   out.reserve(front + message->body_bytes);
   out.resize(front);
-  for (Part& part : message->parts) {
+  for (auto& [number, part] : message->parts) {
     out.insert(out.end(), part.bytes.get(), part.bytes.get() + part.size);
     part.bytes.reset();
   }
@@ -213,7 +203,7 @@ void Reassembly::charge(Message& message, std::uint64_t bytes) {
 
 // From now on it only recognises its parts when they come again.
 void Reassembly::finish(Message& message, MonoNs now) {
-  for (Part& part : message.parts) part.bytes.reset();
+  for (auto& [number, part] : message.parts) part.bytes.reset();
   message.done = true;
   age_.erase(message.in_age);
   message.due_ns = now + options_.done_keep_ns;

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -52,9 +53,8 @@ struct ReassemblyOptions {
 class Reassembly {
  public:
   struct Part {
-    std::uint16_t number = 0;  // from 1
-    std::uint16_t size = 0;    // bytes
-    std::uint32_t crc = 0;     // tells a repeated part from another message's
+    std::uint16_t size = 0;  // bytes
+    std::uint32_t crc = 0;   // tells a repeated part from another message's
     std::unique_ptr<std::uint8_t[]> bytes;  // null once the message is complete
   };
   struct Message {
@@ -68,7 +68,8 @@ class Reassembly {
     bool refused = false;
     std::size_t body_bytes = 0;
     MonoNs due_ns = 0;
-    std::vector<Part> parts;  // by number
+    // By number, from 1. A tree: up to 65,535 of them come in whatever order the terminal likes.
+    std::map<std::uint16_t, Part> parts;
 
     // At most `max` part numbers that are missing, the lowest first.
     std::vector<std::uint16_t> missing(std::size_t max) const;

@@ -309,6 +309,40 @@ TEST_CASE("a small window: one of a kind, a few in all, in order; a full queue i
   CHECK(on.commands().count() == 0);
 }
 
+TEST_CASE("long messages that use up all serials do not hold up the shard") {
+  GatewayOptions options;
+  options.jt808.commands.window = 64;
+  Commanded on(options);
+  std::vector<std::shared_ptr<Told>> told;
+  const Raw body(downlink_body_max, 0x41);
+  const Prepared first = command(0x8f00, body);
+  for (std::uint16_t i = 0; i < 10; ++i) {
+    auto what = std::make_shared<PreparedMessage>(*first);  // the same bytes
+    what->id = static_cast<std::uint16_t>(0x8f00 + i);
+    told.push_back(on.send(what, 30 * ns_per_s));
+  }
+  const CommandCounters counters(*on.gateway.rooms[0].counters);
+  for (int i = 0; i < 200 && counters.in_flight.value() < 10; ++i) on.passes(0.1);
+  CHECK(counters.in_flight.value() == 10);
+  on.gateway.rooms[0].jt808->commands().start_drain();
+  for (const auto& one : told) {
+    CHECK(on.gateway.until([&] { return one->times > 0; }));
+    CHECK(one->outcome.intent > 0);
+  }
+}
+
+TEST_CASE("a command is not told as sent where its link ended before its intent was durable") {
+  Commanded on;
+  const Prepared silent = command(0x8204, {}, {.rule = Rule::none});
+  const auto told = on.send(silent, 20 * ns_per_s);
+  net::Links& links = *on.gateway.rooms[0].links;
+  links.close(*links.find(on.gateway.device(on.terminal.phone)->link), net::CloseReason::kicked);
+  on.passes(10);
+  CHECK(told->times == 0);
+  on.passes(11);
+  CHECK(on.ends(told, CommandStatus::link_lost));
+}
+
 TEST_CASE("a command that waits behind others too long has no records") {
   Commanded on;
   const Prepared what = command(text_message, text_body);

@@ -157,6 +157,22 @@ TEST_CASE("0x0005 gets the parts byte for byte, also on the next link, and not f
   CHECK(again.link->in.size() == 25);  // an acknowledgement of 2019 alone
 }
 
+TEST_CASE("a part that is asked for twice in a request is sent once; later it may be asked again") {
+  Down down(Version::v2019);
+  const SharedBody body = body_of_size(2000);
+  const Sent sent = down.write(body);
+  down.until_size(2000);
+  const Raw one = part(down.terminal, body, sent.first_serial, 2);
+  down.terminal.reply_serial = down.state().next_serial;
+  const Raw ask{0, static_cast<std::uint8_t>(sent.first_serial), 0, 4, 0, 2, 0, 2, 0, 2, 0, 2};
+  for (int i = 0; i < 2; ++i) {
+    down.terminal.link->in.clear();
+    down.terminal.link->send(down.terminal.message(id::resend_request, ask));
+    down.gateway.advance(20 * ns_per_ms);
+    CHECK(down.terminal.hears(one + down.terminal.ack(id::resend_request, AckResult::ok)));
+  }
+}
+
 TEST_CASE("a terminal that asks for everything again and again is sent a bounded number of parts") {
   Down down(Version::v2019);
   const SharedBody body = body_of_size(2000);
