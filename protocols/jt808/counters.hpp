@@ -15,7 +15,7 @@ inline constexpr std::string_view bad_reason_names[] = {
 static_assert(std::size(bad_reason_names) == bad_reason_count);
 inline constexpr std::string_view result_names[] = {"ok", "failed", "bad_message", "unsupported"};
 
-inline constexpr std::string_view inflated_names[] = {"ok", "broken", "bomb"};
+inline constexpr std::string_view inflated_names[] = {"ok", "broken", "bomb", "unchecked"};
 // What became of encrypted frames.
 enum class Encrypted : std::uint8_t { decrypted, failed, no_key, unknown_method };
 inline constexpr std::string_view encrypted_names[] = {"decrypted", "failed", "no_key",
@@ -40,9 +40,11 @@ enum class Refusal : std::uint8_t {
   table_full,
   banned,
   late_copy,  // a repeated 0x0102 from an address that the terminal has left
+  too_dear,   // encrypted, beyond its terminal's share of the shard's time
 };
 inline constexpr std::string_view refusal_names[] = {
-    "unauthenticated", "wrong_code", "malformed", "log", "table_full", "banned", "late_copy"};
+    "unauthenticated", "wrong_code", "malformed", "log", "table_full", "banned", "late_copy",
+    "too_dear"};
 
 inline constexpr observe::MetricSpec frames_received{.name = "ringgate_jt808_frames_total",
                                                      .help = "Well-formed frames received."};

@@ -50,8 +50,11 @@ Bytes gzip_of(Bytes body) {
   return size < rest.size() ? rest.first(size) : rest;
 }
 
-Inflated check_gzip(Bytes gzip) {
-  return run(gzip, [](Bytes) {});
+Inflated check_gzip(Bytes gzip, std::uint64_t* made_bytes) {
+  std::uint64_t made = 0;
+  const Inflated result = run(gzip, [&](Bytes piece) { made += piece.size(); });
+  if (made_bytes != nullptr) *made_bytes = made;
+  return result;
 }
 
 Inflated inflate_gzip(Bytes gzip, std::vector<std::uint8_t>& out) {

@@ -15,6 +15,7 @@ enum class Inflated : std::uint8_t {
   ok,
   broken,  // no gzip stream, one that is cut short, or wrong check sums
   bomb,    // past inflated_max, or past inflated_ratio_max
+  unchecked,  // its terminal has had more checked than its share (allowance.hpp)
 };
 
 // The gzip stream of a 0x0901 body: behind its length (DWORD), or from the start where some devices
@@ -22,8 +23,8 @@ enum class Inflated : std::uint8_t {
 Bytes gzip_of(Bytes body);
 
 // Inflates without keeping anything: for the message path. At most some 64 KiB, or
-// inflated_ratio_max times the input, are made.
-Inflated check_gzip(Bytes gzip);
+// inflated_ratio_max times the input, are made; `made_bytes` says how many were.
+Inflated check_gzip(Bytes gzip, std::uint64_t* made_bytes = nullptr);
 // Appends the content to `out`, as far as it was made.
 Inflated inflate_gzip(Bytes gzip, std::vector<std::uint8_t>& out);
 

@@ -77,6 +77,16 @@ constexpr std::uint64_t inflated_free = 64 * 1024;
 // beyond it no more than this: text and positions reach 20, only bombs reach gzip's 1032.
 constexpr std::uint64_t inflated_ratio_max = 100;
 
+// What that costs (allowance.hpp): a block of RSA, and a byte that is inflated.
+constexpr MonoNs rsa_block_cost = 100 * ns_per_us;
+constexpr MonoNs inflate_cost = 10 * ns_per_us;
+constexpr MonoNs inflated_byte_cost = 2;
+// A terminal may use a twentieth of its shard's time for it, some 500 blocks a second; all together
+// half of it; and at once what they have saved up in a second.
+constexpr MonoNs dear_share_own = 20;
+constexpr MonoNs dear_share_all = 2;
+constexpr MonoNs dear_burst = ns_per_s;
+
 // --- Media (media.hpp) ---
 
 // Files of one shard on their way to the disk, each in memory: some seconds of a busy disk. Beyond

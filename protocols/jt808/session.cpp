@@ -186,7 +186,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   }
   const AckResult result = id == id::resend_request
                                ? resend(link, device, in.body())
-                               : take_message(device, in);
+                               : take_message(state, in);
   if (result == AckResult::bad_message) [[unlikely]] bad_body(link, in);
   const bool awaited = device.has_commands && id != id::location && take_answer(state.device, in);
   ack(link, state, state.peer, in.header,
@@ -206,7 +206,12 @@ Session::Taken Session::take_part(net::Link& link, State& state, const Incoming&
   device::Device& device = devices_.at(state.device);
   Incoming opened = in;
   std::vector<std::uint8_t> plain;
-  const Bytes body = decrypt(opened, plain) ? Bytes(plain) : in.body();
+  // The terminal keeps it and sends it again.
+  if (opens(in) && !dear_.open(state.dear_ns, links_.shard().now())) {
+    refuse(link, state, in, Refusal::too_dear, AckResult::failed);
+    return Taken::yes;
+  }
+  const Bytes body = decrypt(state, opened, plain) ? Bytes(plain) : in.body();
   const Header& header = opened.header;  // without encryption bits where it opened
   if (!log_.has_room(device.key.size + in.frame.size() +
                      parts_.log_room(state.device, header, body))) {
@@ -256,7 +261,7 @@ std::optional<AckResult> Session::take_whole(net::Link& link, State& state, cons
     media_.take(link, state.device, in.body(), whole.last_serial);
     return std::nullopt;
   }
-  const AckResult result = take_message(devices_.at(state.device), in);
+  const AckResult result = take_message(state, in);
   if (result == AckResult::bad_message) bad_body(link, in);
   const bool awaited = take_answer(state.device, in);
   return awaited && result == AckResult::unsupported ? AckResult::ok : result;
@@ -268,12 +273,16 @@ Encrypted Session::encrypted_outcome(const Header& came, const Header& opened) c
   return rsa_ == nullptr ? Encrypted::no_key : Encrypted::failed;
 }
 
-// JT/T 808-2013 4.4.3: bit 10 of the attributes says RSA, the other methods are reserved. True: the
-// body is `plain`, and the header of `in` says no encryption.
-bool Session::decrypt(Incoming& in, std::vector<std::uint8_t>& plain) const {
-  if ((in.header.attributes & attribute_encryption) != attribute_rsa || rsa_ == nullptr) {
-    return false;
-  }
+// JT/T 808-2013 4.4.3: bit 10 of the attributes says RSA, the other methods are reserved.
+bool Session::opens(const Incoming& in) const {
+  return (in.header.attributes & attribute_encryption) == attribute_rsa && rsa_ != nullptr;
+}
+
+// True: the body is `plain`, and the header of `in` says no encryption.
+bool Session::decrypt(State& state, Incoming& in, std::vector<std::uint8_t>& plain) {
+  if (!opens(in)) return false;
+  const auto blocks = static_cast<MonoNs>(in.body().size() / RsaKey::block_size);
+  dear_.charge(blocks * rsa_block_cost, state.dear_ns, links_.shard().now());
   auto opened = rsa_->decrypt(in.body());
   if (!opened) return false;
   plain = std::move(*opened);
@@ -303,7 +312,8 @@ bool Session::take_answer(device::DeviceSlot slot, const Incoming& in) {
 }
 
 // What a stored message says and how it is answered.
-AckResult Session::take_message(device::Device& device, const Incoming& in) {
+AckResult Session::take_message(State& state, const Incoming& in) {
+  device::Device& device = devices_.at(state.device);
   const Header& header = in.header;
   if (header.fragment() || header.encrypted()) return AckResult::unsupported;
   switch (header.message_id) {
@@ -323,11 +333,8 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
     case id::heartbeat:
     case id::logout:
       return AckResult::ok;
-    case id::compressed: {
-      const Inflated content = check_gzip(gzip_of(in.body()));
-      counters_.compressed.add(content);
-      return content == Inflated::ok ? AckResult::ok : AckResult::bad_message;
-    }
+    case id::compressed:
+      return take_compressed(state, in.body());
     default: {
       const MessageSpec* message = find_message(header.message_id);
       if (message == nullptr || !message->from_device) return AckResult::unsupported;
@@ -335,6 +342,21 @@ AckResult Session::take_message(device::Device& device, const Incoming& in) {
       return decodes ? AckResult::ok : AckResult::bad_message;
     }
   }
+}
+
+// It is logged as it came; who sends more than can be checked is believed.
+AckResult Session::take_compressed(State& state, Bytes body) {
+  const MonoNs now = links_.shard().now();
+  Inflated content = Inflated::unchecked;
+  if (dear_.open(state.dear_ns, now)) {
+    std::uint64_t made = 0;
+    content = check_gzip(gzip_of(body), &made);
+    const auto cost = inflate_cost + static_cast<MonoNs>(made) * inflated_byte_cost;
+    dear_.charge(cost, state.dear_ns, now);
+  }
+  counters_.compressed.add(content);
+  const bool bad = content == Inflated::broken || content == Inflated::bomb;
+  return bad ? AckResult::bad_message : AckResult::ok;
 }
 
 void Session::take_position(device::Device& device, const Location& location) {

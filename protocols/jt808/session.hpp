@@ -14,6 +14,7 @@
 #include "engine/device/device_table.hpp"
 #include "engine/net/links.hpp"
 #include "engine/observe/logger.hpp"
+#include "protocols/jt808/allowance.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/codec/location.hpp"
@@ -95,11 +96,13 @@ class Session final : public net::Protocol {
   void detach(net::Link& link, State& state, std::string_view why);
   Taken take_part(net::Link& link, State& state, const Incoming& in);
   std::optional<AckResult> take_whole(net::Link& link, State& state, const Whole& whole);
-  bool decrypt(Incoming& in, std::vector<std::uint8_t>& plain) const;
+  bool opens(const Incoming& in) const;
+  bool decrypt(State& state, Incoming& in, std::vector<std::uint8_t>& plain);
   Encrypted encrypted_outcome(const Header& came, const Header& opened) const;
   void reply_key(net::Link& link, State& state);
   AckResult resend(net::Link& link, const device::Device& device, Bytes body);
-  AckResult take_message(device::Device& device, const Incoming& in);
+  AckResult take_message(State& state, const Incoming& in);
+  AckResult take_compressed(State& state, Bytes body);
   bool take_answer(device::DeviceSlot slot, const Incoming& in);
   void take_position(device::Device& device, const Location& location);
 
@@ -130,6 +133,7 @@ class Session final : public net::Protocol {
   Parts parts_;
   Media media_;
   std::unique_ptr<RsaKey> rsa_;  // null: none is configured
+  Allowance dear_;
 };
 
 }  // namespace ringgate::jt808

@@ -18,6 +18,7 @@ struct TerminalState {
   BadWindow bad_frames;
   MonoNs stranger_since_ns;  // when it opened, or logged out
   MonoNs bound_ns;           // when its terminal authenticated last
+  MonoNs dear_ns;            // its account of dear work (allowance.hpp)
   device::DeviceSlot device;
   std::uint16_t next_serial;  // of what the platform sends on this link
   bool authenticated;

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "engine/base/json_writer.hpp"
+#include "protocols/jt808/allowance.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "protocols/jt808/inflate.hpp"
 #include "protocols/jt808/rsa.hpp"
@@ -211,6 +212,67 @@ TEST_CASE("0x0901 is inflated within its bound: frames, header and body, bytes, 
   CHECK(gateway.counters().compressed.value(Inflated::ok) == 1);
   CHECK(gateway.counters().compressed.value(Inflated::broken) == 1);
   CHECK(gateway.counters().compressed.value(Inflated::bomb) == 1);
+}
+
+TEST_CASE("what is dear to read has a share of the time: of a terminal, and of all") {
+  Allowance dear;
+  MonoNs one = 0;
+  MonoNs other = 0;
+  const MonoNs now = 1'000 * ns_per_s;
+  const auto work = [&](MonoNs& own, MonoNs at) {
+    MonoNs done = 0;
+    for (; dear.open(own, at); done += ns_per_ms) dear.charge(ns_per_ms, own, at);
+    return done;
+  };
+  CHECK(work(one, now) == dear_burst / dear_share_own + ns_per_ms);
+  CHECK(work(one, now) == 0);
+  CHECK(dear.open(other, now));
+  CHECK(work(one, now + 60 * ns_per_s) == dear_burst / dear_share_own + ns_per_ms);
+  // Many together.
+  MonoNs all = 0;
+  const MonoNs later = now + 120 * ns_per_s;
+  for (int i = 0; i < 100; ++i) {
+    MonoNs own = 0;
+    all += work(own, later);
+  }
+  CHECK(all >= dear_burst / dear_share_all);
+  CHECK(all <= dear_burst / dear_share_all + 2 * ns_per_ms);
+}
+
+TEST_CASE("beyond its share a terminal's 0x0901 is believed, an encrypted body is not opened") {
+  const Keys keys;
+  GatewayOptions options;
+  options.jt808.rsa_key_file = keys.path;
+  Gateway gateway(options);
+  Terminal terminal(gateway, gateway.jt808(), "13800138000");
+  REQUIRE(terminal.goes_online());
+  const Raw bomb = compressed_body(gzip(Raw(900'000)));
+  const Encrypted opened = Encrypted::failed;
+  std::uint64_t made = 0;
+  REQUIRE(check_gzip(gzip_of(bomb), &made) == Inflated::bomb);
+  const MonoNs cost = inflate_cost + static_cast<MonoNs>(made) * inflated_byte_cost;
+  // The clock of the test stands still.
+  const MonoNs checked = dear_burst / (cost * dear_share_own) + 1;
+  for (MonoNs i = 0; i < checked; ++i) {
+    CHECK(terminal.says(terminal.message(id::compressed, bomb), id::compressed,
+                        AckResult::bad_message));
+  }
+  CHECK(gateway.counters().compressed.value(Inflated::unchecked) == 0);
+  CHECK(terminal.says(terminal.message(id::compressed, bomb), id::compressed, AckResult::ok));
+  CHECK(gateway.counters().compressed.value(Inflated::unchecked) == 1);
+  FrameWriter writer(terminal.peer, id::location, terminal.serial++);
+  writer.bytes(Raw(128, 0x22));
+  Raw frame(writer.unescaped().begin(), writer.unescaped().end());
+  frame[2] |= 0x04;
+  const Raw sealed = written([&](MutableBytes out) { return write_frame(out, frame); });
+  CHECK(terminal.says(sealed, id::location, AckResult::failed));
+  CHECK(gateway.counters().refused.value(Refusal::too_dear) == 1);
+  CHECK(gateway.counters().encrypted.value(opened) == 0);
+  gateway.advance(2 * ns_per_s);
+  CHECK(terminal.says(sealed, id::location, AckResult::unsupported));
+  CHECK(gateway.counters().encrypted.value(opened) == 1);
+  CHECK(terminal.says(terminal.message(id::compressed, bomb), id::compressed,
+                      AckResult::bad_message));
 }
 
 }  // namespace
