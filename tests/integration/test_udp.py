@@ -1,9 +1,11 @@
 """JT/T 808 over UDP on real sockets: what terminals are answered, and what the log then holds."""
 
+import json
 import re
 import signal
 import socket
 import struct
+import subprocess
 import unittest
 
 import harness
@@ -251,6 +253,87 @@ class Udp(harness.GatewayTest):
             terminal.sign_in()
             for _ in range(10):
                 self.assertEqual(terminal.report(), jt808.OK)
+
+    def command(self, phone, message):
+        """Sends a command; returns what waits for its outcome."""
+        process = subprocess.Popen([str(harness.CTL), "--data", str(self.data_dir), "send", phone,
+                                    json.dumps(message), "--wait", "20s", "--json"], text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+
+        def outcome():
+            said, _ = process.communicate(timeout=harness.LIMIT_S)
+            return json.loads(said)
+        return outcome
+
+    def test_commands_reach_terminals_of_both_shards_and_follow_them(self):
+        gateway = self.start({"server.shards": "2", "jt808.command_timeout": "20s"})
+        for number in range(6):
+            with Terminal(gateway.address(), str(13900003000 + number)) as terminal:
+                terminal.sign_in()
+                outcome = self.command(terminal.phone, {"message": "0x8f00", "body_hex": "0102"})
+                first = terminal.receive()
+                self.assertEqual((first.id, first.body), (0x8f00, b"\1\2"))
+                if number % 2:
+                    # Nobody answers here; the terminal speaks from another address, and is sent
+                    # the same there. Copies on the way to the old one go by.
+                    terminal.rebind()
+                    self.assertEqual(terminal.authenticate(), jt808.OK)
+                    self.assertEqual(terminal.receive(), first)
+                terminal.send(0x0001, struct.pack(">HHB", first.serial, first.id, 0))
+                done = outcome()
+                self.assertEqual(done["status"], "answered", done)
+                self.assertEqual(done["transmissions"], 1 + number % 2)
+        # Who answers for another terminal's command answers nothing.
+        with Terminal(gateway.address(), "13900003100") as asked, \
+                Terminal(gateway.address(), "13900003101") as other:
+            asked.sign_in()
+            other.sign_in()
+            outcome = self.command(asked.phone, {"message": "0x8f00", "body_hex": "03"})
+            frame = asked.receive()
+            answer = struct.pack(">HHB", frame.serial, frame.id, 1)
+            for serial in (frame.serial, frame.serial + 1):
+                other.send(0x0001, struct.pack(">HHB", serial, frame.id, 1))
+                other.datagram(jt808.frame(0x0001, asked.phone, 7, answer))
+            self.assertEqual(other.report(), jt808.OK)  # all of that was handled
+            asked.send(0x0001, answer[:-1] + b"\0")
+            self.assertEqual(outcome()["status"], "answered")
+
+    def test_a_long_command_loses_a_part_and_is_traced(self):
+        gateway = self.start({"server.shards": "2"})
+        with Terminal(gateway.address(), "13900003200", 2019) as terminal:
+            terminal.sign_in()
+            trace = subprocess.Popen([str(harness.CTL), "--data", str(self.data_dir), "trace",
+                                      terminal.phone, "--json"], stdout=subprocess.PIPE, text=True)
+            self.addCleanup(trace.stdout.close)
+            self.addCleanup(trace.kill)
+            self.assertEqual(json.loads(trace.stdout.readline()), {"tracing": True})
+            body = bytes(range(256)) * 12  # four parts
+            outcome = self.command(terminal.phone, {"message": "0x8f01", "body_hex": body.hex()})
+
+            def part():
+                datagram = terminal.socket.recv(65536)
+                raw = datagram[1:-1].replace(b"\x7d\x02", b"\x7e").replace(b"\x7d\x01", b"\x7d")
+                serial, total, number = struct.unpack_from(">HHH", raw, 15)
+                self.assertEqual((raw[:2], total), (b"\x8f\x01", 4))
+                return serial, number, raw[21:-1]
+            got = {number: (serial, piece) for serial, number, piece in (part() for _ in range(4))}
+            first = got[1][0]
+            lost = got.pop(3)
+            terminal.send(0x0005, struct.pack(">HHH", first, 1, 3))
+            again = part()
+            self.assertEqual(again, (lost[0], 3, lost[1]))
+            self.assertEqual(terminal.reply().result, jt808.OK)
+            got[3] = lost
+            self.assertEqual(b"".join(got[number][1] for number in (1, 2, 3, 4)), body)
+            terminal.send(0x0001, struct.pack(">HHB", first + 3, 0x8f01, 0))
+            self.assertEqual(outcome()["status"], "answered")
+            frames = [json.loads(trace.stdout.readline())["frame"] for _ in range(8)]
+            self.assertEqual([(frame["direction"], frame["message_id"]) for frame in frames],
+                             [("down", "0x8f01")] * 4 + [("up", "0x0005"), ("down", "0x8f01"),
+                                                         ("down", "0x8001"), ("up", "0x0001")])
+            trace.send_signal(signal.SIGINT)
+            self.assertEqual(trace.wait(harness.LIMIT_S), 0)
 
     def test_kill_keeps_what_was_acknowledged(self):
         gateway = self.start({"server.shards": "2"})
