@@ -168,6 +168,8 @@ void Gate::record(const DeviceKey& device, Audit what, std::string_view action,
     logs_.error("audit record lost: the log takes nothing now",
                 {{"device", device.id()}, {"action", action}, {"by", act.by}});
   }
+  // What goes to many devices is told once, by whoever asks for it.
+  if (what == Audit::other) return;
   logs_.info("control", {{"action", action}, {"device", device.id()}, {"by", act.by},
                          {"why", act.why}});
 }

@@ -121,6 +121,16 @@ Result<void> encode_fields(PreparedMessage& made, const MessageSpec* spec, std::
 
 }  // namespace
 
+// What Gate::row() writes.
+std::span<const std::string_view> DeviceProtocol::list_keys() const {
+  static constexpr std::string_view keys[] = {
+      "phone",         "online",        "version",      "transport",     "peer",
+      "online_since",  "frames",        "last_heard",   "last_heard_us", "banned",
+      "position_time", "latitude_deg",  "longitude_deg", "speed_kmh",    "heading_deg",
+      "alarm_bits",    "status_bits"};
+  return keys;
+}
+
 Result<DeviceKey> DeviceProtocol::parse_device(std::string_view text) const {
   const bool digits = std::all_of(text.begin(), text.end(),
                                   [](char c) { return c >= '0' && c <= '9'; });

@@ -36,6 +36,7 @@ struct PreparedMessage final : event::PreparedCommand {
 class DeviceProtocol final : public event::DeviceProtocol {
  public:
   Namespace ns() const override { return Namespace::phone; }
+  std::span<const std::string_view> list_keys() const override;
   // A phone number in digits, with or without the zeros that pad it.
   Result<DeviceKey> parse_device(std::string_view text) const override;
   // {"message": NAME or "0x8300", fields...}; the fields may stand in an object "body" instead.

@@ -38,10 +38,15 @@ bool to_number(std::string_view text, double& out) {
 
 class FilterParser {
  public:
-  explicit FilterParser(std::string_view text) : text_(text) {}
+  FilterParser(std::string_view text, std::span<const std::string_view> known)
+      : text_(text), known_(known) {}
 
   Result<DeviceFilter, FilterError> run() {
     DeviceFilter filter;
+    if (text_.size() > DeviceFilter::text_size_max) {
+      fail(DeviceFilter::text_size_max, "a filter ends here: it has at most 4096 bytes");
+      return error_;
+    }
     skip_blanks();
     if (at_ == text_.size()) return filter;
     for (;;) {
@@ -102,10 +107,27 @@ class FilterParser {
         term.key = alias.key;
         term.age = alias.age;
       }
+      if (!is_known(term.key)) return unknown(begin, word);
       if (!comparison(term)) return false;
     }
     filter.terms_.push_back(std::move(term));
     return true;
+  }
+
+  bool is_known(std::string_view key) const {
+    return known_.empty() || std::ranges::find(known_, key) != known_.end();
+  }
+  bool unknown(std::size_t at, std::string_view word) {
+    std::string message("there is no key '");
+    message.append(word).append("'; known are:");
+    char between = ' ';
+    for (const std::string_view key : known_) {
+      message.push_back(between);
+      if (between == ',') message.push_back(' ');
+      message.append(key);
+      between = ',';
+    }
+    return fail(at, std::move(message));
   }
 
   bool comparison(DeviceFilter::Term& term) {
@@ -191,12 +213,14 @@ class FilterParser {
   }
 
   std::string_view text_;
+  std::span<const std::string_view> known_;
   std::size_t at_ = 0;
   FilterError error_;
 };
 
-Result<DeviceFilter, FilterError> DeviceFilter::parse(std::string_view text) {
-  return FilterParser(text).run();
+Result<DeviceFilter, FilterError> DeviceFilter::parse(std::string_view text,
+                                                      std::span<const std::string_view> known) {
+  return FilterParser(text, known).run();
 }
 
 bool DeviceFilter::matches(const FieldSource& device, WallUs now_us) const {

@@ -17,6 +17,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -45,8 +46,13 @@ struct FilterError {
 
 class DeviceFilter {
  public:
-  // Blank: every device.
-  static Result<DeviceFilter, FilterError> parse(std::string_view text);
+  // Filters are written by people; more than this is none.
+  static constexpr std::size_t text_size_max = 4096;
+
+  // Blank: every device. `known`: the keys that devices may have, so that a misspelt one is an
+  // error and does not, behind 'not', mean every device; empty: any key.
+  static Result<DeviceFilter, FilterError> parse(std::string_view text,
+                                                 std::span<const std::string_view> known = {});
   bool matches(const FieldSource& device, WallUs now_us) const;
 
  private:

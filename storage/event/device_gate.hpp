@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -93,7 +94,8 @@ class DeviceGate {
 
   // Each of these leaves an audit record. Best effort where the log takes nothing now.
 
-  // Only the record: who did what ("send text-message") to a device.
+  // Only the record: who did what ("send text-message") to a device. Our own log gets no line of
+  // it: the caller writes one for all devices.
   virtual void audit(const DeviceKey& device, std::string_view action, const Act& act) = 0;
   // Ends the device's link. False: it has none.
   virtual bool kick(const DeviceKey& device, const Act& act) = 0;
@@ -119,6 +121,8 @@ class DeviceProtocol {
   virtual Namespace ns() const = 0;
   // Under which key DeviceGate::list writes the device's id.
   virtual std::string_view id_key() const { return "phone"; }
+  // All keys that DeviceGate::list ever writes: what a filter may name.
+  virtual std::span<const std::string_view> list_keys() const = 0;
   // The device's key from what people write ("013812345678").
   virtual Result<DeviceKey> parse_device(std::string_view text) const = 0;
   // `json`: {"message": "text-message" or "0x8300", fields...}. Error: what is wrong with it.

@@ -229,8 +229,34 @@ class Control(harness.GatewayTest):
         self.assertIn("1 devices", out)
         self.ctl("send", "13999999999", command, expect=1)
         self.ctl("send", PHONES[0], "{", expect=2)
+        self.ctl("send", PHONES[0], "", expect=2)
+        self.ctl("send", ",,", command, expect=2)
+        self.ctl("send", "--filter", "online", PHONES[0], command, expect=2)  # without --all
+        self.assertIn("'devces'", self.ctl("devces", expect=2))
+        # One line in our own log for each request, however many devices it went to.
+        told = [line for line in self.gateway.lines if "msg=control" in line]
+        self.assertEqual(len([line for line in told if "devices=8" in line]), 1, told)
         self.ctl("send", PHONES[0], '{"message":"no-such-message"}', expect=2)
         self.ctl("send", "--all", "--filter", "online and", command, expect=2)
+
+    def test_output_that_nobody_takes(self):
+        for phone in PHONES:
+            self.terminal(phone).sign_in()
+        stats = [str(harness.CTL), "--data", str(self.data_dir), "stats", "--zeros", "--json"]
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(stats, stdout=full, stderr=subprocess.PIPE, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"No space left", done.stderr)
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run(stats, stdout=writer, stderr=subprocess.PIPE, timeout=20)
+        os.close(writer)
+        self.assertEqual((done.returncode, done.stderr), (-signal.SIGPIPE, b""))
+
+    def test_texts_of_others_do_not_reach_the_terminal_as_commands(self):
+        self.ctl("ban", PHONES[0], "--why", "\x1b]0;owned\x07\x9b2J \u8f66")
+        shown = self.ctl("bans")
+        self.assertIn("\\x1b]0;owned\\x07\\x9b2J \u8f66", shown)
 
     def test_gateways_that_are_not_there(self):
         error = self.ctl("devices", data=self.folder / "elsewhere", expect=3)
@@ -292,6 +318,16 @@ class Control(harness.GatewayTest):
                                (b'{"op":7}\n', "bad-request"), (b'{"op":"x"}\n', "unknown-op"),
                                (b'{"op":"devices","limit":"many"}\n', "bad-request"),
                                (b'{"op":"device"}\n', "bad-request"),
+                               (b'{"op":"hello","op2":' + b"[" * 4_000_000 + b"]" * 4_000_000 +
+                                b"}\n", "bad-request"),
+                               (b'{"op":"send","device":"1","command":' + b'{"a":' * 100_000 +
+                                b"1" + b"}" * 100_001 + b"\n", "bad-request"),
+                               (b'{"op":"hello","a":"\xff\xfe"}\n', "bad-request"),
+                               (b'{"op":"send","devices":7,"command":{"message":"0x8104"}}\n',
+                                "bad-request"),
+                               (b'{"op":"devices","filter":"not spedd>80"}\n', "bad-filter"),
+                               (b'{"op":"ban","device":"1","why":"' + b"x" * 1001 + b'"}\n',
+                                "bad-request"),
                                (b'\n{"op":"kick","device":"1"}\n', "offline")):
             raw.socket.sendall(nonsense)
             self.assertEqual(raw.answer()[-1]["error"]["code"], code, nonsense)

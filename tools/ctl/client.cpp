@@ -53,7 +53,6 @@ void catch_signals() {
   action.sa_handler = [](int) { signalled = 1; };
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  signal(SIGPIPE, SIG_IGN);
 }
 
 bool interrupted() { return signalled != 0; }

@@ -1,7 +1,9 @@
 // ringgate-ctl: command line. What it asks of the gateway is in commands.cpp and send.cpp.
 #include <CLI/CLI.hpp>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <system_error>
 
 #include "tools/ctl/commands.hpp"
 
@@ -27,7 +29,8 @@ Filters are terms joined by 'and', each also with 'not' before it:
   online              banned                 version=2019        phone~138*
   speed>80            alarm!=0               frames<=10          last_heard>10m
   in(31.1,121.2,31.4,121.6)    latitude and longitude of two corners
-Any key that --json shows can be named. A device without the key does not match.
+Any key that --json shows can be named. A device without the key does not match; a key that no
+device has is an error.
 
 Examples:
   ringgate-ctl devices --online --limit 20
@@ -48,7 +51,8 @@ Examples:
 
 constexpr const char* ban_footer = R"(
 A banned terminal is cut off, its authentication codes become worthless, and it is refused when it
-registers (result 4) or authenticates. Bans are forgotten when the gateway restarts.
+registers (result 4) or authenticates. Bans are forgotten when the gateway restarts, and codes that
+they made worthless are good again: ban anew after a restart.
 
 Examples:
   ringgate-ctl ban 13800138000 --for 1h --why 'floods the port'
@@ -77,7 +81,8 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   };
   CLI::App* list = add("devices", "List devices");
   list->add_option("--filter", options.filter, "Only these; see below")->type_name("EXPR");
-  list->add_option("--limit,-n", options.limit, "At most so many");
+  list->add_option("--limit,-n", options.limit, "At most so many")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 40));
   list->add_flag("--online", options.online, "Only those that are connected");
   list->footer(filter_footer);
   CLI::App* one = with_phone(add("device", "Everything that is known of one device"), options);
@@ -109,7 +114,8 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   CLI::App* tracing = with_phone(add("trace", "Show a device's frames as they come and go"),
                                  options);
   CLI::App* bad = add("badframes", "Show the last bytes that were no good frames");
-  bad->add_option("--limit,-n", options.limit, "At most so many; default 20");
+  bad->add_option("--limit,-n", options.limit, "At most so many; default 20")
+      ->check(CLI::Range(1, 10'000));
   CLI::App* counting = add("stats", "Show all counters");
   counting->add_option("--watch", options.watch, "Again and again, with rates")
       ->type_name("TIME")
@@ -119,6 +125,13 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
           {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
           {bad, &bad_frames},   {counting, &stats}};
+}
+
+// Done is only what stdout has taken.
+int written(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::perror("ringgate-ctl: standard output");
+  return code == 0 ? exit_failed : code;
 }
 
 }  // namespace
@@ -137,6 +150,12 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    const std::vector<std::string> unknown = app.remaining();
+    if (app.get_subcommands().empty() && error.get_exit_code() != 0 && !unknown.empty()) {
+      std::fprintf(stderr, "ringgate-ctl: there is no command '%s'; see ringgate-ctl --help\n",
+                   unknown[0].c_str());
+      return exit_usage;
+    }
     return app.exit(error) == 0 ? 0 : exit_usage;
   }
   if (options.socket.empty()) options.socket = data + "/control.sock";
@@ -146,8 +165,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "ringgate-ctl: %s\n", connected.error().message.c_str());
     return exit_unreachable;
   }
-  for (const Command& command : commands) {
-    if (command.app->parsed()) return command.run(client, options);
+  int code = exit_usage;
+  try {
+    for (const Command& command : commands) {
+      if (command.app->parsed()) code = command.run(client, options);
+    }
+  } catch (const std::system_error&) {  // of fmt::print
+    code = exit_failed;
   }
-  return exit_usage;
+  return written(code);
 }

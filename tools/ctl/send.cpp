@@ -8,6 +8,7 @@
 #include <iterator>
 #include <optional>
 
+#include "engine/base/json_scan.hpp"
 #include "engine/config/units.hpp"
 #include "tools/ctl/commands.hpp"
 #include "tools/ctl/show.hpp"
@@ -24,13 +25,28 @@ std::optional<Json> read_command(std::string text) {
   if (text == "-") {
     text.assign(std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>());
   }
-  if (!text.starts_with("{")) return Json{{"message", text}};  // a message without fields
-  try {
-    return Json::parse(text);
-  } catch (const Json::parse_error& error) {
-    fmt::print(stderr, "ringgate-ctl: the command is no JSON at byte {}: {}\n", error.byte, text);
+  const std::size_t begin = text.find_first_not_of(" \t\r\n");
+  text.erase(0, std::min(begin, text.size()));
+  text.erase(text.find_last_not_of(" \t\r\n") + 1);
+  if (text.empty()) {
+    fmt::print(stderr, "ringgate-ctl: the command is empty: a message's name or JSON is wanted\n");
     return {};
   }
+  if (!text.starts_with("{")) return Json{{"message", text}};  // a message without fields
+  const JsonScan scan = scan_json_object(text, "");
+  if (scan.error == JsonScan::Error::too_deep) {
+    fmt::print(stderr, "ringgate-ctl: the command is nested more than {} deep\n", json_depth_max);
+    return {};
+  }
+  Json command = Json::parse(text, nullptr, false);
+  if (scan.error == JsonScan::Error::none && command.is_object()) return command;
+  constexpr std::size_t shown = 60;
+  const std::size_t from = scan.offset < shown / 2 ? 0 : scan.offset - shown / 2;
+  fmt::print(stderr,
+             "ringgate-ctl: the command is no JSON at byte {} (keys and texts stand in \"double "
+             "quotes\", the whole in 'single quotes'):\n  {}\n  {:>{}}\n",
+             scan.offset + 1, printable(text.substr(from, shown)), '^', scan.offset - from + 1);
+  return {};
 }
 
 std::vector<std::string> split(const std::string& text) {
@@ -125,6 +141,16 @@ std::optional<Json> make_request(const Options& options, int& patience_ms) {
                            : "a PHONE (or several: A,B,C) and a JSON command, or --all");
     return {};
   }
+  if (!options.all && !options.filter.empty()) {
+    fmt::print(stderr, "ringgate-ctl: --filter goes with --all, not with a PHONE\n");
+    return {};
+  }
+  const std::vector<std::string> phones = options.all ? std::vector<std::string>()
+                                                      : split(options.words[0]);
+  if (!options.all && phones.empty()) {
+    fmt::print(stderr, "ringgate-ctl: '{}' names no PHONE\n", options.words[0]);
+    return {};
+  }
   const auto wait = config::parse_duration(options.wait);
   if (!wait) {
     fmt::print(stderr, "ringgate-ctl: --wait '{}': {}\n", options.wait, wait.error().message);
@@ -140,7 +166,7 @@ std::optional<Json> make_request(const Options& options, int& patience_ms) {
     request["all"] = true;
     request["filter"] = options.filter.empty() ? "online" : options.filter;
   } else {
-    request["devices"] = split(options.words[0]);
+    request["devices"] = phones;
   }
   return request;
 }

@@ -65,9 +65,27 @@ void Table::row(const std::vector<std::string>& cells, Colour colour) {
   print(cells, colour);
 }
 
+// Texts come from devices: none of them moves the cursor or rewrites the screen.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = static_cast<unsigned char>(text[at]);
+    // U+0080 to U+009F: C1, as good as an escape on some terminals.
+    const auto next = static_cast<unsigned char>(at + 1 < text.size() ? text[at + 1] : 0);
+    const bool c1 = byte == 0xc2 && next >= 0x80 && next < 0xa0;
+    if (byte >= 0x20 && byte != 0x7f && !c1) {
+      out.push_back(text[at]);
+    } else {
+      out.append(fmt::format("\\x{:02x}", c1 ? next : byte));
+      at += c1 ? 1 : 0;
+    }
+  }
+  return out;
+}
+
 std::string plain(const Json& value) {
   if (value.is_null()) return "-";
-  if (value.is_string()) return value.get<std::string>();
+  if (value.is_string()) return printable(value.get_ref<const std::string&>());
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -31,6 +31,8 @@ class Table {
   bool titled_ = false;
 };
 
+// Text that a terminal shows and does not obey: control characters as \x1b.
+std::string printable(std::string_view text);
 // A value as people read it: text without quotes, null as "-", the rest as JSON.
 std::string plain(const Json& value);
 std::string plain(const Json& object, const char* key);

@@ -44,12 +44,15 @@ Result<void> Control::listen() {
   if (listener_ < 0) return errno_error(errno, "control socket");
   // Nobody else has it: we hold the data directory's lock.
   ::unlink(path.c_str());
-  // The socket's file has its mode from the beginning: nobody gets in between.
-  const mode_t before = ::umask(static_cast<mode_t>(~parts_.mode & 0777));
-  const int bound = ::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address);
-  const int error = errno;
-  ::umask(before);
-  if (bound != 0) return errno_error(error, fmt::format("control socket {}: bind", path));
+  // The file gets the socket's mode less what umask takes: nobody gets in between. umask itself is
+  // left alone, for other threads make files at this moment.
+  ::fchmod(listener_, parts_.mode);
+  if (::bind(listener_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return errno_error(errno, fmt::format("control socket {}: bind", path));
+  }
+  if (::chmod(path.c_str(), parts_.mode) != 0) {
+    return errno_error(errno, fmt::format("control socket {}: chmod", path));
+  }
   if (::listen(listener_, 128) != 0) {
     return errno_error(errno, fmt::format("control socket {}: listen", path));
   }

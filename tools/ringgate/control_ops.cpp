@@ -33,6 +33,10 @@ class ActOp final : public ControlOp {
     DeviceKey device;
     if (!read_device(request, device)) return;
     const std::string why = request.value("why", std::string());
+    if (why.size() > control_limits::why_bytes_max) {
+      return fail("bad-request", fmt::format("\"why\" has at most {} bytes",
+                                             control_limits::why_bytes_max));
+    }
     const double for_s = request.value("for_s", 0.0);
     if (!(for_s >= 0) || for_s > 100.0 * 365 * 86400) {
       return fail("bad-request", "\"for_s\" is a number of seconds, at most 100 years");
@@ -125,7 +129,7 @@ class DevicesOp final : public ControlOp {
 
  private:
   std::optional<event::DeviceFilter> read_filter(const std::string& text) {
-    auto filter = event::DeviceFilter::parse(text);
+    auto filter = event::DeviceFilter::parse(text, device_plug().devices->list_keys());
     if (filter) return std::move(*filter);
     end(filter_error(filter.error()));
     return {};
@@ -184,7 +188,9 @@ class BadFramesOp final : public ControlOp {
           std::multimap<std::int64_t, const std::string*, std::greater<>> newest;
           for (const ShardAnswer& answer : answers) {
             for (const std::string& text : answer.lines) {
-              newest.emplace(Json::parse(text).value("time_us", std::int64_t{0}), &text);
+              const Json row = Json::parse(text, nullptr, false);
+              if (!row.is_object()) continue;
+              newest.emplace(row.value("time_us", std::int64_t{0}), &text);
             }
           }
           std::uint32_t shown = 0;

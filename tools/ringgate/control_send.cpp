@@ -100,6 +100,7 @@ class SendOp final : public ControlOp {
     parallel_ = static_cast<std::uint32_t>(parallel);
     if (!read_targets(request)) return;
     ready_ = true;
+    if (!gathering_) tell();
     pump();
   }
 
@@ -113,9 +114,20 @@ class SendOp final : public ControlOp {
   }
 
  private:
+  // One line for all devices; each has an audit record of its own.
+  void tell() {
+    const bool one = targets_.size() == 1;
+    control_.logs().info("control",
+                         {{"action", action_},
+                          {"device", one ? targets_[0].id() : std::string_view("several")},
+                          {"devices", targets_.size()},
+                          {"by", client_.who()}});
+  }
+
   bool read_targets(const Json& request) {
     if (request.value("all", false)) {
-      auto filter = event::DeviceFilter::parse(request.value("filter", std::string()));
+      auto filter = event::DeviceFilter::parse(request.value("filter", std::string()),
+                                               device_plug().devices->list_keys());
       if (!filter) {
         end(filter_error(filter.error()));
         return false;
@@ -128,6 +140,10 @@ class SendOp final : public ControlOp {
     if (many == request.end()) {
       targets_.emplace_back();
       return read_device(request, targets_.back());
+    }
+    if (!many->is_array() || many->empty()) {
+      fail("bad-request", "\"devices\" is a list of phone numbers as texts");
+      return false;
     }
     if (many->size() > control_limits::send_devices_max) {
       fail_too_many();
@@ -150,6 +166,7 @@ class SendOp final : public ControlOp {
     while (!ended() && !asked_) {
       if (shard_ == control_.post().shards()) {
         gathering_ = false;
+        tell();
         progress(true);
         return pump();
       }

@@ -118,6 +118,23 @@ TEST_CASE("errors name the column") {
   }
 }
 
+TEST_CASE("a key that no device has is an error where the keys are known") {
+  constexpr std::string_view keys[] = {"online", "speed_kmh", "last_heard_us"};
+  CHECK(DeviceFilter::parse("online and speed>80 and last_heard<1m", keys).ok());
+  const auto wrong = DeviceFilter::parse("online and not spedd>80", keys);
+  REQUIRE(!wrong.ok());
+  CHECK(wrong.error().column == 16);
+  CHECK(wrong.error().message ==
+        "there is no key 'spedd'; known are: online, speed_kmh, last_heard_us");
+  CHECK(DeviceFilter::parse("spedd>80").ok());
+}
+
+TEST_CASE("a filter has an end") {
+  const std::string longest = "phone=" + std::string(DeviceFilter::text_size_max - 6, '1');
+  CHECK(DeviceFilter::parse(longest).ok());
+  CHECK(!DeviceFilter::parse(longest + "1").ok());
+}
+
 TEST_CASE("patterns") {
   using event::matches_pattern;
   CHECK(matches_pattern("", ""));

@@ -1,6 +1,8 @@
 // What a control plane sees of terminals and does to them: lists, kicks, bans, traces, bad frames.
 #include "protocols/jt808/gate.hpp"
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "tests/unit/jt808/terminal.hpp"
@@ -70,6 +72,15 @@ TEST_CASE("the list goes through all devices in pages, and a description says mo
   CHECK(has(rows[0], R"("speed_kmh":60.0)"));
   CHECK(has(rows[1], R"("version":"2019")"));
   CHECK(!has(rows[1], "latitude_deg"));
+  // Filters may name each of them.
+  const auto known = DeviceProtocol().list_keys();
+  for (const std::string& row : rows) {
+    const auto shown = nlohmann::json::parse(row);
+    for (const auto& [name, value] : shown.items()) {
+      CAPTURE(name);
+      CHECK(std::ranges::find(known, name) != known.end());
+    }
+  }
   const std::string more = scene.describe("13800000000");
   CHECK(has(more, R"("status":["acc-on","fixed"],"load":"empty")"));
   CHECK(has(more, R"("alarms":[])"));
