@@ -327,6 +327,17 @@ int Store::open_day(const std::string& day) {
   return 0;
 }
 
+// The directories are opened anew. False: a sync of them is under way or due.
+bool Store::forget_day() {
+  if (naming_busy_ || !naming_list_.empty()) return false;
+  for (int* fd : {&day_fd_, &root_fd_}) {
+    if (*fd >= 0) shard_.sys().close(*fd);
+    *fd = -1;
+  }
+  day_.clear();
+  return true;
+}
+
 // Its content is durable: so a name that a crash leaves is a name of all of it.
 void Store::name_file(Upload& upload) {
   io::Sys& sys = shard_.sys();
@@ -349,7 +360,12 @@ void Store::name_file(Upload& upload) {
   stored.path.append("/").append(upload.id).append(".").append(extension_of(stored.content));
   // The note first: without it what is left in partial/ after a crash is never gone on with.
   if (upload.has_note) sys.remove(note_path(upload));
-  const int moved = sys.rename(part_path(upload), keeper_.root() + "/" + stored.path);
+  const std::string final_path = keeper_.root() + "/" + stored.path;
+  int moved = sys.rename(part_path(upload), final_path);
+  // Somebody has removed the day's directory.
+  if (moved == -ENOENT && forget_day() && open_day(day) == 0) {
+    moved = sys.rename(part_path(upload), final_path);
+  }
   if (moved < 0) return fail(upload, Failure::disk_error, -moved, "rename");
   upload.renamed = true;
   upload.stage = Stage::naming;

@@ -45,7 +45,8 @@ class Keeper {
   const std::string& root() const { return root_; }           // <data dir>/blobs
   const std::string& partial_path() const { return partial_; }
 
-  // Any thread.
+  // Any thread. Makes the directories where they are not, durably.
+  Result<void> prepare();
   void stored(std::uint64_t size_bytes);
   bool reserve(std::uint64_t size_bytes);  // false: unfinished uploads take too much already
   void release(std::uint64_t size_bytes) { unfinished_.fetch_sub(size_bytes); }
@@ -58,7 +59,6 @@ class Keeper {
 
  private:
   Keeper(io::Sys& sys, const BlobOptions& options, std::uint32_t run);
-  Result<void> prepare();
   Result<void> clean_partial();
   void run_thread();
   void count_stored();

@@ -32,8 +32,10 @@ constexpr std::uint32_t pieces_max = 1024;
 // Pieces that a note holds; the largest are kept.
 constexpr std::uint32_t noted_pieces_max = 128;
 
-// Uploads open on one shard: each owns a descriptor and some 500 bytes.
+// Uploads open on one shard: each owns some 500 bytes, and descriptors: its file past the page
+// cache, the same through it, its note.
 constexpr std::uint32_t uploads_max = 4096;
+constexpr std::uint32_t descriptors_per_upload = 3;
 
 // Bytes of texts that come from outside, in memory and in metadata.
 constexpr std::uint32_t name_size_max = 255;

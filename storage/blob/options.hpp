@@ -11,6 +11,7 @@ namespace ringgate::blob {
 struct BlobOptions {
   std::string data_dir;
   std::uint64_t max_size = 256ULL << 20;           // bytes of one blob
+  std::uint32_t uploads = uploads_max;             // open at a time, per shard
   std::uint32_t device_uploads = 16;               // open at a time, per device and shard
   std::uint64_t device_unfinished = 1ULL << 30;    // bytes of those
   std::uint64_t unfinished_size = 4ULL << 30;      // bytes reserved for all that is unfinished

@@ -183,6 +183,7 @@ class Store final : public Uploads,
   void on_noted(std::uint32_t slot, std::int32_t result);
   void name_file(Upload& upload);
   int open_day(const std::string& day);
+  bool forget_day();
   void sync_directories();
   void on_directory(std::int32_t result);
   void list(Upload& upload);

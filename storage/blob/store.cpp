@@ -68,7 +68,7 @@ Failure Store::refuse(Failure why) {
 Failure Store::admit(const UploadInfo& info) const {
   if (stopping_) return Failure::stopping;
   if (info.size_bytes > options_.max_size) return Failure::too_large;
-  if (open_ >= uploads_max) return Failure::too_many;
+  if (open_ >= options_.uploads) return Failure::too_many;
   std::uint32_t of_device = 0;
   std::uint64_t bytes_of_device = info.size_bytes;
   for (const Upload& upload : uploads_) {
@@ -114,7 +114,7 @@ Uploads::Begun Store::begin(const UploadInfo& info, UploadOwner& owner) {
       return take_over(uploads_[open->second], info, owner);
     }
     if (const auto done = finished_.find(finished_key(info)); done != finished_.end()) {
-      if (open_ >= uploads_max || stopping_) return {{}, refuse(Failure::too_many)};
+      if (open_ >= options_.uploads || stopping_) return {{}, refuse(Failure::too_many)};
       Upload& upload = allocate(info, owner);
       upload.stage = Stage::already;
       upload.stored = done->second;
@@ -189,6 +189,10 @@ Failure Store::open_partial(Upload& upload, bool& existing) {
     if (upload.fd == -ENOENT) {
       sys.remove(note_path(upload));  // of one that is gone
       upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+      // Somebody has removed the directory.
+      if (upload.fd == -ENOENT && keeper_.prepare()) {
+        upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+      }
     }
     if (upload.fd < 0) break;
     // The lock tells other shards; the name tells whether it is still what it was when we opened.
@@ -210,11 +214,15 @@ Failure Store::open_partial(Upload& upload, bool& existing) {
 bool Store::load_note(Upload& upload) {
   io::Sys& sys = shard_.sys();
   auto note = read_note(sys, note_path(upload));
-  if (note) keeper_.release(note->size_bytes);
-  if (!note || note->size_bytes != upload.info.size_bytes) return false;
+  if (!note) return false;
   const std::int64_t size = sys.file_size(upload.fd);
   const std::uint64_t end = note->pieces.empty() ? 0 : note->pieces.back().end;
-  if (size < 0 || static_cast<std::uint64_t>(size) < end) return false;
+  if (note->size_bytes != upload.info.size_bytes || size < 0 ||
+      static_cast<std::uint64_t>(size) < end) {
+    keeper_.release(note->size_bytes);  // it goes, and what it reserved
+    return false;
+  }
+  upload.reserved = true;  // since it was begun
   upload.id = note->id;
   upload.head = note->head;
   upload.note_sequence = note->sequence;
@@ -239,11 +247,13 @@ Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
     upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
     if (upload.fd < 0) return Failure::busy;
     if (sys.lock_exclusive(upload.fd) < 0) return Failure::busy;
+    // Another shard may have found it without a note before we had the lock, and begun anew too.
+    if (sys.is_named(upload.fd, part_path(upload)) != 1) return Failure::busy;
   }
   resumed = upload.received.bytes();
   const std::uint64_t size = upload.info.size_bytes;
-  if (!keeper_.reserve(size)) {
-    if (resumed == 0) sys.remove(part_path(upload));
+  if (!upload.reserved && !keeper_.reserve(size)) {
+    sys.remove(part_path(upload));
     return Failure::too_many;
   }
   upload.reserved = true;

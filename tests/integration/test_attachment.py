@@ -252,6 +252,56 @@ class Attachment(harness.GatewayTest):
             self.assertRegex(path.name, ours)
         self.assertEqual({path.name for path in self.folder.iterdir()}, {"data"})
 
+    def test_files_that_look_the_same(self):
+        gateway = self.start(SETTINGS)
+        name = b"00.jpg"
+        one, other = (b"\xff\xd8\xff" + digit * 70_000 for digit in (b"1", b"2"))
+
+        def upload(link, data, half=False):
+            self.assertEqual(link.begin(name, data), jt808.OK)
+            link.blocks(name, data, [(0, 30_000)] if half else pieces_of(data))
+            return link.end(name, data)
+
+        # Without an alarm they are not each other's beginning, nor repetition.
+        link = self.uploader(gateway)
+        self.assertEqual(upload(link, one, half=True), (False, [(30_000, len(one) - 30_000)]))
+        link.close()
+        link = self.uploader(gateway)
+        self.assertEqual(upload(link, other), (True, []))
+        self.assertEqual(upload(link, one), (True, []))
+        # What another device sends for the same alarm under the same name is its own.
+        links = [self.uploader(gateway, phone) for phone in ("13500000001", "13500000002")]
+        for link, data in zip(links, (one, other)):
+            self.assertEqual(link.announce(b"ALARM7", [(name, data)]), jt808.OK)
+            self.assertEqual(upload(link, data, half=True), (False, [(30_000, len(data) - 30_000)]))
+        for link, data in zip(links, (one, other)):
+            self.assertEqual(upload(link, data), (True, []))
+        self.assertEqual(gateway.stop(), 0)
+        self.assertEqual([(blob.get("alarm_number"), record["device"], content)
+                          for blob, content, record in self.blobs()],
+                         [(None, "13500000001", other), (None, "13500000001", one),
+                          ("ALARM7", "13500000001", one), ("ALARM7", "13500000002", other)])
+
+    def test_a_block_larger_than_any_file(self):
+        gateway = self.start(SETTINGS | {"attachment.max_file_size": "1MiB"})
+        name, data = b"00_65.bin", b"x" * 100_000
+        for header in ((0, 0xffffffff), (0xffffffff, (1 << 20) + 1)):
+            link = self.uploader(gateway)
+            self.assertEqual(link.announce(b"ALARM8", [(name, data)]), jt808.OK)
+            self.assertEqual(link.begin(name, data), jt808.OK)
+            link.socket.sendall(block(name, data, 0, 0)[:-8] + struct.pack(">II", *header))
+            self.assertIsNone(link.receive())
+        link = self.uploader(gateway)
+        self.assertEqual(link.announce(b"ALARM8", [(name, data)]), jt808.OK)
+        # Beyond the end, across it, and of no length.
+        for offset, content in ((0xffffffff, b"y"), (99_000, b"x" * 1_000 + b"y" * 500), (5, b"")):
+            self.assertEqual(link.begin(name, data), jt808.OK)
+            link.socket.sendall(block(name, data, 0, 0)[:-8] +
+                                struct.pack(">II", offset, len(content)) + content)
+        self.assertEqual(link.finish(name, data), [(0, 99_000)])
+        self.assertEqual(gateway.stop(), 0)
+        self.check({name.decode(): data})
+
     def test_what_is_refused(self):
         gateway = self.start(SETTINGS | {"attachment.max_file_size": "1MiB",
                                          "attachment.max_files": "2",

@@ -127,9 +127,12 @@ std::size_t AttachmentServer::on_bytes(net::Link& link, Bytes bytes) {
     }
     used += item.consumed;
     if (item.kind == StreamItem::Kind::need_more) break;
-    if (item.kind == StreamItem::Kind::block) begin_block(visit, item);
+    // No block is larger than any file may be: what follows would be swallowed as its content.
+    const bool block = item.kind == StreamItem::Kind::block;
+    const bool absurd = block && item.size_bytes > options_.max_file_size;
+    if (block && !absurd) begin_block(visit, item);
     if (item.kind == StreamItem::Kind::bad) bad(link, visit);
-    if (item.kind == StreamItem::Kind::lost) {
+    if (item.kind == StreamItem::Kind::lost || absurd) {
       refused_.add(AttachmentRefusal::out_of_step);
       logs_.warn("attachment stream out of step; link closed", {{"device", visit.device.id()}});
       links_.close(link, net::CloseReason::bad_frames);
@@ -280,8 +283,12 @@ AttachmentServer::Taken AttachmentServer::open_file(net::Link& link, Visit& visi
   info.name = utf8_from_gbk(notice.name.first(std::min(notice.name.size(), name_size_max)));
   info.alarm = utf8_from_gbk(as_bytes(visit.alarm));
   info.facts.emplace_back("file_type", std::to_string(notice.type));
-  info.resume_key.append("attachment/").append(visit.device.id()).append("/");
-  info.resume_key.append(visit.alarm).append("/").append(as_text(notice.name));
+  // Without an alarm the name tells too little: another file of that name and size must not be
+  // taken for this one, or be mixed with it. Neither text has a NUL.
+  if (!visit.alarm.empty()) {
+    info.resume_key.append("attachment/").append(visit.device.id()).append("/");
+    info.resume_key.append(visit.alarm).append(1, '\0').append(as_text(notice.name));
+  }
   const blob::Uploads::Begun begun = blobs_.begin(info, *this);
   const MonoNs now = links_.shard().now();
   if (begun.failure == blob::Failure::busy) {

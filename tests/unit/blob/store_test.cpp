@@ -267,6 +267,61 @@ TEST_CASE("a thousand uploads at once stay within the pool") {
   for (std::size_t i = 0; i < count; i += 99) CHECK(rig.content(rig.stored[i].path) == bytes);
 }
 
+TEST_CASE("refused resumes leave the account of what is unfinished as it was") {
+  BlobOptions options;
+  options.unfinished_size = 1 << 20;
+  Rig rig(options);
+  const auto bytes = some_bytes(600'000, 8);
+  const auto begun = rig.store->begin(rig.info("a", bytes.size()), rig);
+  rig.send(begun.id, 0, Bytes(bytes).first(200'000));
+  rig.store->suspend(begun.id);
+  rig.until([&] { return rig.store->open_uploads() == 0; });
+  CHECK(rig.keeper->unfinished_bytes() == bytes.size());
+  // More than is allowed lies there, as after the bound was lowered.
+  CHECK(rig.keeper->reserve(400'000));
+  for (int again = 0; again < 3; ++again) {
+    const auto resumed = rig.store->begin(rig.info("a", bytes.size()), rig);
+    REQUIRE(resumed.id.valid());  // it has its room
+    CHECK(resumed.resumed_bytes == 200'000);
+    rig.store->suspend(resumed.id);
+    rig.until([&] { return rig.store->open_uploads() == 0; });
+    CHECK(rig.store->begin(rig.info("b", bytes.size()), rig).failure == Failure::too_many);
+    CHECK(rig.keeper->unfinished_bytes() == bytes.size() + 400'000);
+  }
+  const auto last = rig.store->begin(rig.info("a", bytes.size()), rig);
+  rig.send(last.id, 200'000, Bytes(bytes).subspan(200'000));
+  rig.store->commit(last.id);
+  rig.until([&] { return rig.stored.size() == 1; });
+  CHECK(rig.content(rig.stored[0].path) == bytes);
+  CHECK(rig.keeper->unfinished_bytes() == 400'000);
+}
+
+TEST_CASE("directories that somebody removes are made again") {
+  Rig rig;
+  const auto bytes = some_bytes(100'000, 9);
+  const auto store = [&](const std::string& name) {
+    const auto begun = rig.store->begin(rig.info(name, bytes.size()), rig);
+    REQUIRE(begun.id.valid());
+    rig.send(begun.id, 0, bytes);
+    return begun.id;
+  };
+  const auto done = [&](UploadId id) {
+    const std::size_t before = rig.stored.size();
+    rig.store->commit(id);
+    rig.until([&] { return rig.stored.size() + rig.failed.size() > before; });
+    REQUIRE(rig.failed.empty());
+    CHECK(rig.content(rig.stored.back().path) == bytes);
+  };
+  done(store("a"));
+  const std::string root = rig.scratch.path() + "/blobs";
+  // Only the day's, while an upload is under way: it finds a place all the same.
+  const UploadId open = store("b");
+  std::filesystem::remove_all(root + "/" + rig.stored[0].path.substr(0, 8));
+  done(open);
+  std::filesystem::remove_all(root);
+  done(store("c"));
+}
+
 TEST_CASE("what is too much is refused, and retention takes the oldest") {
   BlobOptions options;
   options.max_size = 100'000;
