@@ -326,8 +326,6 @@ class Control(harness.GatewayTest):
                                (b'{"op":"send","devices":7,"command":{"message":"0x8104"}}\n',
                                 "bad-request"),
                                (b'{"op":"devices","filter":"not spedd>80"}\n', "bad-filter"),
-                               (b'{"op":"ban","device":"1","why":"' + b"x" * 1001 + b'"}\n',
-                                "bad-request"),
                                (b'\n{"op":"kick","device":"1"}\n', "offline")):
             raw.socket.sendall(nonsense)
             self.assertEqual(raw.answer()[-1]["error"]["code"], code, nonsense)

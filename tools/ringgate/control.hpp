@@ -34,8 +34,6 @@ constexpr std::size_t lines_bytes_max = 64U << 20;
 // of a trace are dropped and counted), beyond the second it is cut off.
 constexpr std::size_t unread_soft_bytes = 256U << 10;
 constexpr std::size_t unread_hard_bytes = 32U << 20;
-// Why somebody acts: kept with a ban, and in an audit record, which has to find room in the log.
-constexpr std::size_t why_bytes_max = 1000;
 // Devices that one errand looks at: some 100 us on their shard.
 constexpr std::uint32_t devices_per_errand = 64;
 // Devices that one `send` goes to (40 bytes each), and how many of them at a time.

@@ -33,10 +33,6 @@ class ActOp final : public ControlOp {
     DeviceKey device;
     if (!read_device(request, device)) return;
     const std::string why = request.value("why", std::string());
-    if (why.size() > control_limits::why_bytes_max) {
-      return fail("bad-request", fmt::format("\"why\" has at most {} bytes",
-                                             control_limits::why_bytes_max));
-    }
     const double for_s = request.value("for_s", 0.0);
     if (!(for_s >= 0) || for_s > 100.0 * 365 * 86400) {
       return fail("bad-request", "\"for_s\" is a number of seconds, at most 100 years");

@@ -108,8 +108,9 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   supply_ = std::make_unique<log::SegmentSupply>(
       sys_, log::log_options(*start_settings_), data_dir_->log_path(), data_dir_->node(),
       data_dir_->run(), log::SegmentSupply::Mode::thread);
-  auto keeper = blob::Keeper::open(sys_, blob::blob_options(*start_settings_), data_dir_->run(),
-                                   blob::Keeper::Mode::thread);
+  blob::BlobOptions blobs = blob::blob_options(*start_settings_);
+  blobs.uploads = uploads_per_shard(shard_count_);
+  auto keeper = blob::Keeper::open(sys_, blobs, data_dir_->run(), blob::Keeper::Mode::thread);
   if (!keeper) return keeper.error();
   keeper_ = std::move(*keeper);
   auto authenticator = jt808::Authenticator::open(sys_, data_dir_->path());

@@ -17,13 +17,23 @@ namespace {
 constexpr std::uint64_t descriptors_kept = 256;
 constexpr MonoNs report_interval = 5 * ns_per_s;
 
+// Of all descriptors, uploads get one in so many: however many there are, the log finds one for its
+// next segment, and links are accepted.
+constexpr std::uint64_t upload_share = 4;
+
+std::uint64_t descriptor_limit() {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
 // Each shard may hold all links: the kernel's spread is not even, and links move to their homes.
 std::uint32_t links_max(const config::Settings& settings) {
   auto links = static_cast<std::uint64_t>(settings.integer("server.max_links"));
   if (links == 0) {
-    rlimit limit{};
-    getrlimit(RLIMIT_NOFILE, &limit);
-    links = limit.rlim_cur > 2 * descriptors_kept ? limit.rlim_cur - descriptors_kept : 64;
+    const std::uint64_t limit = descriptor_limit();
+    const std::uint64_t others = descriptors_kept + limit / upload_share;
+    links = limit > 2 * descriptors_kept ? limit - others : 64;
   }
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>(links, limits::links_per_shard_max / 2));
@@ -62,6 +72,13 @@ Timeouts timeouts(const config::Settings& settings, std::string_view section) {
 }
 
 }  // namespace
+
+std::uint32_t uploads_per_shard(unsigned shards) {
+  const std::uint64_t uploads =
+      descriptor_limit() / upload_share / blob::descriptors_per_upload / shards;
+  return static_cast<std::uint32_t>(
+      std::clamp<std::uint64_t>(uploads, 1, blob::uploads_max));
+}
 
 Result<void> check_feature_name(std::string_view name) {
   const auto feature = io::features_from_names(name);

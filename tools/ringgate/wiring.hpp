@@ -34,6 +34,9 @@ struct WiringParts {
   shard::ShardOptions shard;
 };
 
+// Uploads that a shard may have open: what the limit of descriptors leaves them.
+std::uint32_t uploads_per_shard(unsigned shards);
+
 class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
  public:
   // Error: what the kernel or the disk refused.
