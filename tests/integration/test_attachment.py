@@ -302,6 +302,23 @@ class Attachment(harness.GatewayTest):
         self.assertEqual(gateway.stop(), 0)
         self.check({name.decode(): data})
 
+    def test_few_descriptors(self):
+        gateway = self.start(SETTINGS, prefix=("prlimit", "--nofile=600:600"))
+        data, answers, links = b"x" * 100_000, [], []
+        for number in range(100):
+            links.append(self.uploader(gateway, str(13600000000 + number)))
+            name = b"%d.bin" % number
+            self.assertEqual(links[-1].announce(b"F%d" % number, [(name, data)]), jt808.OK)
+            answers.append(links[-1].begin(name, data))
+            links[-1].blocks(name, data, [(0, 3_000)])
+        # A quarter of them is for uploads, three each; links and the log have the rest.
+        self.assertEqual([answers.count(result) for result in (jt808.OK, jt808.FAILED)], [50, 50])
+        terminal = Terminal(gateway.address(), "13900000000")
+        self.addCleanup(terminal.close)
+        self.assertEqual(terminal.sign_in().report(), jt808.OK)
+        links[0].close()
+        self.until(lambda: links[99].begin(b"99.bin", data) == jt808.OK)
+
     def test_what_is_refused(self):
         gateway = self.start(SETTINGS | {"attachment.max_file_size": "1MiB",
                                          "attachment.max_files": "2",
