@@ -51,6 +51,13 @@ class Codec(unittest.TestCase):
             self.assertEqual([json.loads(line)["message"] for line in out.splitlines()],
                              ["heartbeat", "logout"])
 
+    def test_output_that_nobody_takes(self):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([CODEC, "list", "jt808"], stdout=full, stderr=subprocess.PIPE,
+                                  timeout=60)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"standard output", done.stderr)
+
     def test_a_bad_frame_is_told_and_the_next_one_follows(self):
         good = wire("000200000123456789010001")
         broken = good[:-4] + "ff7e"

@@ -1,5 +1,7 @@
 // ringgate-codec: frames to JSON and back, byte by byte where one asks.
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <system_error>
 
 #include "tools/codec/commands.hpp"
 
@@ -95,8 +97,19 @@ int main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   }
-  if (decode_command->parsed()) return decode(decoding);
-  if (encode_command->parsed()) return encode(encoding);
-  if (explain_command->parsed()) return explain(explaining);
-  return list(listing);
+  const auto run = [&] {
+    if (decode_command->parsed()) return decode(decoding);
+    if (encode_command->parsed()) return encode(encoding);
+    if (explain_command->parsed()) return explain(explaining);
+    return list(listing);
+  };
+  int code = 1;
+  try {
+    code = run();
+  } catch (const std::system_error&) {  // of fmt::print
+  }
+  // Done is only what stdout has taken.
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  std::fputs("ringgate-codec: standard output takes nothing more; is its disk full?\n", stderr);
+  return code == 0 ? 1 : code;
 }
