@@ -210,6 +210,7 @@ std::size_t unescape(Bytes inside, ReplyScratch& out) {
 }  // namespace
 
 ReplyKind parse_reply(Bytes inside, Version version, ReplyScratch& scratch, Reply& out) {
+  if (inside.empty()) return ReplyKind::broken;
   const std::uint8_t* raw = inside.data();
   std::size_t size = inside.size();
   if (std::memchr(inside.data(), escape, inside.size()) != nullptr) {
