@@ -166,6 +166,12 @@ std::vector<std::string> Keeper::days() const {
   return found;
 }
 
+namespace {
+bool is_ours(const io::DirectoryEntry& entry) {
+  return !entry.is_directory && wall_ms_of(entry.name) != 0;
+}
+}  // namespace
+
 // What was there before this run; what comes, stores add themselves.
 void Keeper::count_stored() {
   if (options_.retention_size == 0) return;
@@ -174,7 +180,7 @@ void Keeper::count_stored() {
     if (stop_.load(std::memory_order_acquire)) return;
     if (sys_.list_directory(root_ + "/" + day, entries) < 0) continue;
     for (const io::DirectoryEntry& entry : entries) {
-      if (run_of(entry.name) == run_) continue;
+      if (run_of(entry.name) == run_ || !is_ours(entry)) continue;
       stored_.fetch_add(entry.size_bytes, std::memory_order_relaxed);
     }
   }
@@ -224,7 +230,7 @@ bool Keeper::expired(std::string_view name) const {
   return wall_ms_of(name) < oldest_ms;
 }
 
-// False: nothing later can go either.
+// False: nothing later can go either. What people have put there stays.
 bool Keeper::expire_day(const std::string& day, bool remove_empty) {
   const std::string path = root_ + "/" + day;
   std::vector<io::DirectoryEntry> entries;
@@ -232,6 +238,7 @@ bool Keeper::expire_day(const std::string& day, bool remove_empty) {
   std::ranges::sort(entries, {}, &io::DirectoryEntry::name);
   for (const io::DirectoryEntry& entry : entries) {
     if (stop_.load(std::memory_order_acquire)) return false;
+    if (!is_ours(entry)) continue;
     if (!too_much() && !expired(entry.name)) return false;
     if (sys_.remove(path + "/" + entry.name) < 0) return false;
     const std::uint64_t before = stored_.load(std::memory_order_relaxed);

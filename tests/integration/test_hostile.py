@@ -72,7 +72,7 @@ class Hostile(threading.Thread):
         for _ in range(ROUNDS):
             phone = str(13900000000 + self.dice.randrange(9))
             terminal = kind(self.address, phone, self.dice.choice([2013, 2019]), limit_s=2)
-            terminal.serial = self.dice.randrange(65536)  # a repeated 0x0102 is not answered at once
+            terminal.serial = self.dice.randrange(65536)  # a repeated 0x0102 waits
             try:
                 if self.dice.random() < 0.9:
                     terminal.sign_in()

@@ -345,8 +345,14 @@ TEST_CASE("what is too much is refused, and retention takes the oldest") {
     REQUIRE(begun.id.valid());
     rig.until([&] { return rig.stored.size() == static_cast<std::size_t>(i) + 1; });
   }
-  rig.keeper->work();
+  // What people put beside them stays, and does not stop the rest.
   const std::string root = rig.scratch.path() + "/blobs/";
+  const std::string day = root + rig.stored[0].path.substr(0, 9);
+  std::filesystem::create_directory(day + "0-selected");
+  std::ofstream(day + "0-notes.txt") << "mine";
+  rig.keeper->work();
+  CHECK(std::filesystem::exists(day + "0-selected"));
+  CHECK(std::filesystem::exists(day + "0-notes.txt"));
   CHECK_FALSE(std::filesystem::exists(root + rig.stored[0].path));
   CHECK_FALSE(std::filesystem::exists(root + rig.stored[1].path));
   CHECK(std::filesystem::exists(root + rig.stored[2].path));
