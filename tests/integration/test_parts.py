@@ -194,7 +194,7 @@ class Parts(GatewayTest):
         records = dump(self.data_dir)
         listed = [record for record in records if record["kind"] == "media"]
         self.assertEqual(len(listed), 2)
-        facts = json.loads(bytes.fromhex(listed[0]["data"]))
+        facts = listed[0]["blob"]
         self.assertEqual((facts["multimedia_id"], facts["channel"]), (5, 2))
         self.assertEqual(facts["location"]["latitude_deg"], 22.5)
         # Longer than a record: not whole in the log but a note, and its parts.
