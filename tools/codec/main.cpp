@@ -19,7 +19,7 @@ Examples:
   ringgate-codec decode jt808 7e0002000001234567890100018b7e
   grep -v '^#' frames.hex | ringgate-codec decode jt808 -
   nc -l 6808 | ringgate-codec decode jt808 - --binary
-  ringgate-log dump DIR | jq -r .frame | ringgate-codec decode jt808 - --stored)";
+  ringgate-log dump DIR | jq -r '.frame // empty' | ringgate-codec decode jt808 - --stored)";
 
 constexpr const char* encode_footer = R"(
 INPUT is one JSON object or several, "-" reads them from standard input: what decode writes, or less

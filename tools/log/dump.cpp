@@ -160,11 +160,15 @@ class Printer {
 
   void print_other(JsonWriter& json, const log::Record& record,
                    const event::MessageCatalog* catalog) {
-    if (has_message(record)) {
+    const bool is_media = record.kind() == log::Kind::media;  // of the message that brought it
+    if (has_message(record) || (is_media && record.header.message != 0)) {
       json.key("message_id").text(message_id_text(catalog, record.header.message));
-      json.key("serial").unsigned_integer(record.header.serial);
     } else {
       json.key("message_id").null();
+    }
+    if (has_message(record)) {
+      json.key("serial").unsigned_integer(record.header.serial);
+    } else {
       json.key("serial").null();
     }
     json.key("duplicate").boolean(false);
