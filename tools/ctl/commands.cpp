@@ -206,7 +206,7 @@ void print_stats(const Json& metrics, const std::map<std::string, double>& befor
     if (kind == "histogram") {
       const auto count = metric.value("count", std::uint64_t{0});
       if (count == 0 && !zeros) continue;
-      const auto ms = [&](const char* key) { return metric.value(key, 0.0) * 1e3; };
+      const auto ms = [&fields = metric](const char* key) { return fields.value(key, 0.0) * 1e3; };
       fmt::print("{:<48} {:>14}  p50 {:.3f} ms  p99 {:.3f} ms  max {:.3f} ms\n", name, count,
                  ms("p50_s"), ms("p99_s"), ms("max_s"));
       continue;
