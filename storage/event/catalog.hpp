@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,8 @@
 #include "engine/base/ids.hpp"
 #include "engine/base/json_writer.hpp"
 #include "engine/base/result.hpp"
+#include "storage/event/record_view.hpp"
+#include "storage/event/rows.hpp"
 
 namespace ringgate::event {
 
@@ -41,6 +44,24 @@ class MessageCatalog {
   virtual Result<std::vector<std::uint8_t>> encode(std::string_view json) const = 0;
   // Copies `frame` with secrets (authentication codes) blanked out; same size.
   virtual std::vector<std::uint8_t> redact(Bytes frame) const = 0;
+
+  // The rows of a record of this namespace: positions first, then alarms, then the rest. Nothing
+  // for records that say nothing of the kind, for parts (their whole has the rows) and for what
+  // does not decode.
+  virtual void rows(const RecordView& record, RowVisitor& out) const {
+    static_cast<void>(record);
+    static_cast<void>(out);
+  }
+  // Whether the record is a frame that brings a part of a message (the whole has its own record).
+  virtual bool is_part(const RecordView& record) const {
+    static_cast<void>(record);
+    return false;
+  }
+  // The device times of its positions, where it has any. Fast: called for every record once.
+  virtual std::optional<DeviceTimes> device_times(const RecordView& record) const {
+    static_cast<void>(record);
+    return {};
+  }
 };
 
 // The catalogs that an executable registered, by namespace.

@@ -11,19 +11,12 @@
 #include "engine/base/clock.hpp"
 #include "engine/base/crc32c.hpp"
 #include "engine/base/ids.hpp"
+#include "storage/event/record_view.hpp"
 #include "storage/log/limits.hpp"
 
 namespace ringgate::log {
 
-enum class Kind : std::uint8_t {
-  frame_up = 1,
-  frame_down = 2,
-  session = 3,
-  command = 4,
-  audit = 5,
-  media = 6,
-  state = 7,
-};
+using Kind = event::RecordKind;
 // "frame-up"; "unknown" for a number that has no name.
 std::string_view kind_name(Kind kind);
 
@@ -31,10 +24,9 @@ std::string_view kind_name(Kind kind);
 constexpr std::uint16_t end_mark = 1;
 constexpr std::uint16_t commit_mark = 2;
 
-constexpr std::uint8_t flag_duplicate = 1U << 0;
-constexpr std::uint8_t flag_outcome = 1U << 1;  // of a command; without it: its intent
-// Made from other records: a message whose frames (parts, encrypted ones) have their own.
-constexpr std::uint8_t flag_whole = 1U << 2;
+using event::flag_duplicate;
+using event::flag_outcome;
+using event::flag_whole;
 
 struct RecordHeader {
   std::uint32_t crc;
@@ -96,6 +88,10 @@ struct Record {
   }
   // The log's own book-keeping: not for readers of content.
   bool is_own() const { return is_mark(end_mark) || is_mark(commit_mark); }
+  event::RecordView view() const {
+    return {kind(),      ns(),                header.flags, header.message, header.serial,
+            header.link, header.received_us, wall_us(),    device,         payload};
+  }
 };
 
 // What the CRCs of an epoch start with.

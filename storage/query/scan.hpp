@@ -1,0 +1,65 @@
+// Answers a question about what is in the log now: the selected records of all streams, merged by
+// received time. Reads what indexes leave, never blocks the writer, takes no lock that it takes;
+// safe on a live log and beside retention. One owner, any thread but a shard's.
+//
+// Memory: a window for each stream under way.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.hpp"
+#include "engine/io/sys.hpp"
+#include "storage/log/commit_board.hpp"
+#include "storage/log/record.hpp"
+#include "storage/query/selection.hpp"
+
+namespace ringgate::query {
+
+// What to do where retention takes a segment away that is being read.
+enum class OnGone : std::uint8_t { skip, fail };
+
+struct Found {
+  log::StreamId stream;
+  log::Record record;  // points into the scan; valid until the next call
+};
+
+struct ScanStats {
+  std::uint64_t records_seen = 0;   // looked at
+  std::uint64_t records_found = 0;  // selected
+  std::uint64_t bytes_read = 0;     // from disk, indexes included
+  std::uint64_t log_bytes = 0;      // of all segments, as files
+  std::uint64_t segments = 0;
+  std::uint64_t segments_opened = 0;
+  std::uint64_t segments_gone = 0;  // taken by retention meanwhile (OnGone::skip)
+};
+
+class Scan {
+ public:
+  struct Parts {
+    io::Sys& sys;
+    std::string data_dir;
+    const event::CatalogSet& catalogs;
+    const log::CommitBoard* board = nullptr;  // of the gateway in this process; null: none
+  };
+  // Error: what about the directory can't be read.
+  static Result<std::unique_ptr<Scan>> open(const Parts& parts, const Selection& selection,
+                                            OnGone on_gone = OnGone::skip);
+  virtual ~Scan() = default;
+
+  virtual const log::NodeId& node() const = 0;
+  // False: no more. Error: with OnGone::fail, which segment went, and when it is worth trying
+  // again.
+  virtual Result<bool> next(Found& found) = 0;
+  virtual const ScanStats& stats() const = 0;
+  // Damage and unreadable files met so far, a sentence each.
+  virtual const std::vector<std::string>& problems() const = 0;
+  // For a progress line: of bytes_total(), so many are behind.
+  virtual std::uint64_t bytes_done() const = 0;
+  virtual std::uint64_t bytes_total() const = 0;
+};
+
+}  // namespace ringgate::query
