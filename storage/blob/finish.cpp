@@ -202,12 +202,15 @@ void Store::on_written(std::uint32_t index, std::int32_t result) {
   RG_CHECK(upload.in_flight > 0);
   --upload.in_flight;
   upload.synced = false;
-  if (result < 0 || static_cast<std::uint32_t>(result) != buffer.used) {
+  if (result < 0 || static_cast<std::uint32_t>(result) != buffer.write_bytes) {
     // A short write: the disk took less than it was given, as a full one does.
     const int error = result < 0 ? -result : ENOSPC;
     fail(upload, error == ENOSPC ? Failure::disk_full : Failure::disk_error, error, "write");
   } else {
-    upload.written.add_checked(buffer.offset, buffer.offset + buffer.used, buffer.crc32c);
+    for (std::uint32_t at = index; at != none; at = buffers_[at].next) {
+      const Buffer& part = buffers_[at];
+      upload.written.add_checked(part.offset, part.offset + part.used, part.crc32c);
+    }
     if (upload.unnoted_since_ns == 0) upload.unnoted_since_ns = shard_.now();
     if (upload.written.bytes() - upload.noted_bytes >= note_after_bytes) want_note(upload);
   }

@@ -10,9 +10,17 @@ namespace ringgate::blob {
 // O_DIRECT wants the device's logical block; 4096 covers every disk.
 constexpr std::uint32_t block_size = 4096;
 
-// One buffer of the pool, and the size of a write where bytes come contiguously: the block that
-// terminals send (T/JSATL 12-2017 annex C), and enough to reach the disk's rate with a few of them.
+// One buffer of the pool: the block that terminals send (T/JSATL 12-2017 annex C).
 constexpr std::uint32_t buffer_bytes = 64 * 1024;
+// Full buffers that follow one another go out in one write, at most so many: 256 KiB cost a third
+// less CPU for each byte than 64 KiB, and more is hardly better.
+constexpr std::uint32_t gather_buffers_max = 4;
+// They wait for one another only while this part of the pool is free, so that many uploads share it
+// as well as few do.
+constexpr std::uint32_t gather_free_divisor = 4;
+// Memory for buffers is had in pieces of this size: a huge page, which the kernel pins for a direct
+// write at once and not 4 KiB by 4 KiB.
+constexpr std::uint32_t arena_bytes = 2 << 20;
 
 // Writes of one upload in flight: four reach the disk's rate, more only take others' buffers.
 constexpr std::uint32_t writes_in_flight_max = 4;

@@ -11,6 +11,8 @@
 // A failed or short write ends the upload; nothing is written a second time in place.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <array>
 #include <cstdint>
 #include <deque>
@@ -91,12 +93,16 @@ class Store final : public Uploads,
   enum class Op : std::uint32_t { write, sync, note, directory };
 
   struct Buffer {
-    log::AlignedMemory memory;
+    std::uint8_t* memory = nullptr;  // in one of the arenas
     std::uint32_t upload = none;
     std::uint32_t used = 0;
     std::uint64_t offset = 0;  // in the file
     std::uint32_t crc32c = 0;
+    std::uint32_t next = none;  // of those that are written together; their bytes follow
+    // Of the first of them.
     MonoNs touched_ns = 0;
+    std::uint32_t write_bytes = 0;
+    std::array<iovec, gather_buffers_max> parts{};
   };
   struct Upload {
     std::uint32_t generation = 0;
@@ -122,7 +128,9 @@ class Store final : public Uploads,
     bool synced = false;    // all of it
     bool reserved = false;  // counts in the keeper's unfinished bytes
     std::uint32_t in_flight = 0;
-    std::uint32_t gather = none;  // buffer
+    std::uint32_t gather = none;       // the first buffer of those that are being filled
+    std::uint32_t gather_last = none;  // where the next byte goes
+    std::uint32_t gather_count = 0;
     Ranges received;
     Ranges written;
     Ranges durable;  // what the sync under way covers
@@ -160,10 +168,14 @@ class Store final : public Uploads,
 
   // Content (content paths in store.cpp)
   bool take_buffer(Upload& upload, std::uint64_t offset);
+  std::uint8_t* memory_of(std::uint32_t buffer);
+  bool may_gather_on(const Upload& upload) const;
   void give_back(std::uint32_t buffer);
   void make_room();
   void tell_room();
   void flush(Upload& upload);
+  int descriptor_for(Upload& upload, bool plain);
+  void submit_write(Upload& upload, int fd);
   bool put_bytes(Upload& upload, std::uint64_t offset, Bytes bytes, std::size_t& taken);
   bool may_take(const Upload& upload) const;
   void wait_for_room(Upload& upload);
@@ -213,6 +225,7 @@ class Store final : public Uploads,
   std::uint32_t open_ = 0;
   std::uint64_t next_number_ = 0;
 
+  std::vector<log::AlignedMemory> arenas_;
   std::vector<Buffer> buffers_;
   std::vector<std::uint32_t> free_buffers_;
   std::deque<UploadId> room_list_;  // in the order in which they asked

@@ -1,5 +1,6 @@
 // Uploads: how they begin and take their bytes. finish.cpp has the rest.
 #include <fcntl.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -11,6 +12,13 @@ namespace ringgate::blob {
 namespace {
 
 constexpr MonoNs tick = 100 * ns_per_ms;
+// Memory for direct writes, in one huge page where the kernel has one.
+log::AlignedMemory huge_memory(std::size_t size_bytes) {
+  auto memory = log::aligned_memory(size_bytes, arena_bytes);
+  ::madvise(memory.get(), size_bytes, MADV_HUGEPAGE);  // a wish
+  return memory;
+}
+
 // Keys whose names in partial/ meet: as good as never, and then this many places.
 constexpr int name_places = 4;
 
@@ -269,23 +277,47 @@ Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
 
 bool Store::take_buffer(Upload& upload, std::uint64_t offset) {
   if (free_buffers_.empty()) make_room();
-  if (free_buffers_.empty() || upload.in_flight >= writes_in_flight_max) return false;
+  const bool begins = upload.gather == none;
+  if (free_buffers_.empty() || (begins && upload.in_flight >= writes_in_flight_max)) return false;
   const std::uint32_t index = free_buffers_.back();
   free_buffers_.pop_back();
   Buffer& buffer = buffers_[index];
-  if (!buffer.memory) buffer.memory = log::aligned_memory(buffer_bytes);
+  if (buffer.memory == nullptr) buffer.memory = memory_of(index);
   buffer.upload = upload.slot;
   buffer.offset = offset;
   buffer.used = 0;
-  buffer.touched_ns = shard_.now();
-  upload.gather = index;
+  buffer.next = none;
+  if (begins) {
+    upload.gather = index;
+    upload.gather_count = 0;
+  } else {
+    buffers_[upload.gather_last].next = index;
+  }
+  upload.gather_last = index;
+  ++upload.gather_count;
   counters_.buffers.set(std::int64_t{buffers_in_use()} * buffer_bytes);
   return true;
 }
 
+// Where a buffer lies. Its arena is had with the first of its buffers: a shard that never sees an
+// upload pays for none.
+std::uint8_t* Store::memory_of(std::uint32_t buffer) {
+  constexpr std::uint32_t per_arena = arena_bytes / buffer_bytes;
+  const std::uint32_t arena = buffer / per_arena;
+  if (arenas_.size() <= arena) arenas_.resize(arena + 1);
+  if (!arenas_[arena]) {
+    const std::uint64_t left = (buffers_.size() - std::size_t{arena} * per_arena) * buffer_bytes;
+    arenas_[arena] = huge_memory(std::min<std::uint64_t>(left, arena_bytes));
+  }
+  return arenas_[arena].get() + std::size_t{buffer % per_arena} * buffer_bytes;
+}
+
+// A buffer with all that were to be written with it.
 void Store::give_back(std::uint32_t index) {
-  buffers_[index].upload = none;
-  free_buffers_.push_back(index);
+  for (; index != none; index = buffers_[index].next) {
+    buffers_[index].upload = none;
+    free_buffers_.push_back(index);
+  }
   counters_.buffers.set(std::int64_t{buffers_in_use()} * buffer_bytes);
 }
 
@@ -314,32 +346,47 @@ void Store::make_room() {
 // Writes what was gathered, or marks it due where it must wait: for earlier writes, and because
 // bytes past the page cache and bytes through it must not be under way together in one file.
 void Store::flush(Upload& upload) {
-  Buffer& buffer = buffers_[upload.gather];
-  const bool aligned = buffer.offset % block_size == 0 && buffer.used % block_size == 0;
+  const bool aligned = buffers_[upload.gather].offset % block_size == 0 &&
+                       buffers_[upload.gather_last].used % block_size == 0;
   const bool plain = !upload.direct || !aligned;
   upload.due = true;
   if (upload.in_flight >= writes_in_flight_max) return;
   if (upload.in_flight > 0 && upload.flight_plain != plain) return;
-  int fd = upload.fd;
-  if (plain && upload.direct) {
-    if (upload.plain_fd < 0) {
-      upload.plain_fd = shard_.sys().open(part_path(upload), O_RDWR, 0);
-      if (upload.plain_fd < 0) {
-        const int error = -upload.plain_fd;
-        upload.plain_fd = -1;
-        return fail(upload, Failure::disk_error, error, "cannot open it again");
-      }
-    }
-    fd = upload.plain_fd;
-  }
+  const int fd = descriptor_for(upload, plain);
+  if (fd < 0) return fail(upload, Failure::disk_error, -fd, "cannot open it again");
   upload.due = false;
   upload.flight_plain = plain;
-  ++upload.in_flight;
-  buffer.crc32c = crc32c(0, {buffer.memory.get(), buffer.used});
+  submit_write(upload, fd);
+}
+
+int Store::descriptor_for(Upload& upload, bool plain) {
+  if (!plain || !upload.direct) return upload.fd;
+  if (upload.plain_fd < 0) upload.plain_fd = shard_.sys().open(part_path(upload), O_RDWR, 0);
+  const int fd = upload.plain_fd;
+  if (fd < 0) upload.plain_fd = -1;
+  return fd;
+}
+
+// Everything gathered in one write.
+void Store::submit_write(Upload& upload, int fd) {
+  Buffer& first = buffers_[upload.gather];
+  std::uint32_t count = 0;
+  first.write_bytes = 0;
+  for (std::uint32_t index = upload.gather; index != none; index = buffers_[index].next) {
+    Buffer& buffer = buffers_[index];
+    buffer.crc32c = crc32c(0, {buffer.memory, buffer.used});
+    first.parts[count++] = {buffer.memory, buffer.used};
+    first.write_bytes += buffer.used;
+  }
   io_uring_sqe* sqe = shard_.ring().next_sqe();
-  io_uring_prep_write(sqe, fd, buffer.memory.get(), buffer.used, buffer.offset);
+  if (count == 1) {
+    io_uring_prep_write(sqe, fd, first.memory, first.used, first.offset);
+  } else {
+    io_uring_prep_writev(sqe, fd, first.parts.data(), count, first.offset);
+  }
   sqe->user_data = data_of(Op::write, upload.gather);
-  upload.gather = none;
+  upload.gather = upload.gather_last = none;
+  ++upload.in_flight;
   counters_.writes.add();
 }
 
@@ -360,29 +407,37 @@ void Store::wait_for_room(Upload& upload) {
   room_list_.push_back(id_of(upload));
 }
 
-// Gathers bytes that are missing, at most up to a multiple of the buffer's size so that writes fall
-// on block boundaries again. False: not now.
+// Whether full buffers wait for those that follow.
+bool Store::may_gather_on(const Upload& upload) const {
+  return upload.gather_count < gather_buffers_max &&
+         free_buffers_.size() * gather_free_divisor > buffers_.size();
+}
+
+// Gathers bytes that are missing, in each buffer at most up to a multiple of its size so that
+// writes fall on block boundaries again. False: not now.
 bool Store::put_bytes(Upload& upload, std::uint64_t offset, Bytes bytes, std::size_t& taken) {
+  bool full = false;
   if (upload.gather != none) {
-    const Buffer& buffer = buffers_[upload.gather];
-    if (upload.due || buffer.offset + buffer.used != offset) {
+    const Buffer& last = buffers_[upload.gather_last];
+    full = last.offset + last.used == (last.offset / buffer_bytes + 1) * buffer_bytes;
+    if (upload.due || last.offset + last.used != offset || (full && !may_gather_on(upload))) {
       flush(upload);
       if (upload.gather != none) return false;
     }
   }
-  if (upload.gather == none && !take_buffer(upload, offset)) return false;
-  Buffer& buffer = buffers_[upload.gather];
+  if ((upload.gather == none || full) && !take_buffer(upload, offset)) return false;
+  Buffer& buffer = buffers_[upload.gather_last];
   const std::uint64_t end = (buffer.offset / buffer_bytes + 1) * buffer_bytes;
   taken = std::min<std::uint64_t>(bytes.size(), end - offset);
-  std::memcpy(buffer.memory.get() + buffer.used, bytes.data(), taken);
+  std::memcpy(buffer.memory + buffer.used, bytes.data(), taken);
   if (offset < magic_bytes) {
     const std::size_t shown = std::min<std::size_t>(taken, magic_bytes - offset);
     std::memcpy(upload.head.data() + offset, bytes.data(), shown);
   }
   buffer.used += static_cast<std::uint32_t>(taken);
-  buffer.touched_ns = shard_.now();
+  buffers_[upload.gather].touched_ns = shard_.now();
   upload.received.add(offset, offset + taken);
-  if (offset + taken == end) flush(upload);
+  if (offset + taken == end && !may_gather_on(upload)) flush(upload);
   return true;
 }
 

@@ -11,8 +11,8 @@ namespace ringgate::log {
 
 void FreeAligned::operator()(std::uint8_t* memory) const { std::free(memory); }
 
-AlignedMemory aligned_memory(std::size_t size_bytes) {
-  void* memory = std::aligned_alloc(block_size, align_up(size_bytes, block_size));
+AlignedMemory aligned_memory(std::size_t size_bytes, std::size_t alignment) {
+  void* memory = std::aligned_alloc(alignment, align_up(size_bytes, alignment));
   RG_CHECK(memory != nullptr);
   return AlignedMemory(static_cast<std::uint8_t*>(memory));
 }

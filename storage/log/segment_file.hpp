@@ -16,12 +16,12 @@
 
 namespace ringgate::log {
 
-// Memory for O_DIRECT, `block_size` aligned, zeroed where `zeroed`.
+// Memory for O_DIRECT, not zeroed. `alignment` is a power of two, at least block_size.
 struct FreeAligned {
   void operator()(std::uint8_t* memory) const;
 };
 using AlignedMemory = std::unique_ptr<std::uint8_t[], FreeAligned>;
-AlignedMemory aligned_memory(std::size_t size_bytes);
+AlignedMemory aligned_memory(std::size_t size_bytes, std::size_t alignment = block_size);
 
 // Opens for O_DIRECT where the file system has it. `direct` says what came of it. fd or -errno.
 int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode,
