@@ -298,12 +298,15 @@ void examine(Stream& stream, bool live, bool sealed_too,
   }
 }
 
-std::string describe(const SegmentState& segment, const Damage& damage) {
+std::string describe(const SegmentFile& file, const Damage& damage) {
   return fmt::format(
       "{}: {} bytes at offset {} (positions {} to {}) should hold acknowledged records "
       "and do not",
-      segment.file->path(), damage.end - damage.begin, damage.file_offset, damage.begin,
-      damage.end);
+      file.path(), damage.end - damage.begin, damage.file_offset, damage.begin, damage.end);
+}
+
+std::string describe(const SegmentState& segment, const Damage& damage) {
+  return describe(*segment.file, damage);
 }
 
 namespace {

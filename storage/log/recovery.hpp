@@ -119,6 +119,7 @@ struct RecoveryReport {
 Result<RecoveryReport> recover(io::Sys& sys, const DataDir& dir);
 
 // "FILE: 128 bytes at offset 8192 ..." for people.
+std::string describe(const SegmentFile& file, const Damage& damage);
 std::string describe(const SegmentState& segment, const Damage& damage);
 
 }  // namespace ringgate::log

@@ -180,10 +180,10 @@ std::string segment_file_name(const StreamId& stream, Position base) {
   return fmt::format("{:010}-{:03}-{:016x}.seg", stream.run, stream.shard, base);
 }
 
-std::optional<SegmentName> parse_segment_file_name(std::string_view name) {
-  if (name.size() != 35 || name[10] != '-' || name[14] != '-' || name.substr(31) != ".seg") {
-    return std::nullopt;
-  }
+namespace {
+
+std::optional<SegmentName> parse_name(std::string_view name) {
+  if (name.size() < 31 || name[10] != '-' || name[14] != '-') return std::nullopt;
   SegmentName out;
   if (!whole_number(name.substr(0, 10), out.stream.run, 10) ||
       !whole_number(name.substr(11, 3), out.stream.shard, 10) ||
@@ -191,6 +191,21 @@ std::optional<SegmentName> parse_segment_file_name(std::string_view name) {
     return std::nullopt;
   }
   return out;
+}
+
+}  // namespace
+
+std::optional<SegmentName> parse_segment_file_name(std::string_view name) {
+  auto out = parse_name(name);
+  if (!out) return std::nullopt;
+  out->compressed = name.substr(31) == ".segz";
+  if (!out->compressed && name.substr(31) != ".seg") return std::nullopt;
+  return out;
+}
+
+std::optional<SegmentName> parse_index_file_name(std::string_view name) {
+  if (name.size() != 35 || name.substr(31) != ".idx") return std::nullopt;
+  return parse_name(name);
 }
 
 std::string record_id(const NodeId& node, const StreamId& stream, Position position) {

@@ -68,8 +68,17 @@ std::string segment_file_name(const StreamId& stream, Position base);
 struct SegmentName {
   StreamId stream;
   Position base = 0;
+  bool compressed = false;
 };
+// Of a plain ("….seg") or a compressed ("….segz") segment.
 std::optional<SegmentName> parse_segment_file_name(std::string_view name);
+// Of an index ("….idx"): the segment that it belongs to.
+std::optional<SegmentName> parse_index_file_name(std::string_view name);
+// The names of a segment's other files, from that of its plain one.
+inline std::string compressed_name_of(std::string_view plain) { return std::string(plain) + "z"; }
+inline std::string index_name_of(std::string_view plain) {
+  return std::string(plain.substr(0, plain.size() - 4)).append(".idx");
+}
 
 // "node/run-shard/position"
 std::string record_id(const NodeId& node, const StreamId& stream, Position position);

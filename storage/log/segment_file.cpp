@@ -52,6 +52,7 @@ Result<void> SegmentFile::load_head(SegmentHeader& header, std::optional<Seal>& 
   const AlignedMemory head = aligned_memory(records_offset);
   const std::int64_t got = sys_.pread(fd_, {head.get(), records_offset}, 0);
   if (got < 0) return errno_error(static_cast<int>(-got), path_);
+  bytes_read_ += static_cast<std::uint64_t>(got);
   const auto decoded = decode_header({head.get(), static_cast<std::size_t>(got)});
   if (!decoded) return Error{0, path_ + ": " + decoded.error().message};
   header = *decoded;
@@ -92,6 +93,7 @@ void SegmentFile::fill_window(std::uint64_t offset) {
   const std::int64_t got = sys_.pread(fd_, {window_.get(), capacity}, window_offset_);
   if (got >= 0) {
     window_size_ = static_cast<std::uint64_t>(got);
+    bytes_read_ += window_size_;
     return;
   }
   // Some block can't be read: find out which, keep the others.

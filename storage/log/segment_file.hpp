@@ -53,6 +53,8 @@ class SegmentFile {
   Bytes at(std::uint64_t offset, std::uint64_t need);
   // The valid record that begins at `position`, if there is one; points into the window.
   std::optional<Record> record_at(Position position);
+  // From the disk, since it was opened.
+  std::uint64_t bytes_read() const { return bytes_read_; }
   // Blocks the disk could not read; they count as zeros.
   std::uint64_t unreadable_blocks() const { return unreadable_blocks_; }
 
@@ -74,6 +76,7 @@ class SegmentFile {
   AlignedMemory window_;
   std::uint64_t window_offset_ = 0;
   std::uint64_t window_size_ = 0;
+  std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_blocks_ = 0;
 };
 
