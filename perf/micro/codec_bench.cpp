@@ -22,52 +22,17 @@
 #include "protocols/jt808/codec/header.hpp"
 #include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/writer.hpp"
+#include "perf/micro/vehicle.hpp"
 
 namespace {
 
 using namespace ringgate;
 using namespace ringgate::jt808;
+using perf::Items;
+using perf::Vehicle;
 
 constexpr std::size_t stream_size_bytes = 256 * 1024;
 constexpr int passes_per_round = 200;
-
-// 26 bytes of items: odometer, fuel, recorder speed, signals, signal strength, satellites. With the
-// fixed part, the header of 2013, check and delimiters that is 69 bytes on the wire.
-using Items = std::array<std::uint8_t, 26>;
-
-struct Vehicle {
-  std::mt19937_64& random;
-  std::uint32_t latitude = 31'230'000, longitude = 121'470'000, odometer = 1'234'567;
-  std::uint16_t heading = 90, speed = 600;
-  std::int64_t time_s = 1'700'000'000;
-
-  std::uint32_t dice(std::uint32_t sides) { return static_cast<std::uint32_t>(random() % sides); }
-
-  LocationFields step(Items& items) {
-    latitude += dice(400) - 200;
-    longitude += dice(400) - 200;
-    odometer += dice(3);
-    heading = static_cast<std::uint16_t>((heading + dice(21) + 350) % 360);
-    speed = static_cast<std::uint16_t>(dice(1200));
-    time_s += 10 + dice(21);
-    items = {0x01, 4, 0, 0, 0, 0, 0x02, 2, 0, 0, 0x03, 2, 0, 0, 0x25, 4, 0, 0, 0, 0, 0x30, 1, 0,
-             0x31, 1, 0};
-    store_be32(&items[2], odometer);
-    store_be16(&items[8], static_cast<std::uint16_t>(300 + dice(300)));
-    store_be16(&items[12], speed);
-    store_be32(&items[16], dice(32));
-    items[22] = static_cast<std::uint8_t>(15 + dice(17));
-    items[25] = static_cast<std::uint8_t>(6 + dice(14));
-    return {.status_bits = 0x000c0003,
-            .latitude_deg_x1e6 = latitude,
-            .longitude_deg_x1e6 = longitude,
-            .altitude_m = static_cast<std::uint16_t>(dice(80)),
-            .speed_kmh_x10 = speed,
-            .heading_deg = heading,
-            .time_unix_s = time_s,
-            .items = items};
-  }
-};
 
 struct Stream {
   std::vector<std::uint8_t> bytes;

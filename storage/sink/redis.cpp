@@ -24,7 +24,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2], unpack(ARGV, 5))
 if ARGV[3] ~= '0' then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
 return 1
 )";
-constexpr std::size_t fixed_arguments = 7;  // EVALSHA digest 1 key, and four of the script
+// EVALSHA digest 1 key, four of the script, node and protocol.
+constexpr std::size_t fixed_arguments = 12;
 
 // Members of one GEOADD or ZADD: some 100 us of the server's thread.
 constexpr std::size_t members_max = 256;
@@ -74,7 +75,7 @@ class RedisTarget final : public Target {
            std::string_view node_only, std::string_view node, const DeviceUpdate::Fields& fields) {
     const std::string key =
         fmt::format("{}device:{}:{}", options_.prefix, update.protocol, update.device);
-    RedisCommands& out = commands_.command(key, fixed_arguments + 4 + 2 * (fields.size() + 1));
+    RedisCommands& out = commands_.command(key, fixed_arguments + 2 * fields.size());
     out.argument("EVALSHA").argument(servers_->script(0)).argument("1").argument(key);
     out.argument(guard).integer(at_us).integer(static_cast<std::int64_t>(options_.expire_s));
     out.argument(node_only).argument("node").argument(node);

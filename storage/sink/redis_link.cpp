@@ -134,12 +134,16 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
 // Commands ------------------------------------------------------------------------------------
 
 RedisCommands& RedisCommands::command(std::size_t arguments) {
+  RG_CHECK(missing_ == 0);
+  missing_ = arguments;
   fmt::format_to(std::back_inserter(bytes_), "*{}\r\n", arguments);
   ++count_;
   return *this;
 }
 
 RedisCommands& RedisCommands::argument(std::string_view text) {
+  RG_CHECK(missing_ > 0);
+  --missing_;
   fmt::format_to(std::back_inserter(bytes_), "${}\r\n", text.size());
   bytes_.append(text).append("\r\n");
   return *this;

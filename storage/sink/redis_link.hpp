@@ -59,6 +59,7 @@ class RedisCommands {
  private:
   std::string bytes_;
   std::size_t count_ = 0;
+  std::size_t missing_ = 0;  // arguments that the last command still wants
 };
 
 class RedisLink {

@@ -145,10 +145,16 @@ TEST_CASE("redis state: without a fix the place that is known stays") {
 
 TEST_CASE("redis state: sessions and registrations") {
   Rig rig;
-  rig.collect({{'f', "1", "d"}, {'s', "1", "+"}, {'f', "1", "p"}, {'s', "2", "+"}, {'s', "2", "-"}});
+  rig.collect({{'f', "1", "d"}, {'s', "1", "+"}, {'f', "1", "p"}});
+  CHECK(rig.events() == "session:1:online ");
+  rig.collect({{'f', "1", "d"},
+               {'s', "1", "+"},
+               {'f', "1", "p"},
+               {'s', "2", "+"},
+               {'s', "2", "-"}});
   CHECK(rig.fields("1")["plate"] == "A1");
   CHECK(rig.fields("1")["plate_colour"] == "2");
-  CHECK(rig.update("1").session_us == 2000);
+  CHECK(rig.update("1").session_us == 5000);
   CHECK_FALSE(rig.update("1").offline);
   CHECK(rig.update("2").offline);
   CHECK(rig.update("2").received_us == 0);

@@ -1,0 +1,112 @@
+// How many records a second the Redis sink takes to a server.
+// redis-bench --url URL [--records N] [--devices N] [--batch N] [--json FILE|-]
+//
+// Batches of location reports of a fleet go through the sink's target, as its worker would hand
+// them over, and the time is taken from the first to the last confirmation.
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "perf/micro/vehicle.hpp"
+#include "protocols/jt808/catalog.hpp"
+#include "storage/sink/redis.hpp"
+
+namespace {
+
+using namespace ringgate;
+
+struct Options {
+  std::string url;
+  std::string json;
+  std::uint64_t records = 400'000;
+  std::uint32_t devices = 20'000;
+  std::uint32_t batch = 4096;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = argv[i + 1];
+    if (name == "--url") options.url = value;
+    if (name == "--json") options.json = value;
+    if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
+    if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
+    if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
+  }
+  return options;
+}
+
+// A batch with memory of its own.
+struct OwnedBatch {
+  std::vector<std::vector<std::uint8_t>> frames;
+  std::vector<sink::Item> items;
+};
+
+std::vector<OwnedBatch> make_batches(const Options& options, perf::Fleet& fleet,
+                                     const jt808::Catalog& catalog) {
+  std::vector<OwnedBatch> batches;
+  Position position = 0;
+  for (std::uint64_t made = 0; made < options.records;) {
+    OwnedBatch& batch = batches.emplace_back();
+    for (std::uint32_t i = 0; i < options.batch && made < options.records; ++i, ++made) {
+      const event::RecordView record = fleet.next();
+      batch.frames.emplace_back(record.payload.begin(), record.payload.end());
+      sink::Item& item = batch.items.emplace_back();
+      item.position = position += 144;
+      item.view = record;
+      item.catalog = &catalog;
+    }
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      batch.items[i].view.payload = batch.frames[i];
+    }
+  }
+  return batches;
+}
+
+int fail(const sink::Trouble& trouble) {
+  fmt::print(stderr, "redis-bench: {}\n", trouble.message);
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  const auto url = sink::parse_redis_url(options.url);
+  if (!url) {
+    fmt::print(stderr, "redis-bench: --url: {}\n", url.error().message);
+    return 2;
+  }
+  const jt808::Catalog catalog;
+  perf::Fleet fleet(options.devices, 1'790'000'000);
+  const auto batches = make_batches(options, fleet, catalog);
+  sink::RedisOptions redis;
+  redis.url = *url;
+  const auto target = sink::make_redis_target(redis);
+  if (auto opened = target->open(); !opened) return fail(opened.error());
+  const auto started = std::chrono::steady_clock::now();
+  const log::Cursor cursor;
+  for (const OwnedBatch& batch : batches) {
+    if (auto written = target->write({"bench", {}, batch.items, cursor}); !written) {
+      return fail(written.error());
+    }
+  }
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
+  const double rate = static_cast<double>(options.records) / took.count();
+  const std::string json = fmt::format(R"({{"records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})",
+                                       options.records, took.count(), rate);
+  if (options.json.empty() || options.json == "-") {
+    fmt::print("{}\n", json);
+    return 0;
+  }
+  std::FILE* out = std::fopen(options.json.c_str(), "w");
+  if (out == nullptr) return 2;
+  fmt::print(out, "{}\n", json);
+  return std::fclose(out) == 0 ? 0 : 2;
+}
