@@ -1,6 +1,8 @@
 // Sys over the running system. Stateless; any thread.
 #include <fcntl.h>
 #include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -78,11 +80,24 @@ class RealSys final : public Sys {
     if (::stat(path.c_str(), &named) != 0) return errno == ENOENT ? 0 : -errno;
     return open.st_dev == named.st_dev && open.st_ino == named.st_ino ? 1 : 0;
   }
+  int is_only_ours(int fd) override {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) return -errno;
+    if (info.st_nlink != 1) return 0;
+    // The kernel gives such a lease only on a file that nobody else has open. Should somebody open
+    // it in this moment, the signal that says so is one that is ignored.
+    if (::fcntl(fd, F_SETSIG, SIGURG) != 0) return -errno;
+    if (::fcntl(fd, F_SETLEASE, F_WRLCK) != 0) return errno == EAGAIN ? 0 : -errno;
+    return ::fcntl(fd, F_SETLEASE, F_UNLCK) == 0 ? 1 : -errno;
+  }
 
   int make_directory(const std::string& path, unsigned mode) override {
     return or_errno(::mkdir(path.c_str(), mode));
   }
   int list_directory(const std::string& path, std::vector<DirectoryEntry>& out) override;
+  int rename_new(const std::string& from, const std::string& to) override {
+    return or_errno(::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE));
+  }
   int rename(const std::string& from, const std::string& to) override {
     return or_errno(::rename(from.c_str(), to.c_str()));
   }

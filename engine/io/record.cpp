@@ -71,6 +71,7 @@ class RecordSys final : public Sys {
   std::int64_t file_size(int fd) override { return real_.file_size(fd); }
   int lock_exclusive(int fd) override { return real_.lock_exclusive(fd); }
   int is_named(int fd, const std::string& path) override { return real_.is_named(fd, path); }
+  int is_only_ours(int fd) override { return real_.is_only_ours(fd); }
 
   int make_directory(const std::string& path, unsigned mode) override {
     const int result = real_.make_directory(path, mode);
@@ -82,6 +83,11 @@ class RecordSys final : public Sys {
   }
   int rename(const std::string& from, const std::string& to) override {
     const int result = real_.rename(from, to);
+    if (result >= 0) note_path(Kind::renamed, from, to);
+    return result;
+  }
+  int rename_new(const std::string& from, const std::string& to) override {
+    const int result = real_.rename_new(from, to);
     if (result >= 0) note_path(Kind::renamed, from, to);
     return result;
   }

@@ -238,6 +238,12 @@ class SimSys final : public Sys {
     if (index == sim_none) return -EBADF;
     return core_.disk.find(path) == core_.file(index).inode ? 1 : 0;
   }
+  int is_only_ours(int fd) override {
+    const std::uint32_t index = file_of(fd);
+    if (index == sim_none) return -EBADF;
+    const SimInode& inode = core_.disk.inode(core_.file(index).inode);
+    return inode.names == 1 && inode.opens == 1 ? 1 : 0;
+  }
 
   int make_directory(const std::string& path, unsigned) override {
     std::string name;
@@ -260,6 +266,9 @@ class SimSys final : public Sys {
   }
   int rename(const std::string& from, const std::string& to) override {
     return core_.disk.rename(from, to);
+  }
+  int rename_new(const std::string& from, const std::string& to) override {
+    return core_.disk.find(to) != SimDisk::none ? -EEXIST : core_.disk.rename(from, to);
   }
   int remove(const std::string& path) override { return core_.disk.remove(path); }
   int sync_directory(const std::string& path) override {

@@ -44,12 +44,16 @@ class Sys {
   // Whether `path` still leads to this open file: a lock is worth nothing on one that was renamed
   // or removed meanwhile. 1, 0 or -errno.
   virtual int is_named(int fd, const std::string& path) = 0;
+  // Whether this open file has one name and nobody else has it open, so that overwriting it changes
+  // nothing for anybody. 1, 0 or -errno; what can't be told counts as no.
+  virtual int is_only_ours(int fd) = 0;
 
   // Directories. `sync_directory` makes creations, renames and removals in it durable.
   // -EEXIST of make_directory is for the caller.
   virtual int make_directory(const std::string& path, unsigned mode) = 0;
   virtual int list_directory(const std::string& path, std::vector<DirectoryEntry>& out) = 0;
   virtual int rename(const std::string& from, const std::string& to) = 0;
+  virtual int rename_new(const std::string& from, const std::string& to) = 0;  // -EEXIST: `to` is
   virtual int remove(const std::string& path) = 0;
   virtual int sync_directory(const std::string& path) = 0;
   virtual std::int64_t free_bytes(const std::string& path) = 0;  // statvfs f_bavail

@@ -28,6 +28,12 @@ std::uint64_t hex_number(std::string_view digits) {
   return error == std::errc() && end == last ? value : 0;
 }
 
+std::uint64_t spare_room(const BlobOptions& options) {
+  if (options.retention_size == 0) return options.retention_age_s == 0 ? 0 : spare_room_max;
+  const std::uint64_t room = std::min(options.retention_size / spare_room_divisor, spare_room_max);
+  return room < spare_size_min ? 0 : room;
+}
+
 }  // namespace
 
 std::string blob_id(WallUs wall_us, std::uint32_t run, unsigned shard, std::uint64_t number) {
@@ -67,7 +73,8 @@ Keeper::Keeper(io::Sys& sys, const BlobOptions& options, std::uint32_t run)
       options_(options),
       run_(run),
       root_(options.data_dir + "/blobs"),
-      partial_(root_ + "/partial") {}
+      partial_(root_ + "/partial"),
+      spares_(sys, partial_, spare_room(options)) {}
 
 Result<std::unique_ptr<Keeper>> Keeper::open(io::Sys& sys, const BlobOptions& options,
                                              std::uint32_t run, Mode mode) {
@@ -133,15 +140,22 @@ Result<void> Keeper::clean_partial() {
 
 void Keeper::run_thread() {
   count_stored();
+  MonoNs clean_ns = 0;
   while (!stop_.load(std::memory_order_acquire)) {
-    work();
+    woken_.store(false);
+    if (sys_.mono_now() >= clean_ns) {
+      work();
+      clean_ns = sys_.mono_now() + keep_interval;
+    } else {
+      expire_stored();
+    }
     static_cast<void>(wake_.try_acquire_for(std::chrono::nanoseconds(keep_interval)));
   }
 }
 
 void Keeper::stored(std::uint64_t size_bytes) {
   stored_.fetch_add(size_bytes, std::memory_order_relaxed);
-  if (too_much() && thread_.joinable()) wake_.release();
+  if (too_much() && thread_.joinable() && !woken_.exchange(true)) wake_.release();
 }
 
 bool Keeper::reserve(std::uint64_t size_bytes) {
@@ -152,7 +166,15 @@ bool Keeper::reserve(std::uint64_t size_bytes) {
 
 void Keeper::work() {
   expire_partial();
+  keep_spares_ = room_for_spares();
+  if (!keep_spares_) spares_.clear();
   expire_stored();
+}
+
+// Space that the log may need is not held for uploads.
+bool Keeper::room_for_spares() {
+  const std::int64_t free = sys_.free_bytes(root_);
+  return free < 0 || static_cast<std::uint64_t>(free) >= options_.min_free + spares_.room_bytes();
 }
 
 std::vector<std::string> Keeper::days() const {
@@ -214,7 +236,7 @@ void Keeper::expire_partial() {
 
 // Oldest day first. Today's directory is in use, and for a while after midnight yesterday's.
 void Keeper::expire_stored() {
-  if (options_.retention_size == 0 && options_.retention_age_s == 0) return;
+  if (!too_much() && options_.retention_age_s == 0) return;
   const WallUs now = sys_.wall_now();
   const std::string today = day_name(now);
   const std::string yesterday = day_name(now - 24 * 3600 * us_per_s);
@@ -239,15 +261,66 @@ bool Keeper::expire_day(const std::string& day, bool remove_empty) {
   for (const io::DirectoryEntry& entry : entries) {
     if (stop_.load(std::memory_order_acquire)) return false;
     if (!is_ours(entry)) continue;
-    if (!too_much() && !expired(entry.name)) return false;
-    if (sys_.remove(path + "/" + entry.name) < 0) return false;
-    const std::uint64_t before = stored_.load(std::memory_order_relaxed);
-    stored_.fetch_sub(std::min(before, entry.size_bytes), std::memory_order_relaxed);
-    counters_.blobs_removed.fetch_add(1, std::memory_order_relaxed);
-    counters_.bytes_removed.fetch_add(entry.size_bytes, std::memory_order_relaxed);
+    const bool goes = still_too_much() || expired(entry.name);
+    if (goes && retire(path, entry)) continue;
+    settle_recycled(path);
+    return false;
   }
+  settle_recycled(path);
   if (remove_empty) sys_.remove(path);
   return true;
+}
+
+bool Keeper::retire(const std::string& day, const io::DirectoryEntry& entry) {
+  const std::string path = day + "/" + entry.name;
+  if (recycle(path, entry.size_bytes)) {
+    counters_.blobs_recycled.fetch_add(1, std::memory_order_relaxed);
+    if (recycled_.size() == spares_at_once) settle_recycled(day);
+  } else if (sys_.remove(path) < 0) {
+    return false;
+  }
+  const std::uint64_t before = stored_.load(std::memory_order_relaxed);
+  stored_.fetch_sub(std::min(before, entry.size_bytes), std::memory_order_relaxed);
+  counters_.blobs_removed.fetch_add(1, std::memory_order_relaxed);
+  counters_.bytes_removed.fetch_add(entry.size_bytes, std::memory_order_relaxed);
+  return true;
+}
+
+// Takes a stored file its name, and keeps it where nobody else has another name of it or reads it:
+// a link that somebody made to keep it must go on showing what was stored. False: it still has its
+// name.
+bool Keeper::recycle(const std::string& path, std::uint64_t size_bytes) {
+  const std::uint32_t slot = keep_spares_ ? spares_.hold(size_bytes) : Spares::none;
+  if (slot == Spares::none) return false;
+  const std::string spare = spares_.path(slot);
+  if (sys_.rename(path, spare) < 0) {
+    spares_.drop(slot, size_bytes);
+    return false;
+  }
+  const int fd = sys_.open(spare, O_RDWR, 0);
+  const bool ours = fd >= 0 && sys_.is_only_ours(fd) == 1;
+  if (fd >= 0) sys_.close(fd);
+  if (ours) {
+    recycled_.push_back({slot, size_bytes});
+  } else {
+    spares_.drop(slot, size_bytes);
+  }
+  return true;
+}
+
+// Nothing is written over before it is durable that no stored file's name leads to it: else a power
+// cut would bring the name back, with what was written since.
+void Keeper::settle_recycled(const std::string& day) {
+  if (recycled_.empty()) return;
+  const bool durable = sys_.sync_directory(partial_) >= 0 && sys_.sync_directory(day) >= 0;
+  for (const Recycled& one : recycled_) {
+    if (durable) {
+      spares_.publish(one.slot, one.size_bytes);
+    } else {
+      spares_.drop(one.slot, one.size_bytes);
+    }
+  }
+  recycled_.clear();
 }
 
 }  // namespace ringgate::blob

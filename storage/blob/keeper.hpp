@@ -20,12 +20,15 @@
 #include "engine/io/sys.hpp"
 #include "storage/blob/note.hpp"
 #include "storage/blob/options.hpp"
+#include "storage/blob/spares.hpp"
 
 namespace ringgate::blob {
 
 struct KeeperCounters {
   std::atomic<std::uint64_t> blobs_removed{0};     // by retention
   std::atomic<std::uint64_t> bytes_removed{0};
+  std::atomic<std::uint64_t> blobs_recycled{0};    // of those: kept as spares
+  std::atomic<std::uint64_t> spares_used{0};       // uploads begun in one
   std::atomic<std::uint64_t> partials_removed{0};  // unfinished uploads that nobody went on with
 };
 
@@ -50,6 +53,13 @@ class Keeper {
   void stored(std::uint64_t size_bytes);
   bool reserve(std::uint64_t size_bytes);  // false: unfinished uploads take too much already
   void release(std::uint64_t size_bytes) { unfinished_.fetch_sub(size_bytes); }
+  // Gives a file whose blocks are initialised, of about this size, the name `to`; see spares.hpp.
+  bool take_spare(std::uint64_t size_bytes, const std::string& to) {
+    const bool taken = spares_.take(size_bytes, to);
+    if (taken) counters_.spares_used.fetch_add(1, std::memory_order_relaxed);
+    return taken;
+  }
+  std::uint64_t spare_bytes() const { return spares_.bytes(); }
   std::uint64_t stored_bytes() const { return stored_.load(std::memory_order_relaxed); }
   std::uint64_t unfinished_bytes() const { return unfinished_.load(std::memory_order_relaxed); }
   const KeeperCounters& counters() const { return counters_; }
@@ -65,10 +75,18 @@ class Keeper {
   void expire_partial();
   void expire_stored();
   bool expire_day(const std::string& day, bool remove_empty);
+  bool retire(const std::string& day, const io::DirectoryEntry& entry);
+  bool recycle(const std::string& path, std::uint64_t size_bytes);
+  void settle_recycled(const std::string& day);
+  bool room_for_spares();
   bool expired(std::string_view name) const;
-  bool too_much() const {
-    return options_.retention_size > 0 && stored_bytes() > options_.retention_size;
+  // What is stored and what is kept for reuse together stay below blob.retention_size.
+  bool above(std::uint64_t kept_back) const {
+    return options_.retention_size > 0 && stored_bytes() + kept_back > options_.retention_size;
   }
+  bool too_much() const { return above(spares_.room_bytes()); }
+  // Some at a time, so that not each stored file has a directory listed.
+  bool still_too_much() const { return above(spares_.room_bytes() + spares_.room_bytes() / 4); }
   std::vector<std::string> days() const;
 
   io::Sys& sys_;
@@ -80,8 +98,15 @@ class Keeper {
   std::atomic<std::uint64_t> stored_{0};
   std::atomic<std::uint64_t> unfinished_{0};
   std::counting_semaphore<> wake_{0};
+  std::atomic<bool> woken_{false};
   std::atomic<bool> stop_{false};
-  bool counted_ = false;
+  struct Recycled {
+    std::uint32_t slot;
+    std::uint64_t size_bytes;
+  };
+  Spares spares_;
+  bool keep_spares_ = true;
+  std::vector<Recycled> recycled_;  // renamed; that is not durable yet
   std::thread thread_;
 };
 

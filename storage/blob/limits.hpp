@@ -45,6 +45,17 @@ constexpr std::uint32_t noted_pieces_max = 128;
 constexpr std::uint32_t uploads_max = 4096;
 constexpr std::uint32_t descriptors_per_upload = 3;
 
+// Files that retention takes are kept for reuse, up to so many and so much: a quarter of a second's
+// uploads at the rate of a fast disk, so that the keeper's thread stays ahead; of a small
+// `blob.retention_size` only this part.
+constexpr std::uint32_t spares_max = 64;
+constexpr std::uint64_t spare_room_max = 256ULL << 20;
+constexpr std::uint64_t spare_room_divisor = 8;
+// Below this size reuse saves nothing: the names cost as much as the content.
+constexpr std::uint64_t spare_size_min = 256ULL << 10;
+// The renames of so many are made durable together.
+constexpr std::uint32_t spares_at_once = 16;
+
 // Bytes of texts that come from outside, in memory and in metadata.
 constexpr std::uint32_t name_size_max = 255;
 constexpr std::uint32_t key_size_max = 512;

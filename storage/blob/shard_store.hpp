@@ -119,6 +119,7 @@ class Store final : public Uploads,
     int note_fd = -1;
     bool direct = false;
     bool has_note = false;
+    bool recycled = false;  // begun in a file that was another's
     bool flight_plain = false;
     bool due = false;       // its gathered bytes go out as soon as they may
     bool waits_room = false;
@@ -164,6 +165,8 @@ class Store final : public Uploads,
   bool load_note(Upload& upload);
   Failure refuse(Failure why);
   int open_part(Upload& upload, int flags);
+  int open_new(Upload& upload);
+  Failure reserve_space(Upload& upload);
   void pump(Upload& upload);
 
   // Content (content paths in store.cpp)

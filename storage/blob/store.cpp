@@ -184,6 +184,14 @@ int Store::open_part(Upload& upload, int flags) {
   return fd;
 }
 
+// A file that must not be there yet, of its own or made of a spare.
+int Store::open_new(Upload& upload) {
+  upload.recycled = keeper_.take_spare(upload.info.size_bytes, part_path(upload));
+  if (!upload.recycled) return open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+  const int fd = open_part(upload, O_RDWR);
+  return fd == -ENOENT ? -EEXIST : fd;  // another shard found it first, and began it anew
+}
+
 // Opens and locks what is there of the upload, or makes it.
 Failure Store::open_partial(Upload& upload, bool& existing) {
   io::Sys& sys = shard_.sys();
@@ -196,11 +204,9 @@ Failure Store::open_partial(Upload& upload, bool& existing) {
     existing = upload.fd >= 0;
     if (upload.fd == -ENOENT) {
       sys.remove(note_path(upload));  // of one that is gone
-      upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+      upload.fd = open_new(upload);
       // Somebody has removed the directory.
-      if (upload.fd == -ENOENT && keeper_.prepare()) {
-        upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
-      }
+      if (upload.fd == -ENOENT && keeper_.prepare()) upload.fd = open_new(upload);
     }
     if (upload.fd < 0) break;
     // The lock tells other shards; the name tells whether it is still what it was when we opened.
@@ -252,7 +258,7 @@ Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
     sys.remove(note_path(upload));
     sys.remove(part_path(upload));
     sys.close(upload.fd);
-    upload.fd = open_part(upload, O_RDWR | O_CREAT | O_EXCL);
+    upload.fd = open_new(upload);
     if (upload.fd < 0) return Failure::busy;
     if (sys.lock_exclusive(upload.fd) < 0) return Failure::busy;
     // Another shard may have found it without a note before we had the lock, and begun anew too.
@@ -265,12 +271,27 @@ Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
     return Failure::too_many;
   }
   upload.reserved = true;
-  // Space for all of it now: a refusal at the beginning is worth more than one at the end, and the
-  // log knows what is left for it. Where a file system can't, the writes will tell.
+  const Failure why = reserve_space(upload);
+  if (why != Failure::none) remove_files(upload);
+  return why;
+}
+
+// Space for all of it now: a refusal at the beginning is worth more than one at the end, and the
+// log knows what is left for it. Where a file system can't, the writes will tell.
+Failure Store::reserve_space(Upload& upload) {
+  io::Sys& sys = shard_.sys();
+  const std::uint64_t size = upload.info.size_bytes;
+  if (upload.recycled) {
+    const std::int64_t has = sys.file_size(upload.fd);
+    if (has < 0) return Failure::disk_error;
+    if (static_cast<std::uint64_t>(has) == size) return Failure::none;
+    // At a block's end: within one the file system would read it, to clear what follows.
+    const std::uint64_t blocks = size / block_size * block_size;
+    const bool longer = static_cast<std::uint64_t>(has) > blocks;
+    if (longer && sys.truncate(upload.fd, blocks) < 0) return Failure::disk_error;
+  }
   const int reserved = size == 0 ? 0 : sys.fallocate(upload.fd, 0, size);
-  if (reserved != -ENOSPC && reserved != -EDQUOT) return Failure::none;
-  remove_files(upload);
-  return Failure::disk_full;
+  return reserved == -ENOSPC || reserved == -EDQUOT ? Failure::disk_full : Failure::none;
 }
 
 // ---- Content ----

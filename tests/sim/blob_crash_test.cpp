@@ -1,7 +1,8 @@
 // The blobs of a shard on the simulated machine: uploads in pieces of any size and order, owners
 // that go and come back, disks that fail and fill up, and a power cut anywhere. What was reported
 // as stored must be there after each cut, whole and listed in the log; whatever bears a final name
-// must have the content of some upload; and what a note says is there must be there.
+// must have the content of some upload; and what a note says is there must be there. In every other
+// seed files expire, and uploads are written over what they leave.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -30,6 +31,7 @@ namespace {
 
 constexpr int lives_per_seed = 3;
 constexpr std::size_t uploads_at_once = 5;
+constexpr std::int64_t expires_after_s = 1;
 const std::string data_dir = "/data";
 
 // The content of upload `number`: recognisable by its first eight bytes.
@@ -49,11 +51,14 @@ log::LogOptions log_options() {
   return options;
 }
 
-blob::BlobOptions blob_options(io::SimRandom& random) {
+bool expires(std::uint64_t seed) { return seed % 2 == 0; }
+
+blob::BlobOptions blob_options(std::uint64_t seed, io::SimRandom& random) {
   blob::BlobOptions options;
   options.data_dir = data_dir;
   options.buffers_bytes = (4 + random.below(8)) * blob::buffer_bytes;
   options.min_free = 1 << 20;
+  if (expires(seed)) options.retention_age_s = expires_after_s;
   options.direct = random.below(4) != 0;
   return options;
 }
@@ -112,12 +117,14 @@ struct Totals {
   std::uint64_t failed = 0;
   std::uint64_t resumed = 0;
   std::uint64_t after_restart = 0;
+  std::uint64_t reused = 0;
 };
 
 // The devices: what they send, what they were told.
 class Fleet final : public blob::UploadOwner {
  public:
-  Fleet(io::SimRandom& random, Totals& totals) : random_(random), totals_(totals) {}
+  Fleet(io::SimRandom& random, Totals& totals, bool expires)
+      : random_(random), totals_(totals), expires_(expires) {}
 
   void on_room(blob::UploadId) override {}
   void on_stored(blob::UploadId id, const blob::Stored& stored) override {
@@ -186,10 +193,10 @@ class Fleet final : public blob::UploadOwner {
     }
     for (const auto& [path, number] : promised_) {
       CHECK_MESSAGE(listed.contains(path), path, " was reported and is not in the log");
-      CHECK_MESSAGE(exists(sys, path), path, " was reported and is not there");
+      CHECK_MESSAGE(there(sys, path), path, " was reported and is not there");
     }
     for (const std::string& path : listed) {
-      CHECK_MESSAGE(exists(sys, path), path, " is listed and not there");
+      CHECK_MESSAGE(there(sys, path), path, " is listed and not there");
     }
     check_finals(sys);
   }
@@ -204,10 +211,12 @@ class Fleet final : public blob::UploadOwner {
     sys.close(fd);
     return bytes;
   }
-  static bool exists(io::Sys& sys, const std::string& path) {
+  // Or gone because it was time.
+  bool there(io::Sys& sys, const std::string& path) const {
     bool there = false;
     read(sys, data_dir + "/blobs/" + path, there);
-    return there;
+    const std::int64_t oldest_ms = sys.wall_now() / 1000 - expires_after_s * 1000;
+    return there || (expires_ && blob::wall_ms_of(path.substr(path.find('/') + 1)) < oldest_ms);
   }
   // Whatever has a final name is the whole of what was uploaded.
   void check_finals(io::Sys& sys) const {
@@ -275,6 +284,7 @@ class Fleet final : public blob::UploadOwner {
 
   io::SimRandom& random_;
   Totals& totals_;
+  bool expires_;
   std::vector<Job> jobs_;
   std::uint64_t next_ = 1;
   std::map<std::uint64_t, std::size_t> sizes_;
@@ -293,9 +303,9 @@ void set_trouble(io::SimOptions& options, std::uint64_t trouble, io::SimRandom& 
 void run_seed(std::uint64_t seed, Totals& totals) {
   io::SimRandom random(seed);
   auto world = std::make_unique<io::World>(io::SimOptions::rough(seed));
-  Fleet fleet(random, totals);
+  Fleet fleet(random, totals, expires(seed));
   for (int number = 0; number < lives_per_seed; ++number) {
-    auto life = std::make_unique<Life>(*world, blob_options(random));
+    auto life = std::make_unique<Life>(*world, blob_options(seed, random));
     fleet.check(world->sys());
     const std::uint64_t trouble = random.below(3);
     set_trouble(world->options(), trouble, random);
@@ -325,6 +335,7 @@ void run_seed(std::uint64_t seed, Totals& totals) {
     }
     set_trouble(world->options(), 0, random);
     auto next = world->crash();
+    totals.reused += life->keeper->counters().spares_used.load();
     life->store->abandon();
     life->writer->abandon();
     life->supply->abandon();
@@ -341,10 +352,12 @@ TEST_CASE("no crash and no failing disk loses a stored blob or leaves a false on
   Totals totals;
   sim::for_seeds(120, 5'000, [&](std::uint64_t seed) { run_seed(seed, totals); });
   MESSAGE(totals.stored, " blobs stored, ", totals.failed, " uploads failed, ", totals.resumed,
-          " resumed, ", totals.after_restart, " of them after a restart");
+          " resumed, ", totals.after_restart, " of them after a restart, ", totals.reused,
+          " uploads over expired files");
   if (sim::number_from("RG_TEST_SEED", 0) == 0) {
     CHECK(totals.stored > 100);
     CHECK(totals.failed > 10);
     CHECK(totals.after_restart > 10);
+    CHECK(totals.reused > 10);
   }
 }

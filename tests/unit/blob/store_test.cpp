@@ -359,3 +359,70 @@ TEST_CASE("what is too much is refused, and retention takes the oldest") {
   CHECK(std::filesystem::exists(root + rig.stored[3].path));
   CHECK(rig.keeper->stored_bytes() == 180'000);
 }
+
+namespace {
+
+// Stores files of these sizes, one after the other; the keeper looks after each.
+void store_all(Rig& rig, const std::vector<std::size_t>& sizes, std::uint64_t seed) {
+  for (const std::size_t size : sizes) {
+    const auto bytes = some_bytes(size, seed);
+    const std::size_t before = rig.stored.size();
+    auto info = rig.info(fmt::format("r{}", seed++), size);
+    REQUIRE(rig.store->put(info, bytes, rig).id.valid());
+    rig.until([&] { return rig.stored.size() > before; });
+    CHECK(rig.content(rig.stored.back().path) == bytes);
+    rig.keeper->work();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("uploads of any size are written over expired files") {
+  BlobOptions options;
+  options.retention_size = 32 << 20;
+  Rig rig(options);
+  std::vector<std::size_t> sizes;
+  std::mt19937_64 random(5);
+  for (int i = 0; i < 80; ++i) {
+    const std::size_t size = spare_size_min + random() % (2 << 20);
+    sizes.push_back(i % 3 == 0 ? align_up(size, block_size) : size);
+  }
+  store_all(rig, sizes, 1);
+  const KeeperCounters& counters = rig.keeper->counters();
+  if (counters.blobs_recycled.load() == 0) {
+    MESSAGE("this file system has no leases: nothing is kept for reuse");
+    return;
+  }
+  CHECK(counters.spares_used.load() > 20);
+  CHECK(rig.keeper->spare_bytes() > 0);
+  CHECK(rig.keeper->stored_bytes() + rig.keeper->spare_bytes() <= options.retention_size);
+  CHECK(rig.keeper->spare_bytes() <= options.retention_size / spare_room_divisor);
+  // All that is still there is what was stored.
+  std::size_t there = 0;
+  for (std::size_t i = 0; i < rig.stored.size(); ++i) {
+    if (!std::filesystem::exists(rig.scratch.path() + "/blobs/" + rig.stored[i].path)) continue;
+    CHECK(rig.content(rig.stored[i].path) == some_bytes(sizes[i], 1 + i));
+    ++there;
+  }
+  CHECK(there > 10);
+}
+
+TEST_CASE("an expired file that somebody reads or has linked is not written over") {
+  BlobOptions options;
+  options.retention_size = 8 << 20;
+  Rig rig(options);
+  const std::vector<std::size_t> sizes(2, 1 << 20);
+  store_all(rig, sizes, 1);
+  const std::string link = rig.scratch.path() + "/kept";
+  std::filesystem::create_hard_link(rig.scratch.path() + "/blobs/" + rig.stored[0].path, link);
+  std::ifstream reader(rig.scratch.path() + "/blobs/" + rig.stored[1].path, std::ios::binary);
+  REQUIRE(reader.good());
+  store_all(rig, std::vector<std::size_t>(30, 1 << 20), 100);
+  for (const Stored& blob : {rig.stored[0], rig.stored[1]}) {
+    CHECK_FALSE(std::filesystem::exists(rig.scratch.path() + "/blobs/" + blob.path));
+  }
+  std::ifstream linked(link, std::ios::binary);
+  using Each = std::istreambuf_iterator<char>;
+  CHECK(std::vector<std::uint8_t>(Each(linked), {}) == some_bytes(1 << 20, 1));
+  CHECK(std::vector<std::uint8_t>(Each(reader), {}) == some_bytes(1 << 20, 2));
+}

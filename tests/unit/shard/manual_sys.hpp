@@ -30,6 +30,7 @@ class ManualSys : public io::Sys {
   std::int64_t file_size(int fd) override { return real_.file_size(fd); }
   int lock_exclusive(int fd) override { return real_.lock_exclusive(fd); }
   int is_named(int fd, const std::string& path) override { return real_.is_named(fd, path); }
+  int is_only_ours(int fd) override { return real_.is_only_ours(fd); }
   int make_directory(const std::string& path, unsigned mode) override {
     return real_.make_directory(path, mode);
   }
@@ -38,6 +39,9 @@ class ManualSys : public io::Sys {
   }
   int rename(const std::string& from, const std::string& to) override {
     return real_.rename(from, to);
+  }
+  int rename_new(const std::string& from, const std::string& to) override {
+    return real_.rename_new(from, to);
   }
   int remove(const std::string& path) override { return real_.remove(path); }
   int sync_directory(const std::string& path) override { return real_.sync_directory(path); }
