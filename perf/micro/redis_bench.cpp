@@ -99,8 +99,9 @@ int main(int argc, char** argv) {
   }
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - started;
   const double rate = static_cast<double>(options.records) / took.count();
-  const std::string json = fmt::format(R"({{"records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})",
-                                       options.records, took.count(), rate);
+  const std::string json =
+      fmt::format(R"({{"records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})", options.records,
+                  took.count(), rate);
   if (options.json.empty() || options.json == "-") {
     fmt::print("{}\n", json);
     return 0;
