@@ -1,4 +1,5 @@
-// jsonl records for tools and sinks: a record's body is the line itself. Stateless; any thread.
+// jsonl records for tools and sinks: a record's body is the line itself. It gives no rows: what a
+// line's members mean is between the device and who reads it. Stateless; any thread.
 #pragma once
 
 #include <algorithm>

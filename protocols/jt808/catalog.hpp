@@ -14,6 +14,12 @@ class Catalog final : public event::MessageCatalog {
   void json(Bytes frame, JsonWriter& out, bool secrets = false) const override;
   Result<std::vector<std::uint8_t>> encode(std::string_view json) const override;
   std::vector<std::uint8_t> redact(Bytes frame) const override;
+  // In rows.cpp. Positions: 0x0200, 0x0201, 0x0500, 0x0704; alarms: their alarm bits and the items
+  // of T/JSATL 12 and JT/T 1078; devices: 0x0100 and 0x0107. Messages that came encrypted have
+  // their rows by the record of the whole.
+  void rows(const event::RecordView& record, event::RowVisitor& out) const override;
+  bool is_part(const event::RecordView& record) const override;
+  std::optional<event::DeviceTimes> device_times(const event::RecordView& record) const override;
 };
 
 }  // namespace ringgate::jt808

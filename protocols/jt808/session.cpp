@@ -7,14 +7,11 @@
 #include "engine/base/crc32c.hpp"
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/inflate.hpp"
+#include "protocols/jt808/session_events.hpp"
 
 namespace ringgate::jt808 {
 
 namespace {
-
-// Session records of the log.
-constexpr std::uint16_t event_online = 1;
-constexpr std::uint16_t event_offline = 2;
 
 // A terminal's clock may be so far ahead of ours.
 constexpr std::int64_t ahead_max_s = 86400;
@@ -192,7 +189,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   ack(link, state, state.peer, in.header,
       awaited && result == AckResult::unsupported ? AckResult::ok : result);
   if (id == id::logout) {
-    detach(link, state, "logout");
+    detach(link, state, why_logout);
     state.stranger_since_ns = links_.shard().now();
     links_.set_idle_timeout(link, std::min(options_.auth_timeout_ms, options_.idle_timeout_ms));
   }

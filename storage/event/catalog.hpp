@@ -47,7 +47,8 @@ class MessageCatalog {
 
   // The rows of a record of this namespace: positions first, then alarms, then the rest. Nothing
   // for records that say nothing of the kind, for parts (their whole has the rows) and for what
-  // does not decode.
+  // does not decode. Retransmissions (RecordView::duplicate()) have theirs like others: whoever
+  // wants each message once leaves them out.
   virtual void rows(const RecordView& record, RowVisitor& out) const {
     static_cast<void>(record);
     static_cast<void>(out);

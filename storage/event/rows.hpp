@@ -1,6 +1,7 @@
 // Neutral rows: what sinks, tracks and the API show of a record, whatever protocol it came by. A
 // MessageCatalog makes them of records; one record may give several (a batch of positions), told
-// apart by `sub`, which counts from 0 within the record. Views live as long as the call.
+// apart by `sub`, which counts the rows of one kind from 0 within the record. The same record
+// always gives the same rows. Views live as long as the call.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ constexpr double no_value = std::numeric_limits<double>::quiet_NaN();
 
 struct PositionRow {
   std::uint32_t sub = 0;
-  WallUs device_time_us = 0;  // the device's clock; UTC
+  WallUs device_time_us = 0;  // the device's clock; UTC. 0: it sent none that is a time
   double latitude_deg = 0;    // WGS-84 as sent
   double longitude_deg = 0;
   double altitude_m = no_value;
@@ -25,7 +26,7 @@ struct PositionRow {
   double odometer_km = no_value;
   std::uint32_t alarm_bits = 0;   // as sent; their meaning is the protocol's
   std::uint32_t status_bits = 0;
-  bool fixed = false;  // the device says that the position is good
+  bool fixed = false;  // the device says that the position is good, and it lies on Earth
   bool late = false;   // sent again later, from a blind area
 };
 
@@ -34,7 +35,8 @@ struct AlarmRow {
   std::uint32_t sub = 0;
   WallUs device_time_us = 0;
   std::string_view type;      // "overspeed", "forward-collision"
-  std::string_view source;    // "alarm-bits", "adas", "dsm", "tpms", "bsd"
+  std::string_view phase;     // "start", "end"; empty: not said
+  std::string_view source;    // "alarm-bits", "adas", "dsm", "tpms", "bsd", "video"
   std::uint32_t alarm_id = 0;  // the device's own number; 0: none
   std::uint8_t level = 0;     // 0: none is defined
   double latitude_deg = no_value;
