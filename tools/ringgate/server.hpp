@@ -17,6 +17,7 @@
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/log/data_dir.hpp"
+#include "storage/log/holds.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/control.hpp"
 
@@ -65,6 +66,7 @@ class Server {
   unsigned shard_count_ = 0;
   std::vector<int> cpus_;
   std::unique_ptr<log::DataDir> data_dir_;
+  log::Holds holds_;  // what retention must leave: of the state and of each sink
   std::unique_ptr<log::SegmentSupply> supply_;
   std::unique_ptr<blob::Keeper> keeper_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
