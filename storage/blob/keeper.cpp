@@ -58,14 +58,16 @@ std::string day_name(WallUs wall_us) {
   return fmt::format("{:04}{:02}{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
 }
 
-std::optional<Note> read_note(io::Sys& sys, const std::string& path) {
+int read_note(io::Sys& sys, const std::string& path, std::optional<Note>& note) {
+  note.reset();
   const int fd = sys.open(path, O_RDONLY, 0);
-  if (fd < 0) return std::nullopt;
+  if (fd < 0) return fd == -ENOENT ? 0 : fd;
   std::vector<std::uint8_t> file(note_file_bytes);
   const std::int64_t got = sys.pread(fd, file, 0);
   sys.close(fd);
-  if (got <= 0) return std::nullopt;
-  return decode_note(Bytes(file).first(static_cast<std::size_t>(got)));
+  if (got < 0) return static_cast<int>(got);
+  note = decode_note(Bytes(file).first(static_cast<std::size_t>(got)));
+  return 0;
 }
 
 Keeper::Keeper(io::Sys& sys, const BlobOptions& options, std::uint32_t run)
@@ -121,7 +123,8 @@ Result<void> Keeper::clean_partial() {
     const std::string path = partial_ + "/" + name;
     if (name.ends_with(".part")) {
       const std::string note_name = name.substr(0, name.size() - 5) + ".note";
-      const auto note = read_note(sys_, partial_ + "/" + note_name);
+      std::optional<Note> note;
+      read_note(sys_, partial_ + "/" + note_name, note);  // one that can't be read is no use
       if (note && note->written_us >= oldest) {
         unfinished_.fetch_add(note->size_bytes);
         continue;
@@ -143,7 +146,9 @@ void Keeper::run_thread() {
   MonoNs clean_ns = 0;
   while (!stop_.load(std::memory_order_acquire)) {
     woken_.store(false);
-    if (sys_.mono_now() >= clean_ns) {
+    // Who asks for room is heard at once, but not more than once a second.
+    const MonoNs due = wanted_.load() > 0 ? clean_ns - keep_interval + ns_per_s : clean_ns;
+    if (sys_.mono_now() >= due) {
       work();
       clean_ns = sys_.mono_now() + keep_interval;
     } else {
@@ -161,6 +166,11 @@ void Keeper::stored(std::uint64_t size_bytes) {
 bool Keeper::reserve(std::uint64_t size_bytes) {
   if (unfinished_.fetch_add(size_bytes) + size_bytes <= options_.unfinished_size) return true;
   unfinished_.fetch_sub(size_bytes);
+  // The largest: the same upload may ask again and again.
+  std::uint64_t before = wanted_.load();
+  while (before < size_bytes && !wanted_.compare_exchange_weak(before, size_bytes)) {
+  }
+  if (thread_.joinable() && !woken_.exchange(true)) wake_.release();
   return false;
 }
 
@@ -208,30 +218,54 @@ void Keeper::count_stored() {
   }
 }
 
-// While the shards run: only what nobody holds, and whose note says that it is old.
+// While the shards run: what has been idle for too long. Where new uploads found no room, what has
+// been idle for a while goes too, the oldest first, until there is room for the largest: a forged
+// number must not hold the room for a day.
 void Keeper::expire_partial() {
+  struct Idle {
+    WallUs written_us;
+    std::string base;
+  };
+  const std::uint64_t wanted = wanted_.exchange(0);
   std::vector<io::DirectoryEntry> entries;
   if (sys_.list_directory(partial_, entries) < 0) return;
-  const WallUs oldest = sys_.wall_now() - options_.unfinished_age_s * us_per_s;
+  std::vector<Idle> idle;
   for (const io::DirectoryEntry& entry : entries) {
     if (!entry.name.ends_with(".note") || stop_.load(std::memory_order_acquire)) continue;
     const std::string base = partial_ + "/" + entry.name.substr(0, entry.name.size() - 5);
-    const auto seen = read_note(sys_, base + ".note");
-    if (!seen || seen->written_us >= oldest) continue;
-    const int fd = sys_.open(base + ".part", O_RDWR, 0);
-    if (fd < 0) continue;
-    // With the lock held nobody else changes these two names.
-    if (sys_.lock_exclusive(fd) >= 0 && sys_.is_named(fd, base + ".part") == 1) {
-      const auto note = read_note(sys_, base + ".note");
-      if (note && note->written_us < oldest) {
-        sys_.remove(base + ".note");
-        sys_.remove(base + ".part");
-        release(note->size_bytes);
-        counters_.partials_removed.fetch_add(1, std::memory_order_relaxed);
-      }
-    }
-    sys_.close(fd);
+    std::optional<Note> note;
+    if (read_note(sys_, base + ".note", note) < 0 || !note) continue;
+    idle.push_back({note->written_us, base});
   }
+  std::ranges::sort(idle, {}, &Idle::written_us);
+  const WallUs now = sys_.wall_now();
+  const WallUs too_old = now - options_.unfinished_age_s * us_per_s;
+  const WallUs may_go = now - evict_idle_us;
+  for (const Idle& one : idle) {
+    const bool full = wanted > 0 && unfinished_bytes() + wanted > options_.unfinished_size;
+    if (one.written_us >= too_old && (!full || one.written_us >= may_go)) return;
+    if (stop_.load(std::memory_order_acquire)) return;
+    remove_partial(one.base, std::max(too_old, one.written_us + 1));
+  }
+}
+
+// Unless somebody holds it, or has gone on with it since: its note is no longer that old.
+bool Keeper::remove_partial(const std::string& base, WallUs oldest) {
+  const int fd = sys_.open(base + ".part", O_RDWR, 0);
+  if (fd < 0) return false;
+  // With the lock held nobody else changes these two names.
+  std::optional<Note> note;
+  const bool goes = sys_.lock_exclusive(fd) >= 0 && sys_.is_named(fd, base + ".part") == 1 &&
+                    read_note(sys_, base + ".note", note) == 0 && note &&
+                    note->written_us < oldest;
+  if (goes) {
+    sys_.remove(base + ".note");
+    sys_.remove(base + ".part");
+    release(note->size_bytes);
+    counters_.partials_removed.fetch_add(1, std::memory_order_relaxed);
+  }
+  sys_.close(fd);
+  return goes;
 }
 
 // Oldest day first. Today's directory is in use, and for a while after midnight yesterday's.

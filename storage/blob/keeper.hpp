@@ -51,7 +51,9 @@ class Keeper {
   // Any thread. Makes the directories where they are not, durably.
   Result<void> prepare();
   void stored(std::uint64_t size_bytes);
-  bool reserve(std::uint64_t size_bytes);  // false: unfinished uploads take too much already
+  // False: unfinished uploads take too much already. Those that have been idle for long make room
+  // then, before long.
+  bool reserve(std::uint64_t size_bytes);
   void release(std::uint64_t size_bytes) { unfinished_.fetch_sub(size_bytes); }
   // Gives a file whose blocks are initialised, of about this size, the name `to`; see spares.hpp.
   bool take_spare(std::uint64_t size_bytes, const std::string& to) {
@@ -73,6 +75,7 @@ class Keeper {
   void run_thread();
   void count_stored();
   void expire_partial();
+  bool remove_partial(const std::string& base, WallUs oldest);
   void expire_stored();
   bool expire_day(const std::string& day, bool remove_empty);
   bool retire(const std::string& day, const io::DirectoryEntry& entry);
@@ -97,6 +100,7 @@ class Keeper {
   KeeperCounters counters_;
   std::atomic<std::uint64_t> stored_{0};
   std::atomic<std::uint64_t> unfinished_{0};
+  std::atomic<std::uint64_t> wanted_{0};  // the most that reserve() has refused lately
   std::counting_semaphore<> wake_{0};
   std::atomic<bool> woken_{false};
   std::atomic<bool> stop_{false};
@@ -118,7 +122,8 @@ std::uint32_t run_of(std::string_view name);
 // "20261121", UTC.
 std::string day_name(WallUs wall_us);
 
-// The note in `path`; no value where there is none that is valid.
-std::optional<Note> read_note(io::Sys& sys, const std::string& path);
+// The note in `path`; no value where there is none that is valid. -errno where that can't be told:
+// nothing may be concluded then (no descriptor left, for one).
+int read_note(io::Sys& sys, const std::string& path, std::optional<Note>& note);
 
 }  // namespace ringgate::blob

@@ -63,6 +63,10 @@ constexpr std::uint32_t key_size_max = 512;
 // How often start-up's and the running clean-up look for what is too old or too much.
 constexpr MonoNs keep_interval = 10 * ns_per_s;
 
+// Where blob.unfinished_size is full, unfinished uploads that nobody has gone on with for so long
+// make room for new ones: a terminal that lost its network comes back sooner, or begins anew.
+constexpr WallUs evict_idle_us = 10 * 60 * us_per_s;
+
 // Finished uploads that a shard remembers, so that a terminal that missed the answer and begins
 // anew is answered without storing the file twice.
 constexpr std::uint32_t finished_remembered = 4096;

@@ -161,8 +161,8 @@ class Store final : public Uploads,
   Upload& allocate(const UploadInfo& info, UploadOwner& owner);
   Begun take_over(Upload& upload, const UploadInfo& info, UploadOwner& owner);
   Failure open_files(Upload& upload, std::uint64_t& resumed);
-  Failure open_partial(Upload& upload, bool& existing);
-  bool load_note(Upload& upload);
+  Failure open_partial(Upload& upload, bool& existing, std::optional<Note>& note);
+  bool use_note(Upload& upload, const std::optional<Note>& note);
   Failure refuse(Failure why);
   int open_part(Upload& upload, int flags);
   int open_new(Upload& upload);

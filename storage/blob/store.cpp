@@ -193,7 +193,7 @@ int Store::open_new(Upload& upload) {
 }
 
 // Opens and locks what is there of the upload, or makes it.
-Failure Store::open_partial(Upload& upload, bool& existing) {
+Failure Store::open_partial(Upload& upload, bool& existing, std::optional<Note>& note) {
   io::Sys& sys = shard_.sys();
   const bool keyed = !upload.info.resume_key.empty();
   const std::string base =
@@ -213,7 +213,11 @@ Failure Store::open_partial(Upload& upload, bool& existing) {
     if (sys.lock_exclusive(upload.fd) < 0) return Failure::busy;
     if (sys.is_named(upload.fd, part_path(upload)) != 1) return Failure::busy;
     if (!existing) return Failure::none;
-    const auto note = read_note(sys, note_path(upload));
+    if (const int error = read_note(sys, note_path(upload), note); error < 0) {
+      // It may be good, and count: it stays for another try.
+      logs_.warn("cannot read a note", {{"path", upload.base}, {"errno", -error}});
+      return Failure::disk_error;
+    }
     if (!note || note->resume_key == upload.info.resume_key) return Failure::none;
     sys.close(upload.fd);
   }
@@ -225,11 +229,9 @@ Failure Store::open_partial(Upload& upload, bool& existing) {
 }
 
 // What of an earlier link's or run's upload is durable. False: nothing that could be gone on with.
-bool Store::load_note(Upload& upload) {
-  io::Sys& sys = shard_.sys();
-  auto note = read_note(sys, note_path(upload));
+bool Store::use_note(Upload& upload, const std::optional<Note>& note) {
   if (!note) return false;
-  const std::int64_t size = sys.file_size(upload.fd);
+  const std::int64_t size = shard_.sys().file_size(upload.fd);
   const std::uint64_t end = note->pieces.empty() ? 0 : note->pieces.back().end;
   if (note->size_bytes != upload.info.size_bytes || size < 0 ||
       static_cast<std::uint64_t>(size) < end) {
@@ -252,8 +254,9 @@ bool Store::load_note(Upload& upload) {
 Failure Store::open_files(Upload& upload, std::uint64_t& resumed) {
   io::Sys& sys = shard_.sys();
   bool existing = false;
-  if (const Failure why = open_partial(upload, existing); why != Failure::none) return why;
-  if (existing && !load_note(upload)) {
+  std::optional<Note> note;
+  if (const Failure why = open_partial(upload, existing, note); why != Failure::none) return why;
+  if (existing && !use_note(upload, note)) {
     // Somebody else's beginning, or no note of what is good in it: anew, under the same name.
     sys.remove(note_path(upload));
     sys.remove(part_path(upload));

@@ -1,6 +1,7 @@
 // The parts of storage/blob on their own, and a store on the real ring. Crashes: tests/sim.
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <fstream>
@@ -84,6 +85,21 @@ struct Rig final : UploadOwner {
     std::ifstream file(scratch.path() + "/blobs/" + path, std::ios::binary);
     REQUIRE(file.good());
     return {std::istreambuf_iterator<char>(file), {}};
+  }
+  // Rewrites the note of an upload as if it had been written then.
+  void age_note(const std::string& name, WallUs written_us) {
+    const std::string path =
+        keeper->partial_path() + "/" + partial_name(info(name, 0).resume_key) + ".note";
+    std::optional<Note> note;
+    REQUIRE(read_note(io::real_sys(), path, note) == 0);
+    REQUIRE(note.has_value());
+    note->written_us = written_us;
+    std::uint8_t block[block_size];
+    encode_note(*note, block);
+    std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(note_offset(note->sequence)));
+    file.write(reinterpret_cast<const char*>(block), block_size);
+    REQUIRE(file.good());
   }
   std::size_t partials() const {
     std::size_t count = 0;
@@ -425,4 +441,73 @@ TEST_CASE("an expired file that somebody reads or has linked is not written over
   using Each = std::istreambuf_iterator<char>;
   CHECK(std::vector<std::uint8_t>(Each(linked), {}) == some_bytes(1 << 20, 1));
   CHECK(std::vector<std::uint8_t>(Each(reader), {}) == some_bytes(1 << 20, 2));
+}
+
+TEST_CASE("without a descriptor for its note an upload is refused and stays what it was") {
+  Rig rig;
+  const auto bytes = some_bytes(600'000, 8);
+  const auto begun = rig.store->begin(rig.info("a", bytes.size()), rig);
+  rig.send(begun.id, 0, Bytes(bytes).first(200'000));
+  rig.store->suspend(begun.id);
+  rig.until([&] { return rig.store->open_uploads() == 0; });
+  CHECK(rig.keeper->unfinished_bytes() == bytes.size());
+  const int next = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  REQUIRE(next >= 0);
+  ::close(next);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  for (const rlim_t spare : {0U, 1U}) {
+    rlimit few = before;
+    few.rlim_cur = static_cast<rlim_t>(next) + spare;  // for its content, if for anything
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    const auto refused = rig.store->begin(rig.info("a", bytes.size()), rig);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    CHECK(refused.failure == Failure::disk_error);
+    CHECK(rig.keeper->unfinished_bytes() == bytes.size());
+  }
+  const auto resumed = rig.store->begin(rig.info("a", bytes.size()), rig);
+  REQUIRE(resumed.id.valid());
+  CHECK(resumed.resumed_bytes == 200'000);
+  rig.send(resumed.id, 200'000, Bytes(bytes).subspan(200'000));
+  rig.store->commit(resumed.id);
+  rig.until([&] { return rig.stored.size() == 1; });
+  CHECK(rig.content(rig.stored[0].path) == bytes);
+  CHECK(rig.keeper->unfinished_bytes() == 0);
+}
+
+TEST_CASE("where the room is full, unfinished uploads that are idle make some, the oldest first") {
+  BlobOptions options;
+  options.unfinished_size = 250'000;
+  Rig rig(options);
+  const auto bytes = some_bytes(100'000, 3);
+  for (const char* name : {"a", "b"}) {
+    const auto begun = rig.store->begin(rig.info(name, bytes.size()), rig);
+    REQUIRE(begun.id.valid());
+    rig.send(begun.id, 0, Bytes(bytes).first(70'000));
+    rig.store->suspend(begun.id);
+    rig.until([&] { return rig.store->open_uploads() == 0; });
+  }
+  const auto refused = [&] {
+    return rig.store->begin(rig.info("c", bytes.size()), rig).failure == Failure::too_many;
+  };
+  CHECK(refused());
+  rig.keeper->work();
+  CHECK(refused());  // both were active a moment ago
+  CHECK(rig.partials() == 4);
+  // Their notes say that it was long ago, the second's less long.
+  const WallUs now = io::real_sys().wall_now();
+  rig.age_note("a", now - evict_idle_us - 60 * us_per_s);
+  rig.age_note("b", now - evict_idle_us - 30 * us_per_s);
+  CHECK(refused());
+  rig.keeper->work();
+  CHECK(rig.partials() == 2);
+  CHECK(rig.keeper->unfinished_bytes() == bytes.size());
+  const auto taken = rig.store->begin(rig.info("c", bytes.size()), rig);
+  CHECK(taken.id.valid());
+  CHECK(rig.store->begin(rig.info("b", bytes.size()), rig).resumed_bytes == 70'000);
+  // What is open is never taken away.
+  CHECK(rig.store->begin(rig.info("d", bytes.size()), rig).failure == Failure::too_many);
+  rig.keeper->work();
+  CHECK(rig.keeper->unfinished_bytes() == 2 * bytes.size());
+  CHECK(rig.keeper->counters().partials_removed.load() == 1);
 }
