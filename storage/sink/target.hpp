@@ -58,12 +58,19 @@ class Target {
  public:
   virtual ~Target() = default;
 
+  // Whether the other side keeps the cursor, in the transaction of the batch: then that one wins
+  // over the one in the data directory.
+  virtual bool keeps_cursor() const { return false; }
   // Connects and makes what must be there (streams, tables). The cursor that the other side keeps,
-  // where it keeps one: it wins over the one in the data directory.
+  // where it keeps one; nothing: it knows nothing of this node.
   virtual Result<std::optional<log::Cursor>, Trouble> open() = 0;
   // Returns when the other side has all of the batch for good (at least once). After a failure the
-  // same batch comes again, after open() where the connection broke.
+  // same batch comes again, without the record that was bad; after close() and open() where it was
+  // unreachable, refused or bad_config, on the same connection after overloaded. A target that
+  // keeps the cursor may find another batch after open(): the one behind its cursor.
   virtual Result<void, Trouble> write(const Batch& batch) = 0;
+  // Rows, keys, messages or whatever it made of records so far; confirmed ones.
+  virtual std::uint64_t rows_written() const { return 0; }
   // Called now and then while nothing comes, for keepalives. May fail as write() does.
   virtual Result<void, Trouble> idle() { return {}; }
   // Ends the connection. open() may follow.

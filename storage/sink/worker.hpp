@@ -1,9 +1,10 @@
 // Tails the log into one target: a thread of its own. Batches by size and delay; passes the cursor
 // on only over what the target has confirmed; backs off with jitter; keeps the cursor in
-// DATA/sink/NAME.cursor and holds the log from there on. The message path never waits for it.
+// DATA/sink/NAME.cursor and holds the log from there on (`sink.NAME`). The message path never waits
+// for it.
 //
-// Life: started when the shards run, stopped before the log's holds end. Commands (pause, resume,
-// seek) and status from any thread.
+// Life: started when the shards run, stopped before the log's holds end; stop() of several at once
+// before they are destroyed. Commands (pause, resume, seek, stop) and status from any thread.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,10 @@ struct WorkerOptions {
   MonoNs batch_delay_ns = 50 * ns_per_ms;  // or when its first record has waited so long
   MonoNs retry_first_ns = 200 * ns_per_ms;  // back-off, doubling, with jitter
   MonoNs retry_longest_ns = 30 * ns_per_s;
-  query::Selection selection;
-  query::TailStart start;  // where there is no cursor yet
+  // Where there is no cursor yet: beginning or end. A target that keeps the cursor and has lost it
+  // (an empty database) is filled from the beginning where this says so, else from the cursor in
+  // the data directory.
+  query::TailStart start;
 };
 
 enum class State : std::uint8_t { starting, running, backing_off, paused, stopped };
@@ -50,7 +53,12 @@ struct Status {
 };
 
 struct WorkerParts {
-  query::Scan::Parts scan;
+  io::Sys& sys;
+  std::string data_dir;
+  log::NodeId node{};
+  const event::CatalogSet& catalogs;
+  // query::Tail::open of this log, or what a test has instead.
+  std::function<Result<std::unique_ptr<query::Tail>>(const query::TailStart& start)> open_tail;
   log::Holds& holds;
   observe::CounterGroup& counters;  // ("sink", name); of the worker's thread alone
   observe::LogSource& logs;
@@ -59,7 +67,8 @@ struct WorkerParts {
 class Worker {
  public:
   using MakeTarget = std::function<std::unique_ptr<Target>()>;
-  // Error: what about the data directory or the kept cursor can't be read.
+  // Reads the kept cursor, holds the log from there and starts the thread; waits for nobody.
+  // Error: what about the kept cursor can't be read.
   static Result<std::unique_ptr<Worker>> start(const WorkerParts& parts,
                                                const WorkerOptions& options, MakeTarget make);
   virtual ~Worker() = default;  // stops
@@ -67,10 +76,12 @@ class Worker {
   virtual const std::string& name() const = 0;
   virtual void pause() = 0;
   virtual void resume() = 0;
-  // Goes on from there with the next batch; a target that keeps cursors is told through its next
-  // batch. Error: not a place of this log.
-  virtual Result<void> seek(const query::TailStart& start) = 0;
+  // Goes on from there with the next batch, also where the target keeps another cursor: it is told
+  // through its next batch.
+  virtual void seek(const query::TailStart& start) = 0;
   virtual Status status() const = 0;
+  // Tells it to end and what its target waits for; the destructor waits.
+  virtual void stop() = 0;
 };
 
 }  // namespace ringgate::sink
