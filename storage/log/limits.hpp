@@ -59,4 +59,14 @@ constexpr MonoNs lock_patience = 2 * ns_per_s;
 // Readers' and recovery's window on a segment: the largest record and a good read size.
 constexpr std::uint32_t scan_window = 1 << 20;
 
+// An index says so often where a reader may begin: what a disk gives in one go.
+constexpr std::uint64_t index_block = 64 * 1024;
+// Building an index takes up to a thirtieth of the segment in memory. Longer ones do without.
+constexpr std::uint64_t index_segment_max = 4ULL << 30;
+// What a reader of single records fetches at once: nearly every record lies in it whole.
+constexpr std::uint32_t scattered_window = 8 * 1024;
+// Records that were found by an index are checked together up to so many bytes before the first is
+// handed out: a wrong index shows before it has led astray.
+constexpr std::uint32_t picked_batch = 1 << 20;
+
 }  // namespace ringgate::log

@@ -25,8 +25,9 @@ int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned
   return fd;
 }
 
-Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::string& path) {
-  std::unique_ptr<SegmentFile> file(new SegmentFile(sys, path));
+Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::string& path,
+                                                       Access access) {
+  std::unique_ptr<SegmentFile> file(new SegmentFile(sys, path, access));
   if (const int fd = file->open_file(); fd < 0) return errno_error(-fd, path);
   if (auto loaded = file->load_head(file->header_, file->seal_); !loaded) return loaded.error();
   file->seed_ = crc_seed(file->header_.epoch);
@@ -38,7 +39,11 @@ SegmentFile::~SegmentFile() {
 }
 
 int SegmentFile::open_file() {
-  fd_ = open_maybe_direct(sys_, path_, O_RDONLY, 0, direct_);
+  if (access_ == Access::scattered) {
+    fd_ = sys_.open(path_, O_RDONLY, 0);
+  } else {
+    fd_ = open_maybe_direct(sys_, path_, O_RDONLY, 0, direct_);
+  }
   return fd_;
 }
 
@@ -86,9 +91,13 @@ void SegmentFile::release() {
   fd_ = -1;
 }
 
-void SegmentFile::fill_window(std::uint64_t offset) {
-  const auto capacity = std::min<std::uint64_t>(scan_window + record_size_max, header_.size_bytes);
+void SegmentFile::fill_window(std::uint64_t offset, std::uint64_t need) {
+  auto capacity = std::min<std::uint64_t>(scan_window + record_size_max, header_.size_bytes);
   if (!window_) window_ = aligned_memory(capacity);
+  if (access_ == Access::scattered) {
+    const std::uint64_t least = align_up(offset % block_size + need, block_size);
+    capacity = std::min(capacity, std::max<std::uint64_t>(scattered_window, least));
+  }
   window_offset_ = align_down(offset, block_size);
   const std::int64_t got = sys_.pread(fd_, {window_.get(), capacity}, window_offset_);
   if (got >= 0) {
@@ -114,7 +123,7 @@ void SegmentFile::fill_window(std::uint64_t offset) {
 Bytes SegmentFile::at(std::uint64_t offset, std::uint64_t need) {
   if (offset < window_offset_ || offset + need > window_offset_ + window_size_) {
     if (!ready()) return {};
-    fill_window(offset);
+    fill_window(offset, need);
   }
   const std::uint64_t skip = offset - window_offset_;
   if (skip >= window_size_) return {};

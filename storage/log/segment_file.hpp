@@ -27,10 +27,15 @@ AlignedMemory aligned_memory(std::size_t size_bytes, std::size_t alignment = blo
 int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned mode,
                       bool& direct);
 
+// How a segment will be read: all of it in order, or here and there. The latter reads little at a
+// time and through the page cache: only for sealed segments, which change no more.
+enum class Access : std::uint8_t { sequential, scattered };
+
 class SegmentFile {
  public:
   // Error: what is wrong with the file, its path first; code ENOENT where it vanished.
-  static Result<std::unique_ptr<SegmentFile>> open(io::Sys& sys, const std::string& path);
+  static Result<std::unique_ptr<SegmentFile>> open(io::Sys& sys, const std::string& path,
+                                                   Access access = Access::sequential);
   ~SegmentFile();
   SegmentFile(const SegmentFile&) = delete;
   SegmentFile& operator=(const SegmentFile&) = delete;
@@ -59,16 +64,18 @@ class SegmentFile {
   std::uint64_t unreadable_blocks() const { return unreadable_blocks_; }
 
  private:
-  SegmentFile(io::Sys& sys, std::string path) : sys_(sys), path_(std::move(path)) {}
+  SegmentFile(io::Sys& sys, std::string path, Access access)
+      : sys_(sys), path_(std::move(path)), access_(access) {}
   int open_file();
   bool ready();
   Result<void> load_head(SegmentHeader& header, std::optional<Seal>& seal);
-  void fill_window(std::uint64_t offset);
+  void fill_window(std::uint64_t offset, std::uint64_t need);
 
   io::Sys& sys_;
   std::string path_;
   int fd_ = -1;
   bool direct_ = false;
+  Access access_ = Access::sequential;
   SegmentHeader header_;
   std::optional<Seal> seal_;
   std::uint32_t seed_ = 0;

@@ -1,79 +1,243 @@
 #include "storage/log/segment_records.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <cerrno>
+#include <cstring>
 #include <utility>
 #include <vector>
 
-#include "storage/log/recovery.hpp"
+#include "storage/log/device_hash.hpp"
+#include "storage/log/index.hpp"
 #include "storage/log/segment_file.hpp"
+#include "storage/log/segment_scan.hpp"
 #include "storage/log/wanted_filter.hpp"
 
 namespace ringgate::log {
 
 namespace {
 
-// Walks a segment from record to record.
-class SegmentScan final : public SegmentRecords {
+// Fetches the records that the index names, a batch at a time, each checked. What is not there
+// as the index says makes it scan the segment.
+class PickedRecords final : public SegmentRecords {
  public:
-  SegmentScan(std::unique_ptr<SegmentFile> file, const Wanted& wanted)
-      : file_(std::move(file)), filter_(wanted) {
-    const SegmentHeader& head = file_->header();
-    const std::optional<Seal>& seal = file_->seal();
-    limit_ = std::min(wanted.to, seal ? seal->end : head.next_base());
-    at_ = head.base;
-    // Without a seal only the caller knows how far the records go.
-    open_end_ = !seal && wanted.to > head.next_base();
-  }
+  PickedRecords(io::Sys& sys, std::unique_ptr<SegmentFile> file, const WantedFilter& filter,
+                std::vector<Position> picks, std::uint64_t index_bytes)
+      : sys_(sys),
+        file_(std::move(file)),
+        filter_(filter),
+        picks_(std::move(picks)),
+        index_bytes_(index_bytes),
+        memory_(picked_batch + record_size_max) {}
 
   const SegmentHeader& header() const override { return file_->header(); }
-  bool gone() const override { return gone_; }
-  const std::string& problem() const override { return problem_; }
-  std::uint64_t bytes_read() const override { return file_->bytes_read(); }
+  bool gone() const override { return scan_ ? scan_->gone() : gone_; }
+  const std::string& problem() const override { return scan_ ? scan_->problem() : none_; }
+  std::uint64_t bytes_read() const override {
+    return index_bytes_ + file_->bytes_read() + (scan_ ? scan_->bytes_read() : 0);
+  }
+  bool index_lied() const override { return lied_; }
 
   bool next(Record& record) override {
-    while (at_ < limit_) {
-      const auto found = file_->record_at(at_);
-      if (!found || found->end() > limit_) {
-        if (found || !pass_damage()) at_ = limit_;
-        continue;
-      }
-      at_ = found->end();
-      if (found->header.received_us >= filter_.received_to_us()) {
-        at_ = limit_;
-      } else if (filter_.takes(*found)) {
-        record = *found;
+    while (!scan_) {
+      if (handed_ < batch_.size()) {
+        record = batch_[handed_++];
+        passed_ = record.end();
         return true;
       }
+      if (picked_ >= picks_.size() || gone_) return false;
+      load_batch();
     }
-    return false;
+    return scan_->next(record);
   }
 
  private:
-  // Where the record due is not valid. False: nothing follows.
-  bool pass_damage() {
+  void load_batch() {
+    batch_.clear();
+    handed_ = 0;
+    std::size_t used = 0;
+    for (; picked_ < picks_.size() && used < picked_batch; ++picked_) {
+      const auto found = file_->record_at(picks_[picked_]);
+      if (!found || !named(*found)) return fall_back(picks_[picked_]);
+      if (!filter_.takes(*found)) continue;
+      // The window moves on: the record is kept.
+      Record& kept = batch_.emplace_back(*found);
+      std::uint8_t* to = memory_.data() + used;
+      std::memcpy(to, found->device.data(), found->device.size());
+      kept.device = {reinterpret_cast<const char*>(to), found->device.size()};
+      to += found->device.size();
+      if (!found->payload.empty()) std::memcpy(to, found->payload.data(), found->payload.size());
+      kept.payload = {to, found->payload.size()};
+      used += found->header.size_bytes;
+    }
+  }
+
+  // Two devices may share a hash; any other device means that the index is wrong.
+  bool named(const Record& record) const {
+    const std::uint64_t hash = device_hash(record.header.ns, record.device);
+    const auto& devices = filter_.devices();
+    const auto at =
+        std::lower_bound(devices.begin(), devices.end(), hash,
+                         [](const auto& entry, std::uint64_t h) { return entry.first < h; });
+    return at != devices.end() && at->first == hash;
+  }
+
+  void fall_back(Position position) {
+    batch_.clear();
+    handed_ = 0;
     if (!file_->refresh()) {
       gone_ = true;
-      return false;
+      return;
     }
-    if (open_end_) return false;
-    if (file_->record_at(at_)) return true;  // it was being written as it was read
-    const Position found = find_record(*file_, at_ + 8, limit_);
-    if (problem_.empty()) {
-      problem_ = describe(*file_, {at_, found, file_->header().offset_of(at_)});
+    auto file = SegmentFile::open(sys_, file_->path());
+    if (!file || (*file)->header().epoch != file_->header().epoch) {
+      gone_ = true;
+      return;
     }
-    at_ = found;
+    lied_ = true;
+    scan_ = std::make_unique<SegmentScan>(
+        std::move(*file), filter_, passed_,
+        fmt::format("{}: its index does not fit it at position {}; the segment was read without it",
+                    file_->path(), position));
+  }
+
+  io::Sys& sys_;
+  std::unique_ptr<SegmentFile> file_;
+  WantedFilter filter_;
+  std::vector<Position> picks_;
+  std::size_t picked_ = 0;
+  std::uint64_t index_bytes_ = 0;
+  std::vector<std::uint8_t> memory_;
+  std::vector<Record> batch_;  // points into memory_
+  std::size_t handed_ = 0;
+  Position passed_ = 0;
+  bool gone_ = false;
+  bool lied_ = false;
+  std::string none_;
+  std::unique_ptr<SegmentScan> scan_;
+};
+
+// Which blocks of positions may hold what is wanted.
+class Plan {
+ public:
+  Plan(IndexFile& index, const WantedFilter& filter) : index_(index), filter_(filter) {}
+
+  // False: the index is damaged.
+  bool bound() {
+    const Wanted& wanted = filter_.wanted();
+    begin_ = 0;
+    end_ = index_.blocks();
+    if (wanted.received_from_us > no_time_before) {
+      const auto first = index_.first_block_from(wanted.received_from_us);
+      if (!first) return false;
+      // What was received just then may begin in the block before.
+      begin_ = *first > 0 ? *first - 1 : 0;
+    }
+    if (wanted.received_to_us < no_time_after) {
+      const auto first = index_.first_block_from(wanted.received_to_us);
+      if (!first) return false;
+      end_ = *first;
+    }
     return true;
   }
 
-  std::unique_ptr<SegmentFile> file_;
-  WantedFilter filter_;
-  Position at_ = 0;
-  Position limit_ = 0;
-  bool open_end_ = false;
-  bool gone_ = false;
-  std::string problem_;
+  bool spans(Position end, std::vector<IndexedSpan>& out) {
+    const Wanted& wanted = filter_.wanted();
+    bool joined = false;
+    for (std::uint32_t i = begin_; i < end_; ++i) {
+      const auto block = index_.block(i);
+      const auto after = i + 1 < index_.blocks() ? index_.block(i + 1) : IndexBlock{0, end, {}};
+      if (!block || !after) return false;
+      if (after->first_position <= block->first_position) continue;  // one record over all of it
+      const bool take =
+          block->first_position < wanted.to && after->first_position > wanted.from &&
+          filter_.takes_device_times(block->device_times.first_us, block->device_times.last_us);
+      if (take && joined) {
+        out.back().end = after->first_position;
+      } else if (take) {
+        out.push_back({block->first_position, after->first_position, block->first_received_us});
+      }
+      joined = take;
+    }
+    return true;
+  }
+
+  bool picks(Position base, std::vector<Position>& out) {
+    for (const auto& [hash, device] : filter_.devices()) {
+      if (hash == last_hash_ && !first_) continue;
+      first_ = false;
+      last_hash_ = hash;
+      const auto places = index_.places(hash);
+      if (!places) return false;
+      if (!filter_.takes_device_times(places->device_times.first_us,
+                                      places->device_times.last_us)) {
+        continue;
+      }
+      for (const Position position : places->positions) {
+        const std::uint64_t number = (position - base) / index_block;
+        const bool near = number >= begin_ && number < end_;
+        if (near && position >= filter_.wanted().from && position < filter_.wanted().to &&
+            timely(static_cast<std::uint32_t>(number))) {
+          out.push_back(position);
+        }
+      }
+    }
+    std::sort(out.begin(), out.end());
+    return true;
+  }
+
+ private:
+  // A block that can't be read is taken: its records speak for themselves.
+  bool timely(std::uint32_t number) {
+    if (filter_.any_device_time()) return true;
+    const auto block = index_.block(number);
+    return !block ||
+           filter_.takes_device_times(block->device_times.first_us, block->device_times.last_us);
+  }
+
+  IndexFile& index_;
+  const WantedFilter& filter_;
+  std::uint32_t begin_ = 0;
+  std::uint32_t end_ = 0;
+  std::uint64_t last_hash_ = 0;
+  bool first_ = true;
 };
+
+bool wants_all(const WantedFilter& filter) {
+  const Wanted& wanted = filter.wanted();
+  return filter.devices().empty() && filter.any_device_time() &&
+         wanted.received_from_us == no_time_before && wanted.received_to_us == no_time_after &&
+         wanted.from == 0 && wanted.to == ~Position{0};
+}
+
+// Null: the index is of no use.
+std::unique_ptr<SegmentRecords> open_indexed(io::Sys& sys, std::unique_ptr<SegmentFile>& file,
+                                             const WantedFilter& filter) {
+  const SegmentHeader& header = file->header();
+  const Position end = file->seal()->end;
+  auto index = IndexFile::open(sys, index_name_of(file->path()), header, end);
+  if (!index) return nullptr;
+  Plan plan(**index, filter);
+  if (!plan.bound()) return nullptr;
+  if (filter.devices().empty()) {
+    std::vector<IndexedSpan> spans;
+    if (!plan.spans(end, spans)) return nullptr;
+    return std::make_unique<SegmentScan>(std::move(file), filter, std::move(spans),
+                                         (*index)->bytes_read());
+  }
+  std::vector<Position> picks;
+  if (!plan.picks(header.base, picks)) return nullptr;
+  // So many of them that reading on is less work than reading each.
+  const bool dense = picks.size() > 64 && (picks.back() - picks.front()) / picks.size() <
+                                              scattered_window;
+  if (!dense) {
+    auto scattered = SegmentFile::open(sys, file->path(), Access::scattered);
+    if (!scattered || (*scattered)->header().epoch != header.epoch) return nullptr;
+    file = std::move(*scattered);
+  }
+  return std::make_unique<PickedRecords>(sys, std::move(file), filter, std::move(picks),
+                                         (*index)->bytes_read());
+}
 
 }  // namespace
 
@@ -81,7 +245,11 @@ Result<std::unique_ptr<SegmentRecords>> SegmentRecords::open(io::Sys& sys, const
                                                              const Wanted& wanted) {
   auto file = SegmentFile::open(sys, path);
   if (!file) return file.error();
-  return std::unique_ptr<SegmentRecords>(new SegmentScan(std::move(*file), wanted));
+  const WantedFilter filter(wanted);
+  if ((*file)->seal() && !wants_all(filter)) {
+    if (auto indexed = open_indexed(sys, *file, filter)) return indexed;
+  }
+  return std::unique_ptr<SegmentRecords>(new SegmentScan(std::move(*file), filter, 0, {}));
 }
 
 }  // namespace ringgate::log

@@ -50,6 +50,9 @@ class SegmentRecords {
   // A sentence about damage met; empty: none.
   virtual const std::string& problem() const = 0;
   virtual std::uint64_t bytes_read() const = 0;  // from disk, its index included
+  // The index said something that the segment does not hold; a scan was made instead. Whoever owns
+  // the directory has it made again (Curator::remake_index).
+  virtual bool index_lied() const { return false; }
 };
 
 }  // namespace ringgate::log
