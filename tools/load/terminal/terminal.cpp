@@ -134,7 +134,9 @@ void Terminal::obey(const Command& command) {
     return;
   }
   if (done_.size() == done_max) done_.pop_front();
-  answering_ = &done_.emplace_back(command.message_id, command.serial, command.body);
+  // clang 14 has no parentheses for aggregates, which emplace_back() would need.
+  done_.push_back({command.message_id, command.serial, command.body, {}});
+  answering_ = &done_.back();
   const auto at = std::lower_bound(
       std::begin(handlers), std::end(handlers), command.message_id,
       [](const Handler& one, std::uint16_t id) { return one.message_id < id; });
