@@ -205,10 +205,10 @@ void RedisState::take(const Batch& batch, const Item& item) {
   rows.finish();
   if (kind != RecordKind::frame_up) return;
   // What this record did not say stays as the ones before said it.
-  for (auto& [name, value] : before) {
-    const auto same = [&](const auto& field) { return field.first == name; };
+  for (auto& was : before) {
+    const auto same = [&](const auto& field) { return field.first == was.first; };
     if (std::none_of(update.state.begin(), update.state.end(), same)) {
-      update.state.emplace_back(name, std::move(value));
+      update.state.push_back(std::move(was));
     }
   }
 }
