@@ -4,6 +4,9 @@
 #include <hiredis/hiredis.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
+#include <unordered_set>
 
 #include "engine/io/sys.hpp"
 
@@ -27,6 +30,13 @@ return 1
 // EVALSHA digest 1 key, four of the script, node and protocol.
 constexpr std::size_t fixed_arguments = 12;
 
+// News of this node that are no older than this are written without asking what is known: nobody
+// else can have later ones of a device whose link is here. The script costs the server's thread
+// five times as much.
+constexpr WallUs fresh_us = 2 * us_per_s;
+// Devices that the script was run for since the connection was made; beyond it all are forgotten.
+constexpr std::size_t known_max = 4U << 20;
+
 // Members of one GEOADD or ZADD: some 100 us of the server's thread.
 constexpr std::size_t members_max = 256;
 // Devices that were not heard of are looked for so often, and so many at a time.
@@ -37,6 +47,7 @@ class RedisTarget final : public Target {
  public:
   explicit RedisTarget(const RedisOptions& options)
       : options_(options),
+        device_prefix_(options.prefix + "device:"),
         geo_key_(options.prefix + "geo"),
         seen_key_(options.prefix + "seen"),
         events_key_(options.prefix + "events"),
@@ -46,6 +57,7 @@ class RedisTarget final : public Target {
     auto servers = RedisServers::connect(options_.url, options_.link, {update_script}, stop_);
     if (!servers) return servers.error();
     servers_ = std::move(*servers);
+    known_.clear();
     return std::optional<log::Cursor>();
   }
 
@@ -71,16 +83,64 @@ class RedisTarget final : public Target {
     return servers_->run(commands_, [](std::size_t, const redisReply&) {});
   }
 
-  void put(const DeviceUpdate& update, std::string_view guard, WallUs at_us,
-           std::string_view node_only, std::string_view node, const DeviceUpdate::Fields& fields) {
-    const std::string key =
-        fmt::format("{}device:{}:{}", options_.prefix, update.protocol, update.device);
-    RedisCommands& out = commands_.command(key, fixed_arguments + 2 * fields.size());
+  const std::string& key_of(const DeviceUpdate& update) {
+    key_.assign(device_prefix_).append(update.protocol).append(1, ':').append(update.device);
+    return key_;
+  }
+  static std::size_t count_fields(const DeviceUpdate& update) {
+    std::size_t count = 0;
+    for_each_field(update, [&](std::string_view, double, int) { ++count; },
+                   [&](std::string_view, std::string_view) { ++count; });
+    return count;
+  }
+  static void put_fields(const DeviceUpdate& update, RedisCommands& out) {
+    for_each_field(update,
+                   [&](std::string_view name, double value, int decimals) {
+                     out.argument(name).real(value, decimals);
+                   },
+                   [&](std::string_view name, std::string_view value) {
+                     out.argument(name).argument(value);
+                   });
+  }
+
+  // By the script, up to the fields.
+  RedisCommands& ask(const DeviceUpdate& update, std::string_view guard, WallUs at_us,
+                     std::string_view node_only, std::string_view node, std::size_t fields) {
+    const std::string& key = key_of(update);
+    RedisCommands& out = commands_.command(key, fixed_arguments + 2 * fields);
     out.argument("EVALSHA").argument(servers_->script(0)).argument("1").argument(key);
     out.argument(guard).integer(at_us).integer(static_cast<std::int64_t>(options_.expire_s));
-    out.argument(node_only).argument("node").argument(node);
-    out.argument("protocol").argument(update.protocol);
-    for (const auto& [name, value] : fields) out.argument(name).argument(value);
+    return out.argument(node_only).argument("node").argument(node).argument("protocol").argument(
+        update.protocol);
+  }
+  void ask_state(const DeviceUpdate& update, std::string_view node) {
+    put_fields(update,
+               ask(update, "received_us", update.received_us, "", node, count_fields(update)));
+  }
+  void ask_session(const DeviceUpdate& update, std::string_view node) {
+    ask(update, "session_us", update.session_us, update.offline ? node : "", node, 2)
+        .argument("online")
+        .argument(update.offline ? "0" : "1")
+        .argument("session")
+        .argument(update.session);
+  }
+
+  // Field `node` stays: whoever has the session has set it.
+  void put_fresh(const DeviceUpdate& update) {
+    const std::string& key = key_of(update);
+    RedisCommands& out = commands_.command(key, 4 + 2 * count_fields(update));
+    out.argument("HSET").argument(key).argument("received_us").integer(update.received_us);
+    put_fields(update, out);
+    whose_.push_back(nobody);
+    if (options_.expire_s == 0) return;
+    commands_.command(key, 3).argument("EXPIRE").argument(key).integer(
+        static_cast<std::int64_t>(options_.expire_s));
+    whose_.push_back(nobody);
+  }
+
+  bool is_known(const DeviceUpdate& update) {
+    if (known_.size() >= known_max) known_.clear();
+    return !known_.insert(std::hash<std::string>()(member(update))).second;
   }
 
   // Which devices took the news: only their places go to the index.
@@ -89,20 +149,24 @@ class RedisTarget final : public Target {
     whose_.clear();
     const auto& updates = state_.updates();
     taken_.assign(updates.size(), false);
+    const WallUs now = io::real_sys().wall_now();
     for (std::size_t i = 0; i < updates.size(); ++i) {
       const DeviceUpdate& update = updates[i];
-      if (update.received_us != 0) {
-        put(update, "received_us", update.received_us, "", node, update.state);
+      if (update.received_us != 0 && is_known(update) && now - update.received_us < fresh_us) {
+        put_fresh(update);
+        taken_[i] = true;
+      } else if (update.received_us != 0) {
+        ask_state(update, node);
         whose_.push_back(i);
       }
       if (update.session_us != 0) {
-        put(update, "session_us", update.session_us, update.offline ? node : "", node,
-            update.session);
+        ask_session(update, node);
         whose_.push_back(i);
       }
     }
     return servers_->run(commands_, [&](std::size_t index, const redisReply& reply) {
-      if (reply.integer == 1) taken_[whose_[index]] = true;
+      const std::size_t whose = whose_[index];
+      if (whose != nobody && reply.integer == 1) taken_[whose] = true;
     });
   }
 
@@ -114,13 +178,13 @@ class RedisTarget final : public Target {
     for (std::size_t i = 0; i < updates.size(); ++i) {
       if (!taken_[i]) continue;
       seen.push_back(&updates[i]);
-      if (updates[i].placed) placed.push_back(&updates[i]);
+      if (fits_geo_index(updates[i])) placed.push_back(&updates[i]);
     }
     for_groups(placed, [&](std::span<const DeviceUpdate* const> group) {
       RedisCommands& out = commands_.command(geo_key_, 2 + 3 * group.size());
       out.argument("GEOADD").argument(geo_key_);
       for (const DeviceUpdate* update : group) {
-        out.real(update->longitude_deg, 6).real(update->latitude_deg, 6);
+        out.real(update->place.longitude_deg, 6).real(update->place.latitude_deg, 6);
         out.argument(member(*update));
       }
     });
@@ -144,6 +208,12 @@ class RedisTarget final : public Target {
       out.integer(static_cast<std::int64_t>(options_.events_max)).argument("*");
       for (const auto& [name, value] : event.fields) out.argument(name).argument(value);
     }
+  }
+
+  // The geo index of Redis takes no places nearer to the poles. // EPSG:3857
+  static bool fits_geo_index(const DeviceUpdate& update) {
+    return update.has_place && std::abs(update.place.latitude_deg) <= 85.05112878 &&
+           std::abs(update.place.longitude_deg) <= 180;
   }
 
   static std::string member(const DeviceUpdate& update) {
@@ -193,6 +263,8 @@ class RedisTarget final : public Target {
   }
 
   RedisOptions options_;
+  std::string device_prefix_;
+  std::string key_;
   std::string geo_key_;
   std::string seen_key_;
   std::string events_key_;
@@ -200,7 +272,9 @@ class RedisTarget final : public Target {
   std::unique_ptr<RedisServers> servers_;
   RedisState state_;
   RedisBatch commands_;
-  std::vector<std::size_t> whose_;  // update of each command
+  static constexpr std::size_t nobody = ~std::size_t{0};
+  std::vector<std::size_t> whose_;  // update that each command asks about
+  std::unordered_set<std::size_t> known_;  // hashes of devices
   std::vector<bool> taken_;
   MonoNs swept_ns_ = 0;
 };

@@ -16,6 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -133,10 +134,19 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
 
 // Commands ------------------------------------------------------------------------------------
 
+namespace {
+
+void append_number(std::string& bytes, char mark, std::size_t number) {
+  const fmt::format_int text(number);
+  bytes.append(1, mark).append(text.data(), text.size()).append("\r\n", 2);
+}
+
+}  // namespace
+
 RedisCommands& RedisCommands::command(std::size_t arguments) {
   RG_CHECK(missing_ == 0);
   missing_ = arguments;
-  fmt::format_to(std::back_inserter(bytes_), "*{}\r\n", arguments);
+  append_number(bytes_, '*', arguments);
   ++count_;
   return *this;
 }
@@ -144,8 +154,8 @@ RedisCommands& RedisCommands::command(std::size_t arguments) {
 RedisCommands& RedisCommands::argument(std::string_view text) {
   RG_CHECK(missing_ > 0);
   --missing_;
-  fmt::format_to(std::back_inserter(bytes_), "${}\r\n", text.size());
-  bytes_.append(text).append("\r\n");
+  append_number(bytes_, '$', text.size());
+  bytes_.append(text).append("\r\n", 2);
   return *this;
 }
 
@@ -154,10 +164,24 @@ RedisCommands& RedisCommands::integer(std::int64_t number) {
   return argument({text.data(), text.size()});
 }
 
+// Formatting a double exactly costs ten times what this does; so many decimals of a number of this
+// size are exact.
 RedisCommands& RedisCommands::real(double number, int decimals) {
-  std::array<char, 64> text;
-  const auto end = fmt::format_to_n(text.data(), text.size(), "{:.{}f}", number, decimals);
-  return argument({text.data(), std::min(end.size, text.size())});
+  constexpr double exact_max = 9e15;  // 2^53
+  double scaled = number;
+  for (int i = 0; i < decimals; ++i) scaled *= 10;
+  if (!(std::abs(scaled) < exact_max)) return argument(fmt::format("{:.{}f}", number, decimals));
+  const std::int64_t rounded = std::llround(scaled);
+  std::array<char, 32> text;
+  char* at = text.data() + text.size();
+  auto left = static_cast<std::uint64_t>(std::abs(rounded));
+  for (int i = 0; i < decimals || left > 0 || i == decimals; ++i) {
+    if (i == decimals && decimals > 0) *--at = '.';
+    *--at = static_cast<char>('0' + left % 10);
+    left /= 10;
+  }
+  if (rounded < 0) *--at = '-';
+  return argument({at, static_cast<std::size_t>(text.data() + text.size() - at)});
 }
 
 RedisCommands& RedisCommands::raw(std::string_view command) {

@@ -2,17 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
 #include <utility>
 
 namespace ringgate::sink {
 
 namespace {
-
-std::string key_of(std::string_view protocol, std::string_view device) {
-  return fmt::format("{}:{}", protocol, device);
-}
 
 template <class Fields>
 void add(Fields& fields, std::string_view name, std::string value) {
@@ -29,11 +24,6 @@ void add_text(Fields& fields, std::string_view name, std::string_view value) {
   if (!value.empty()) add(fields, name, std::string(value));
 }
 
-// The geo index of Redis takes no places nearer to the poles. // EPSG:3857
-bool fits_geo_index(double latitude_deg, double longitude_deg) {
-  return std::abs(latitude_deg) <= 85.05112878 && std::abs(longitude_deg) <= 180;
-}
-
 }  // namespace
 
 // Takes the rows of one record.
@@ -45,9 +35,12 @@ class RedisState::Rows final : public event::RowVisitor {
   void position(const event::PositionRow& row) override {
     if (state_.events_.positions) position_event(row);
     if (row.late) return;
-    has_position_ = true;
-    newest_ = row;
-    device_time_us_ = row.device_time_us;
+    update_.has_position = has_position_ = true;
+    update_.newest = row;
+    // Without a fix the place is the last one, or zero: what is known better stays.
+    if (!row.fixed) return;
+    update_.has_place = true;
+    update_.place = row;
   }
 
   void alarm(const event::AlarmRow& row) override {
@@ -70,9 +63,7 @@ class RedisState::Rows final : public event::RowVisitor {
     if (row.what == What::online || row.what == What::offline || row.what == What::logged_out) {
       update_.session_us = item_.view.received_us;
       update_.offline = row.what != What::online;
-      update_.session.clear();
-      add(update_.session, "online", row.what == What::online ? "1" : "0");
-      add_text(update_.session, "session", row.detail);
+      update_.session = row.detail;
     }
     if (!state_.events_.sessions) return;
     auto& fields = event("session", item_.view.wall_us, 0);
@@ -81,13 +72,16 @@ class RedisState::Rows final : public event::RowVisitor {
   }
 
   void device(const event::DeviceRow& row) override {
-    auto& fields = update_.state;
-    add_text(fields, "plate", row.plate);
-    if (row.plate_colour != 0) add(fields, "plate_colour", fmt::format("{}", row.plate_colour));
-    add_text(fields, "terminal_id", row.terminal_id);
-    add_text(fields, "maker", row.maker);
-    add_text(fields, "model", row.model);
-    add_text(fields, "version", row.version);
+    const auto keep = [](std::string& place, std::string_view said) {
+      if (!said.empty()) place = said;
+    };
+    update_.has_description = true;
+    keep(update_.plate, row.plate);
+    keep(update_.terminal_id, row.terminal_id);
+    keep(update_.maker, row.maker);
+    keep(update_.model, row.model);
+    keep(update_.version, row.version);
+    if (row.plate_colour != 0) update_.plate_colour = row.plate_colour;
   }
 
   void media(const event::MediaRow& row) override {
@@ -101,26 +95,9 @@ class RedisState::Rows final : public event::RowVisitor {
 
   void finish() {
     if (!has_position_) return;
-    const event::PositionRow& row = newest_;
-    auto& fields = update_.state;
-    add(fields, "time_us", fmt::format("{}", row.device_time_us));
-    add(fields, "fixed", row.fixed ? "1" : "0");
-    add(fields, "alarm_bits", fmt::format("{}", row.alarm_bits));
-    add(fields, "status_bits", fmt::format("{}", row.status_bits));
-    add(fields, "alarms", alarms_);
-    add_real(fields, "speed_kmh", row.speed_kmh, 1);
-    add_real(fields, "odometer_km", row.odometer_km, 1);
-    if (row.fixed) {
-      // Without a fix the place is the last one, or zero: what is known better stays.
-      add_real(fields, "latitude", row.latitude_deg, 6);
-      add_real(fields, "longitude", row.longitude_deg, 6);
-      add_real(fields, "altitude_m", row.altitude_m, 0);
-      add_real(fields, "heading_deg", row.heading_deg, 0);
-      update_.placed = fits_geo_index(row.latitude_deg, row.longitude_deg);
-      update_.latitude_deg = row.latitude_deg;
-      update_.longitude_deg = row.longitude_deg;
-    }
-    const std::string key = key_of(update_.protocol, update_.device);
+    update_.alarms = std::move(alarms_);
+    if (now_.empty() && state_.alarmed_.empty()) return;
+    const std::string& key = state_.key_of(update_.protocol, update_.device);
     if (now_.empty()) {
       state_.alarmed_.erase(key);
     } else {
@@ -135,10 +112,12 @@ class RedisState::Rows final : public event::RowVisitor {
     list += word;
   }
   bool is_new(std::string_view type) const {
-    const auto found = state_.alarmed_.find(key_of(update_.protocol, update_.device));
+    const auto found = state_.alarmed_.find(state_.key_of(update_.protocol, update_.device));
     return found == state_.alarmed_.end() || !found->second.contains(std::string(type));
   }
-  DeviceUpdate::Fields& event(std::string_view kind, WallUs time_us, std::uint32_t sub) {
+  std::vector<std::pair<std::string_view, std::string>>& event(std::string_view kind,
+                                                               WallUs time_us,
+                                                               std::uint32_t sub) {
     auto& fields = state_.found_.emplace_back().fields;
     add(fields, "kind", std::string(kind));
     add(fields, "protocol", update_.protocol);
@@ -167,11 +146,15 @@ class RedisState::Rows final : public event::RowVisitor {
   const Batch& batch_;
   const Item& item_;
   bool has_position_ = false;
-  event::PositionRow newest_;
-  WallUs device_time_us_ = 0;
   std::string alarms_;
   std::unordered_set<std::string> now_;
 };
+
+// Valid until the next call.
+const std::string& RedisState::key_of(std::string_view protocol, std::string_view device) {
+  key_.assign(protocol).append(1, ':').append(device);
+  return key_;
+}
 
 DeviceUpdate& RedisState::update_of(const Item& item) {
   const std::string_view protocol = item.catalog->protocol();
@@ -195,22 +178,10 @@ void RedisState::take(const Batch& batch, const Item& item) {
   // What was sent again was told before: by then it may be old news.
   if (item.view.duplicate()) return;
   DeviceUpdate& update = update_of(item);
-  DeviceUpdate::Fields before;
-  if (kind == RecordKind::frame_up) {
-    update.received_us = item.view.received_us;
-    before = std::exchange(update.state, {});
-  }
+  if (kind == RecordKind::frame_up) update.received_us = item.view.received_us;
   Rows rows(*this, update, batch, item);
   item.catalog->rows(item.view, rows);
   rows.finish();
-  if (kind != RecordKind::frame_up) return;
-  // What this record did not say stays as the ones before said it.
-  for (auto& was : before) {
-    const auto same = [&](const auto& field) { return field.first == was.first; };
-    if (std::none_of(update.state.begin(), update.state.end(), same)) {
-      update.state.push_back(std::move(was));
-    }
-  }
 }
 
 void RedisState::collect(const Batch& batch) {

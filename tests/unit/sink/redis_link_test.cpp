@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <string>
+
 #include "storage/sink/redis_servers.hpp"
 
 using namespace ringgate;
@@ -53,6 +56,28 @@ TEST_CASE("redis: commands as RESP 2") {
   CHECK(commands.bytes() ==
         "*3\r\n$3\r\nSET\r\n$4\r\na\r\nb\r\n$2\r\n-7\r\n"
         "*2\r\n$1\r\nX\r\n$7\r\n121.474\r\n");
+}
+
+TEST_CASE("redis: numbers are written as fmt would") {
+  for (const double number : {0.0, 0.5, -0.25, 1.0, 121.4737, -0.000001, 31.999999, 99.95, -7.0,
+                              1.79e15, 4294967295.0, 1e17}) {
+    for (const int decimals : {0, 1, 6}) {
+      CAPTURE(number);
+      CAPTURE(decimals);
+      RedisCommands commands;
+      commands.command(1).real(number, decimals);
+      const double scaled = std::round(number * std::pow(10, decimals)) / std::pow(10, decimals);
+      const std::string& bytes = commands.bytes();
+      const std::string text = bytes.substr(bytes.find('\n', 5) + 1);
+      CHECK(std::stod(text) == doctest::Approx(scaled).epsilon(1e-12));
+      const std::size_t point = text.find('.');
+      CHECK((decimals == 0 ? point == std::string::npos
+                           : text.size() - point - 3 == static_cast<std::size_t>(decimals)));
+    }
+  }
+  RedisCommands half;
+  half.command(1).real(-0.5, 6);
+  CHECK(half.bytes() == "*1\r\n$9\r\n-0.500000\r\n");
 }
 
 TEST_CASE("redis: slots of the cluster specification") {

@@ -2,6 +2,7 @@
 #include "storage/sink/redis_state.hpp"
 
 #include <doctest/doctest.h>
+#include <fmt/format.h>
 
 #include <map>
 
@@ -91,10 +92,16 @@ class Rig {
   }
   std::map<std::string, std::string> fields(std::string_view device) {
     std::map<std::string, std::string> out;
-    for (const auto& [name, value] : update(device).state) {
-      const auto [place, added] = out.emplace(name, value);
-      CHECK_MESSAGE(added, "twice: ", name);
-    }
+    const auto put = [&](std::string_view name, std::string value) {
+      const auto [place, added] = out.emplace(name, std::move(value));
+      CHECK_MESSAGE(added, "twice: ", place->first);
+    };
+    for_each_field(
+        update(device),
+        [&](std::string_view name, double value, int decimals) {
+          put(name, fmt::format("{:.{}f}", value, decimals));
+        },
+        [&](std::string_view name, std::string_view value) { put(name, std::string(value)); });
     return out;
   }
   std::string events() {
@@ -126,8 +133,8 @@ TEST_CASE("redis state: records of one device are one update, the newest wins") 
   const DeviceUpdate& one = rig.update("1");
   CHECK(one.protocol == "test");
   CHECK(one.received_us == 4000);  // also a late position says that the device lives
-  CHECK(one.placed);
-  CHECK(one.latitude_deg == doctest::Approx(32.2));  // the second of the third record
+  CHECK(one.has_place);
+  CHECK(one.place.latitude_deg == doctest::Approx(32.2));  // the second of the third record
   CHECK(rig.fields("1")["latitude"] == "32.200000");
   CHECK(rig.fields("1")["time_us"] == "2999");
   CHECK(rig.fields("1")["speed_kmh"] == "60.0");
@@ -140,7 +147,7 @@ TEST_CASE("redis state: without a fix the place that is known stays") {
   CHECK(rig.fields("1")["latitude"] == "31.200000");
   rig.collect({{'f', "1", "n"}});
   CHECK(rig.fields("1").count("latitude") == 0);
-  CHECK_FALSE(rig.update("1").placed);
+  CHECK_FALSE(rig.update("1").has_place);
 }
 
 TEST_CASE("redis state: sessions and registrations") {
@@ -158,8 +165,7 @@ TEST_CASE("redis state: sessions and registrations") {
   CHECK_FALSE(rig.update("1").offline);
   CHECK(rig.update("2").offline);
   CHECK(rig.update("2").received_us == 0);
-  CHECK(rig.update("2").session.front() ==
-        std::pair<std::string_view, std::string>("online", "0"));
+  CHECK(rig.update("2").session == "offline idle");
   CHECK(rig.events() == "session:1:online session:2:online session:2:offline ");
 }
 
