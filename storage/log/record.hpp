@@ -23,6 +23,7 @@ std::string_view kind_name(Kind kind);
 // Messages of the log's own state records (namespace none).
 constexpr std::uint16_t end_mark = 1;
 constexpr std::uint16_t commit_mark = 2;
+constexpr std::uint16_t gap_mark = 3;  // of `ringgate-log repair`
 
 using event::flag_duplicate;
 using event::flag_outcome;
@@ -87,7 +88,7 @@ struct Record {
            header.message == mark;
   }
   // The log's own book-keeping: not for readers of content.
-  bool is_own() const { return is_mark(end_mark) || is_mark(commit_mark); }
+  bool is_own() const { return is_mark(end_mark) || is_mark(commit_mark) || is_mark(gap_mark); }
   event::RecordView view() const {
     return {kind(),      ns(),                header.flags, header.message, header.serial,
             header.link, header.received_us, wall_us(),    device,         payload};

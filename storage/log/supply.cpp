@@ -271,6 +271,12 @@ int SegmentSupply::open_spare(ReadySegment& segment) {
   } else {
     segment.fd = sys_.open(segment.path, O_RDWR, 0);
   }
+  if (segment.fd >= 0 && sys_.is_only_ours(segment.fd) == 0) {
+    // A backup has it under another name, or a reader has it open: its content must stay.
+    sys_.close(segment.fd);
+    segment.fd = -1;
+    return sys_.remove(segment.path) < 0 ? -ENOENT : open_spare(segment);
+  }
   return segment.fd;
 }
 
