@@ -4,11 +4,15 @@
 #include <unistd.h>
 
 #include <cctype>
+#include <cerrno>
 #include <charconv>
 #include <cstdio>
+#include <cstring>
+#include <optional>
+#include <utility>
 
 #include "engine/io/sys.hpp"
-#include "tools/log/commands.hpp"
+#include "tools/log/common.hpp"
 
 namespace ringgate::log_tool {
 
@@ -144,6 +148,26 @@ Result<WallUs> parse_time(std::string_view text, WallUs now_us) {
   return *time;
 }
 
+Result<std::int64_t> parse_seconds(std::string_view text) {
+  std::int64_t count = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  const std::string_view unit(end, static_cast<std::size_t>(text.data() + text.size() - end));
+  constexpr std::pair<std::string_view, std::int64_t> units[] = {
+      {"", 1}, {"s", 1}, {"m", 60}, {"min", 60}, {"h", 3600}, {"d", 86400}};
+  for (const auto& [name, seconds] : units) {
+    constexpr std::int64_t most = INT64_MAX / 86400 / us_per_s;
+    if (error == std::errc() && unit == name && count >= 0 && count < most) return count * seconds;
+  }
+  return Error{0, fmt::format("'{}' is no duration: use one like 30s, 5m or 2h", text)};
+}
+
+std::string duration_text(double seconds) {
+  const auto whole = static_cast<std::int64_t>(seconds + 0.5);
+  if (whole < 100) return fmt::format("{} s", whole);
+  if (whole < 100 * 60) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+  return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
+}
+
 ProgressLine::ProgressLine(std::string_view what)
     : what_(what),
       terminal_(::isatty(STDERR_FILENO) != 0),
@@ -162,9 +186,54 @@ void ProgressLine::update(std::uint64_t done, std::uint64_t total) {
   shown_ = true;
   const double part = static_cast<double>(done) / static_cast<double>(total);
   const double elapsed_s = static_cast<double>(now - started_ns_) / 1e9;
-  const double left_s = part > 0 ? elapsed_s / part - elapsed_s : 0;
-  fmt::print(stderr, "\r\033[K{}: {} of {} MiB, {:.0f} %, about {:.0f} s left", what_, done >> 20,
-             total >> 20, part * 100, left_s);
+  fmt::print(stderr, "\r\033[K{}: {} of {} MiB, {:.0f} %, {}", what_, done >> 20, total >> 20,
+             part * 100,
+             part > 0 ? fmt::format("about {} left", duration_text(elapsed_s / part - elapsed_s))
+                      : std::string("no guess yet"));
+  std::fflush(stderr);
+}
+
+int refuse(const Error& error) {
+  fmt::print(stderr, "ringgate-log: {}\n", error.message);
+  return exit_unusable;
+}
+
+std::size_t tell_problems(const std::vector<std::string>& problems, std::size_t told) {
+  for (; told < problems.size(); ++told) fmt::print(stderr, "ringgate-log: {}\n", problems[told]);
+  return told;
+}
+
+Output::~Output() {
+  if (file_ != nullptr && file_ != stdout) std::fclose(file_);
+}
+
+Result<void> Output::open(const std::string& path) {
+  path_ = path;
+  if (path.empty() || path == "-") {
+    file_ = stdout;
+    return {};
+  }
+  file_ = std::fopen(path.c_str(), "we");
+  if (file_ == nullptr) return errno_error(errno, "cannot write " + path);
+  return {};
+}
+
+bool Output::flush(bool always) {
+  if (!always && text.size() < flush_at) return !failed_;
+  failed_ = failed_ || std::fwrite(text.data(), 1, text.size(), file_) != text.size() ||
+            (always && std::fflush(file_) != 0);
+  text.clear();
+  return !failed_;
+}
+
+int Output::finish(int code) {
+  // Nobody reads any more: as other tools in a pipe, no reason to complain.
+  if (!flush(true) && file_ == stdout) return code;
+  if (file_ == stdout) return code;
+  const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
+  if (!failed_ && closed) return code;
+  fmt::print(stderr, "ringgate-log: cannot write {}: {}\n", path_, std::strerror(errno));
+  return exit_unusable;
 }
 
 }  // namespace ringgate::log_tool

@@ -1,0 +1,83 @@
+// What the commands of ringgate-log share: exit codes, times, progress, signals, output. One
+// thread.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/result.hpp"
+
+namespace ringgate::log_tool {
+
+inline constexpr int exit_well = 0;
+inline constexpr int exit_problems = 1;
+inline constexpr int exit_unusable = 2;  // the directory or an argument can't be used
+
+// Set by SIGINT and SIGTERM: commands end at the next record.
+void catch_signals();
+bool interrupted();
+
+// "2026-11-20T22:00:00.123Z"
+std::string time_text(WallUs time_us);
+// A date, a time (UTC unless it says otherwise), seconds since 1970 or an age: 2026-11-20,
+// 2026-11-20T22:00:00, ...Z, ...+08:00, 1795212000, -90s, -15m, -2h, -1d.
+Result<WallUs> parse_time(std::string_view text, WallUs now_us);
+// "30", "30s", "5m", "2h", "1d": seconds.
+Result<std::int64_t> parse_seconds(std::string_view text);
+// "12 s", "3 min 05 s", "2 h 10 min"
+std::string duration_text(double seconds);
+
+// Between two looks at the progress line.
+constexpr std::uint64_t progress_records = 4096;
+
+// A line on stderr that says how far a long piece of work is and how long it will take: only after
+// a second, only on a terminal.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string_view what);
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  void update(std::uint64_t done_bytes, std::uint64_t total_bytes);
+
+ private:
+  std::string what_;
+  bool terminal_;
+  bool shown_ = false;
+  MonoNs started_ns_;
+  MonoNs printed_ns_;
+};
+
+// Says why on stderr; exit_unusable.
+int refuse(const Error& error);
+// Prints what is new in `problems` to stderr; how many were told.
+std::size_t tell_problems(const std::vector<std::string>& problems, std::size_t told);
+
+// Where lines go: stdout or a file. Gathers them.
+class Output {
+ public:
+  Output() = default;
+  ~Output();
+  Output(const Output&) = delete;
+  Output& operator=(const Output&) = delete;
+  // Empty or "-": stdout.
+  Result<void> open(const std::string& path);
+
+  std::string text;  // append here, then flush()
+  // Writes when much is there, or always. False: nobody reads any more, or the disk is full.
+  bool flush(bool always);
+  // Writes the rest; `code`, or exit_unusable where a file could not be written (says so).
+  int finish(int code);
+
+ private:
+  static constexpr std::size_t flush_at = 256 * 1024;
+  std::string path_;
+  std::FILE* file_ = nullptr;
+  bool failed_ = false;
+};
+
+}  // namespace ringgate::log_tool

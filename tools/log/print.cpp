@@ -1,0 +1,108 @@
+#include "tools/log/print.hpp"
+
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "engine/base/json_scan.hpp"
+#include "tools/log/common.hpp"
+
+namespace ringgate::log_tool {
+
+namespace {
+
+bool is_json(std::string_view text) {
+  return scan_json_object(text, "blob").error == JsonScan::Error::none;
+}
+
+void print_payload(JsonWriter& json, const log::Record& record) {
+  const std::string_view text = as_text(record.payload);
+  switch (record.kind()) {
+    case log::Kind::command:
+      if (is_json(text)) return static_cast<void>(json.key("outcome").raw(text));
+      break;
+    case log::Kind::session:  // "online 10.0.0.7:40112", "offline idle"
+      return static_cast<void>(json.key("text").text(text));
+    case log::Kind::media:
+      if (is_json(text)) return static_cast<void>(json.key("blob").raw(text));
+      break;
+    case log::Kind::audit:  // {"action":"kick","by":"alice ..."}
+      if (is_json(text)) return static_cast<void>(json.key("audit").raw(text));
+      break;
+    case log::Kind::state:
+      if (is_json(text)) return static_cast<void>(json.key("state").raw(text));
+      break;
+    default:
+      break;
+  }
+  json.key("data").hex(record.payload);
+}
+
+void print_other(JsonWriter& json, const log::Record& record,
+                 const event::MessageCatalog* catalog) {
+  const bool is_media = record.kind() == log::Kind::media;  // of the message that brought it
+  if (has_message(record) || (is_media && record.header.message != 0)) {
+    json.key("message_id").text(message_id_text(catalog, record.header.message));
+  } else {
+    json.key("message_id").null();
+  }
+  if (has_message(record)) {
+    json.key("serial").unsigned_integer(record.header.serial);
+  } else {
+    json.key("serial").null();
+  }
+  json.key("duplicate").boolean(false);
+  json.key("frame").null();
+  if (!record.payload.empty()) print_payload(json, record);
+}
+
+}  // namespace
+
+std::string_view protocol_name(const event::CatalogSet& catalogs, Namespace ns) {
+  const event::MessageCatalog* const catalog = catalogs.find(ns);
+  if (catalog != nullptr) return catalog->protocol();
+  return ns == Namespace::none ? "" : "unknown";
+}
+
+std::string message_id_text(const event::MessageCatalog* catalog, std::uint16_t id) {
+  return catalog != nullptr ? catalog->message_id_text(id) : fmt::format("0x{:04x}", id);
+}
+
+void Printer::print_frame(JsonWriter& json, const log::Record& record,
+                          const event::MessageCatalog* catalog) {
+  json.key("message_id").text(message_id_text(catalog, record.header.message));
+  json.key("serial").unsigned_integer(record.header.serial);
+  json.key("duplicate").boolean(record.duplicate());
+  if (record.whole()) json.key("whole").boolean(true);
+  if (catalog == nullptr) return static_cast<void>(json.key("frame").hex(record.payload));
+  const std::vector<std::uint8_t> frame = catalog->redact(record.payload);
+  json.key("frame").hex(frame);
+  if (decode_) {
+    json.key("body");
+    catalog->json(frame, json);
+  }
+}
+
+void Printer::print(std::string_view node, const log::StreamId& stream,
+                    const log::Record& record) {
+  const event::MessageCatalog* catalog = catalogs_.find(record.ns());
+  JsonWriter json(line_);
+  json.begin_object();
+  json.key("record_id")
+      .text(fmt::format("{}/{}-{}/{}", node, stream.run, stream.shard, record.header.position));
+  json.key("time").text(time_text(record.wall_us()));
+  json.key("received").integer(record.header.received_us);
+  json.key("device").text(record.device);
+  json.key("protocol").text(protocol_name(catalogs_, record.ns()));
+  json.key("kind").text(log::kind_name(record.kind()));
+  if (is_frame(record)) {
+    print_frame(json, record, catalog);
+  } else {
+    print_other(json, record, catalog);
+  }
+  json.key("link").text(fmt::format("{:016x}", record.header.link));
+  json.end_object();
+  line_ += '\n';
+}
+
+}  // namespace ringgate::log_tool
