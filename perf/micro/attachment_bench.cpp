@@ -3,10 +3,14 @@
 //
 // Terminals on loopback sockets send files of 4 MiB in blocks of 64 KiB, each file acknowledged
 // when it is durable and listed, to a whole shard: links, the attachment server, the store, its
-// log. The shard has a CPU of its own; the terminals share the others. The log's writer appends
-// records of 64 KiB as log-bench has it. Both work in DIR (default: here), in alternating rounds;
-// each figure is the median of the rounds, the ratio that of the pairs. `cpu` is the shard's time
-// on its CPU for each MB, so that a disk slower than the code shows.
+// log. The shard has a CPU of its own; the terminals share the others. It is measured with the
+// space of expired files used again, as in a gateway that has run with retention for a while, and
+// with new space for each file. The log's writer appends records of 64 KiB, grouped in writes of 1
+// MiB as log-bench has it, and each in a write of its own: whose 64 KiB the blocks of a comparison
+// are can be read either way. Bare files (bare_files.hpp) are what the kernel gives for the same
+// files. All work in DIR (default: here), in alternating rounds; each figure is the median of the
+// rounds, each ratio that of the pairs. `cpu` is the shard's time on its CPU for each MB, so that a
+// disk slower than the code shows.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -33,6 +37,7 @@
 #include "engine/net/links.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/shard.hpp"
+#include "perf/micro/bare_files.hpp"
 #include "protocols/jt808/attachment/server.hpp"
 #include "storage/blob/shard_store.hpp"
 #include "storage/log/data_dir.hpp"
@@ -45,6 +50,11 @@ using namespace ringgate;
 
 constexpr std::uint32_t file_bytes = 4 << 20;
 constexpr std::uint32_t block_bytes = 64 << 10;
+// One record of 64 KiB with its header and the tail of the one before.
+constexpr std::uint32_t small_batch_bytes = block_bytes + 2 * log::block_size;
+constexpr std::uint64_t reuse_bytes = 2ULL << 30;
+// Too little to keep spares of.
+constexpr std::uint64_t no_spares_bytes = blob::spare_size_min * blob::spare_room_divisor - 1;
 
 struct Options {
   int rounds = 7;
@@ -96,8 +106,9 @@ void keep_to(bool first) {
 
 // A shard with a log.
 struct Base {
-  explicit Base(const std::string& path) {
+  explicit Base(const std::string& path, std::uint32_t batch_bytes = log::batch_size_default) {
     options.data_dir = path;
+    options.batch_size = batch_bytes;
     options.retention_bytes = 4 * options.segment_size;
     dir = need(log::DataDir::open(io::real_sys(), path));
     supply = std::make_unique<log::SegmentSupply>(io::real_sys(), options, dir->log_path(),
@@ -128,7 +139,8 @@ struct Rate {
 
 class Log {
  public:
-  explicit Log(const std::string& path) : base_(path), payload_(block_bytes, 0x5a) {
+  Log(const std::string& path, std::uint32_t batch_bytes)
+      : base_(path, batch_bytes), payload_(block_bytes, 0x5a) {
     base_.open_writer();
     while (base_.supply->counters().segments_recycled.load() < 3) run(0.05);
   }
@@ -247,7 +259,7 @@ class Terminal {
 
 class Ingest {
  public:
-  Ingest(const std::string& path, int links)
+  Ingest(const std::string& path, int links, std::uint64_t retention_bytes)
       : base_(path), hub_(1, 1), counters_("shard", "0"),
         logger_({.sink = [](std::string_view line) {
           fmt::print(stderr, "{}", line);
@@ -255,7 +267,7 @@ class Ingest {
         logs_(logger_.add_source("shard-0")), expectations_(io::real_sys()) {
     blob::BlobOptions options;
     options.data_dir = path;
-    options.retention_size = 2ULL << 30;
+    options.retention_size = retention_bytes;
     keeper_ = need(blob::Keeper::open(io::real_sys(), options, base_.dir->run(),
                                       blob::Keeper::Mode::thread));
     mail_ = std::make_unique<shard::MailRoom>(*base_.shard, hub_);
@@ -364,6 +376,74 @@ bool parse(int argc, char** argv, Options& options) {
   return options.rounds > 0 && options.seconds > 0 && options.links > 0;
 }
 
+// Of one side over all rounds.
+struct Line {
+  const char* name;
+  const char* key;
+  std::vector<double> mb;
+  std::vector<double> cpu;
+  std::vector<double> ratios;  // of attachments to it
+};
+
+std::vector<Line> measure(const Options& options) {
+  const std::string at = options.directory + "/attachment-bench-";
+  const auto links = static_cast<std::size_t>(options.links);
+  using Space = bench::BareFiles::Space;
+  const auto ring = [] { return need(io::Ring::open(io::make_uring_backend(), {})); };
+  Log grouped(at + "log", log::batch_size_default);
+  Log single(at + "log-64", small_batch_bytes);
+  Ingest again(at + "data", options.links, reuse_bytes);
+  Ingest fresh(at + "data-new", options.links, no_spares_bytes);
+  bench::BareFiles bare_again(at + "bare", ring(), file_bytes, links, Space::again);
+  bench::BareFiles bare_fresh(at + "bare-new", ring(), file_bytes, links, Space::fresh);
+  const auto bare = [](bench::BareFiles& files, double seconds) {
+    const double cpu = cpu_seconds();
+    const double rate = files.run(seconds);
+    return Rate{rate, (cpu_seconds() - cpu) * 1e6 / (rate * seconds)};
+  };
+  std::vector<Line> lines = {
+      {"attachments, over expired files", "ingest", {}, {}, {}},
+      {"log, 64 KiB records in 1 MiB writes", "log", {}, {}, {}},
+      {"log, 64 KiB records, a write each", "log_64k", {}, {}, {}},
+      {"bare durable files over old ones, the best scheme", "bare", {}, {}, {}},
+      {"attachments, in new space", "ingest_new", {}, {}, {}},
+      {"bare durable files in new space", "bare_new", {}, {}, {}},
+  };
+  keep_to(true);
+  again.warm_up();
+  for (int round = 0; round < options.rounds; ++round) {
+    const Rate rates[] = {again.run(options.seconds),      grouped.run(options.seconds),
+                          single.run(options.seconds),     bare(bare_again, options.seconds),
+                          fresh.run(options.seconds),      bare(bare_fresh, options.seconds)};
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      lines[i].mb.push_back(rates[i].mb_per_s);
+      lines[i].cpu.push_back(rates[i].cpu_us_per_mb);
+      lines[i].ratios.push_back(rates[0].mb_per_s / rates[i].mb_per_s);
+    }
+  }
+  return lines;
+}
+
+bool write_json(const Options& options, bool to_stdout, const std::vector<Line>& lines) {
+  std::string out;
+  JsonWriter json(out);
+  json.begin_object().key("attachment").begin_object();
+  for (const Line& line : lines) {
+    const std::string key = line.key;
+    json.key(key + "_mb_per_s").number(median(line.mb), 1);
+    json.key(key + "_cpu_us_per_mb").number(median(line.cpu), 1);
+    json.key("ratio_to_" + key).number(median(line.ratios), 3);
+  }
+  json.end_object().end_object();
+  out += '\n';
+  std::FILE* file = to_stdout ? stdout : std::fopen(options.json_path, "w");
+  const bool written = file != nullptr && std::fputs(out.c_str(), file) >= 0;
+  if (file != nullptr && written && (to_stdout || std::fclose(file) == 0)) return true;
+  fmt::print(stderr, "attachment-bench: can't write {}: {}\n", options.json_path,
+             std::strerror(errno));
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -375,41 +455,13 @@ int main(int argc, char** argv) {
     return 2;
   }
   keep_to(false);  // what the rooms' helper threads inherit
-  std::vector<double> log_mb, ingest_mb, ratios, log_cpu, ingest_cpu;
-  {
-    Log log(options.directory + "/attachment-bench-log");
-    Ingest ingest(options.directory + "/attachment-bench-data", options.links);
-    keep_to(true);
-    ingest.warm_up();
-    for (int round = 0; round < options.rounds; ++round) {
-      const Rate of_log = log.run(options.seconds);
-      const Rate of_ingest = ingest.run(options.seconds);
-      log_mb.push_back(of_log.mb_per_s);
-      ingest_mb.push_back(of_ingest.mb_per_s);
-      ratios.push_back(of_ingest.mb_per_s / of_log.mb_per_s);
-      log_cpu.push_back(of_log.cpu_us_per_mb);
-      ingest_cpu.push_back(of_ingest.cpu_us_per_mb);
-    }
-  }
+  const std::vector<Line> lines = measure(options);
   const bool to_stdout = options.json_path != nullptr && std::strcmp(options.json_path, "-") == 0;
-  fmt::print(to_stdout ? stderr : stdout,
-             "attachments {:.1f} MB/s, log {:.1f} MB/s, ratio {:.3f}; cpu {:.0f} and {:.0f} "
-             "us/MB\n",
-             median(ingest_mb), median(log_mb), median(ratios), median(ingest_cpu),
-             median(log_cpu));
-  if (options.json_path == nullptr) return 0;
-  std::string out;
-  JsonWriter json(out);
-  json.begin_object().key("attachment").begin_object();
-  json.key("ingest_mb_per_s").number(median(ingest_mb), 1);
-  json.key("log_mb_per_s").number(median(log_mb), 1).key("ratio").number(median(ratios), 3);
-  json.key("ingest_cpu_us_per_mb").number(median(ingest_cpu), 1);
-  json.key("log_cpu_us_per_mb").number(median(log_cpu), 1).end_object().end_object();
-  out += '\n';
-  std::FILE* file = to_stdout ? stdout : std::fopen(options.json_path, "w");
-  const bool written = file != nullptr && std::fputs(out.c_str(), file) >= 0;
-  if (file == nullptr || (!to_stdout && std::fclose(file) != 0) || !written) {
-    fail(fmt::format("can't write {}: {}", options.json_path, std::strerror(errno)));
+  std::FILE* const table = to_stdout ? stderr : stdout;
+  for (const Line& line : lines) {
+    fmt::print(table, "{:<50}{:>8.0f} MB/s{:>8.3f}{:>8.0f} us/MB\n", line.name, median(line.mb),
+               median(line.ratios), median(line.cpu));
   }
-  return 0;
+  fmt::print(table, "(the ratio is of attachments over expired files to this line)\n");
+  return options.json_path == nullptr || write_json(options, to_stdout, lines) ? 0 : 1;
 }
