@@ -23,6 +23,7 @@
 #include "protocols/jt808/session.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/blob/shard_store.hpp"
+#include "storage/event/device_gates.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/recovery.hpp"
 #include "storage/log/supply.hpp"
@@ -73,6 +74,8 @@ class Machine {
   struct Place {
     std::unique_ptr<shard::Shard> shard;
     std::unique_ptr<shard::MailRoom> mail;
+    event::DeviceGates gates;
+    std::unique_ptr<shard::ErrandRoom> errands;
     std::unique_ptr<net::Links> links;
     std::unique_ptr<log::Writer> writer;
     std::unique_ptr<blob::Store> blobs;
@@ -91,6 +94,7 @@ class Machine {
                  .site_limit_per_s = 0,
                  .sink = [this](std::string_view line) { log_bytes_ += line.size(); }}),
         hub_(shards, 1),
+        errands_(hub_),
         expectations_(expectations) {
     io::Sys& sys = world.sys();
     dir_ = must(log::DataDir::open(sys, data_dir));
@@ -127,6 +131,12 @@ class Machine {
     return *places[home_shard(device, static_cast<unsigned>(places.size()))];
   }
 
+  // For a control plane: its thread is control_producer.
+  shard::ErrandHub& errands() { return errands_; }
+  std::uint32_t control_producer() const { return hub_.control_producer(0); }
+  const observe::Registry& registry() const { return registry_; }
+  observe::Logger& logger() { return logger_; }
+
   static constexpr const char* data_dir = "/data";
 
  private:
@@ -139,6 +149,8 @@ class Machine {
         must(io::Ring::open(world_.make_backend(), {.sq_entries = 64, .cq_entries = 512})),
         world_.sys());
     place->mail = std::make_unique<shard::MailRoom>(*place->shard, hub_);
+    place->errands = std::make_unique<shard::ErrandRoom>(*place->shard, *place->mail, errands_,
+                                                         place->gates);
     observe::CounterGroup& counters = registry_.add_shard(index);
     observe::LogSource& logs = logger_.add_source("shard");
     place->links = must(net::Links::create(
@@ -159,6 +171,7 @@ class Machine {
     place->session->commands().use_expectations(expectations_);
     place->gate = std::make_unique<jt808::Gate>(*place->session, *place->links, *place->writer,
                                                 *place->devices, logs);
+    place->gates.add(*place->gate);
     place->attachments = std::make_unique<jt808::AttachmentServer>(
         *place->links, *place->writer, *place->blobs, expectations_, counters, logs,
         jt808::AttachmentOptions{.max_file_size = 1U << 20,
@@ -198,6 +211,7 @@ class Machine {
   std::size_t log_bytes_ = 0;
   observe::Logger logger_;
   shard::MailHub hub_;
+  shard::ErrandHub errands_;
   jt808::Expectations& expectations_;
   log::LogOptions log_;
   blob::BlobOptions blob_;

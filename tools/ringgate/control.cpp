@@ -81,17 +81,18 @@ void Control::run() {
   sigset_t all;
   sigfillset(&all);
   pthread_sigmask(SIG_BLOCK, &all, nullptr);
-  while (!stop_.load(std::memory_order_acquire)) turn();
+  while (!stop_.load(std::memory_order_acquire)) turn(-1);
   end_all();
 }
 
-void Control::turn() {
+void Control::turn(int longest_ms) {
   std::vector<pollfd> waits;
   waits.reserve(clients_.size() + 2);
   waits.push_back({post_.fd(), POLLIN, 0});
   waits.push_back({listener_, POLLIN, 0});
   for (const auto& client : clients_) waits.push_back({client->fd(), client->events(), 0});
-  const int timeout = look_again_ || !unfinished_.empty() ? look_again_ms : -1;
+  const bool soon = longest_ms < 0 && (look_again_ || !unfinished_.empty());
+  const int timeout = soon ? look_again_ms : longest_ms;
   look_again_ = false;
   if (::poll(waits.data(), waits.size(), timeout) < 0) return;  // EINTR
   post_.poll();

@@ -66,6 +66,9 @@ class Control {
 
   // The shards run: starts the thread.
   void serve();
+  // One turn of it: whoever does not call serve() is the control thread, and calls this instead.
+  // `longest_ms` as for poll(): -1 waits until something happens.
+  void turn(int longest_ms);
 
   // For operations, on the control thread --------------------------------------------------------
 
@@ -81,7 +84,6 @@ class Control {
   explicit Control(const ControlParts& parts);
   Result<void> listen();
   void run();
-  void turn();
   void accept_clients();
   void end_all();
 
