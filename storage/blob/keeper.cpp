@@ -308,7 +308,6 @@ bool Keeper::expire_day(const std::string& day, bool remove_empty) {
 bool Keeper::retire(const std::string& day, const io::DirectoryEntry& entry) {
   const std::string path = day + "/" + entry.name;
   if (recycle(path, entry.size_bytes)) {
-    counters_.blobs_recycled.fetch_add(1, std::memory_order_relaxed);
     if (recycled_.size() == spares_at_once) settle_recycled(day);
   } else if (sys_.remove(path) < 0) {
     return false;
@@ -350,6 +349,7 @@ void Keeper::settle_recycled(const std::string& day) {
   for (const Recycled& one : recycled_) {
     if (durable) {
       spares_.publish(one.slot, one.size_bytes);
+      counters_.blobs_recycled.fetch_add(1, std::memory_order_relaxed);
     } else {
       spares_.drop(one.slot, one.size_bytes);
     }
