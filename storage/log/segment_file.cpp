@@ -92,13 +92,12 @@ void SegmentFile::release() {
 }
 
 void SegmentFile::fill_window(std::uint64_t offset, std::uint64_t need) {
-  auto capacity = std::min<std::uint64_t>(scan_window + record_size_max, header_.size_bytes);
-  if (!window_) window_ = aligned_memory(capacity);
-  if (access_ == Access::scattered) {
-    const std::uint64_t least = align_up(offset % block_size + need, block_size);
-    capacity = std::min(capacity, std::max<std::uint64_t>(scattered_window, least));
-  }
+  const auto most = std::min<std::uint64_t>(scan_window + record_size_max, header_.size_bytes);
+  if (!window_) window_ = aligned_memory(most);
   window_offset_ = align_down(offset, block_size);
+  const std::uint64_t usual = access_ == Access::scattered ? scattered_window : window_bytes_;
+  const std::uint64_t wanted = std::max(usual, offset - window_offset_ + need);
+  const std::uint64_t capacity = std::min(align_up(wanted, block_size), most);
   const std::int64_t got = sys_.pread(fd_, {window_.get(), capacity}, window_offset_);
   if (got >= 0) {
     window_size_ = static_cast<std::uint64_t>(got);

@@ -48,6 +48,14 @@ class SegmentFile {
   // Reads the head blocks again: the seal may have come, the file may have become another segment.
   // False where it is no longer the same one.
   bool refresh();
+  // How many bytes one read takes from now on, where no more are needed; scan_window and the
+  // largest record by default, which is also the most.
+  void set_window(std::uint64_t bytes) { window_bytes_ = bytes; }
+  // Whether the header of a record at `position` lies in the window.
+  bool holds(Position position) const {
+    const std::uint64_t offset = header_.offset_of(position);
+    return offset >= window_offset_ && offset + record_header_size <= window_offset_ + window_size_;
+  }
   // Forgets the window: what a live writer changed is read again.
   void forget_window() { window_size_ = 0; }
   // Frees the window and closes the file until it is needed again, so that any number of segments
@@ -83,6 +91,7 @@ class SegmentFile {
   AlignedMemory window_;
   std::uint64_t window_offset_ = 0;
   std::uint64_t window_size_ = 0;
+  std::uint64_t window_bytes_ = scan_window + record_size_max;
   std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_blocks_ = 0;
 };

@@ -105,6 +105,7 @@ Result<void> Server::open_data(observe::LogSource& logs) {
                {"records", recovered->records},
                {"dropped_unacknowledged", recovered->dropped_records}});
   }
+  board_ = std::make_unique<log::CommitBoard>(data_dir_->run());
   supply_ = std::make_unique<log::SegmentSupply>(
       sys_, log::log_options(*start_settings_), data_dir_->log_path(), data_dir_->node(),
       data_dir_->run(), log::SegmentSupply::Mode::thread);
@@ -184,6 +185,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *hub_,
                                   *errands_,
                                   *supply_,
+                                  *board_,
                                   *keeper_,
                                   *authenticator_,
                                   *expectations_,

@@ -16,6 +16,7 @@
 #include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
+#include "storage/log/commit_board.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/holds.hpp"
 #include "storage/log/supply.hpp"
@@ -67,6 +68,7 @@ class Server {
   std::vector<int> cpus_;
   std::unique_ptr<log::DataDir> data_dir_;
   log::Holds holds_;  // what retention must leave: of the state and of each sink
+  std::unique_ptr<log::CommitBoard> board_;  // how far the log is durable, for readers in here
   std::unique_ptr<log::SegmentSupply> supply_;
   std::unique_ptr<blob::Keeper> keeper_;
   std::unique_ptr<jt808::Authenticator> authenticator_;

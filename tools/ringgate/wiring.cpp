@@ -131,6 +131,8 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   auto writer = log::Writer::open(*shard_, log::log_options(settings), parts.supply);
   if (!writer) return writer.error();
   writer_ = std::move(*writer);
+  board_writer_ = std::make_unique<log::BoardWriter>(parts.board, parts.shard.index,
+                                                     shard_->watermark());
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
   blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
                                          parts.logs);

@@ -10,6 +10,7 @@
 #include "engine/shard/mailbox.hpp"
 #include "storage/blob/shard_store.hpp"
 #include "storage/event/device_gates.hpp"
+#include "storage/log/commit_board.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -25,6 +26,7 @@ struct WiringParts {
   shard::MailHub& hub;
   shard::ErrandHub& errands;
   log::SegmentSupply& supply;
+  log::CommitBoard& board;
   blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
@@ -60,6 +62,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<shard::ErrandRoom> errands_;  // ends after all that may hold its tickets
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;
+  std::unique_ptr<log::BoardWriter> board_writer_;
   std::unique_ptr<log::Counters> log_counters_;
   std::unique_ptr<blob::Store> blobs_;
   std::unique_ptr<device::DeviceTable> devices_;
