@@ -156,6 +156,8 @@ class NatsTarget final : public Target {
       return Trouble{.message = fmt::format("{}: {} records unacknowledged for {} s", link_->server(),
                                             outstanding_, nats_limits::ack_timeout_ms / 1000)};
     }
+    // Acknowledgements come one by one; many are taken with one read, and the server is left alone.
+    if (outstanding_ >= nap_above && unsent_ == 0) stop_.wait(nap_ms);
     link_->turn(look_again_ms, stop_);
     unsent_ = link_->buffered_bytes();
     if (auto taken = take_acks(); !taken) return taken.error();
@@ -168,24 +170,31 @@ class NatsTarget final : public Target {
 
   Result<void, Trouble> take_acks() {
     while (NatsMessage ack = link_->next(NatsLink::inbox_subscription)) {
-      std::string_view place = subject_of(ack);
-      place.remove_prefix(std::min(place.size(), link_->inbox().size()));
-      std::uint64_t epoch = 0;
-      std::size_t index = 0;
-      const char* const end = place.data() + place.size();
-      const auto [dash, bad_epoch] = std::from_chars(place.data(), end, epoch, 16);
-      if (bad_epoch != std::errc() || dash == end || *dash != '-' || epoch != epoch_) continue;
-      const auto [rest, bad_index] = std::from_chars(dash + 1, end, index, 16);
-      if (bad_index != std::errc() || rest != end || index >= confirmed_.size()) continue;
-      if (confirmed_[index] != 0) continue;
-      auto acked = judge(ack, index);
-      if (!acked) return acked.error();
-      if (!*acked) continue;
-      confirmed_[index] = 1;
-      --outstanding_;
-      outstanding_bytes_ -= sizes_[index];
-      progress_ = Clock::now();
+      auto taken = take_ack(ack);
+      link_->discard(std::move(ack));
+      if (!taken) return taken;
     }
+    return {};
+  }
+
+  Result<void, Trouble> take_ack(const NatsMessage& ack) {
+    std::string_view place = subject_of(ack);
+    place.remove_prefix(std::min(place.size(), link_->inbox().size()));
+    std::uint64_t epoch = 0;
+    std::size_t index = 0;
+    const char* const end = place.data() + place.size();
+    const auto [dash, bad_epoch] = std::from_chars(place.data(), end, epoch, 16);
+    if (bad_epoch != std::errc() || dash == end || *dash != '-' || epoch != epoch_) return {};
+    const auto [rest, bad_index] = std::from_chars(dash + 1, end, index, 16);
+    if (bad_index != std::errc() || rest != end || index >= confirmed_.size()) return {};
+    if (confirmed_[index] != 0) return {};
+    auto acked = judge(ack, index);
+    if (!acked) return acked.error();
+    if (!*acked) return {};
+    confirmed_[index] = 1;
+    --outstanding_;
+    outstanding_bytes_ -= sizes_[index];
+    progress_ = Clock::now();
     return {};
   }
 
@@ -223,6 +232,8 @@ class NatsTarget final : public Target {
 
   // One write for some 100 records.
   static constexpr std::size_t send_at_bytes = 64U << 10;
+  static constexpr std::size_t nap_above = 256;
+  static constexpr int nap_ms = 1;
   // Complaints of the server that end nothing are looked for this often.
   static constexpr int look_again_ms = 100;
 

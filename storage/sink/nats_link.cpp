@@ -23,6 +23,8 @@ constexpr unsigned send_timeout_ms = 10'000;
 constexpr std::int64_t ping_interval_ms = 5'000;
 constexpr int pings_out_max = 2;
 constexpr std::size_t servers_max = 64;
+// Messages that wait to be freed together: some MiB.
+constexpr std::size_t bin_max = 2048;
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -263,6 +265,7 @@ Result<void, Trouble> NatsLink::open(const NatsLinkOptions& options, const NatsS
 }
 
 NatsLink::~NatsLink() {
+  empty_bin();
   for (natsSubscription* subscription : subscriptions_) natsSubscription_Destroy(subscription);
   natsConnection_Destroy(connection_);
 }
@@ -334,7 +337,7 @@ Result<void, Trouble> NatsLink::publish(const char* subject, const char* reply,
       natsMsg_Create(&made, subject, reply, payload.data(), static_cast<int>(payload.size()));
   if (s == NATS_OK && header != nullptr) s = natsMsgHeader_Set(made, header->name, header->value);
   if (s == NATS_OK) s = natsConnection_PublishMsg(connection_, made);
-  natsMsg_Destroy(made);
+  if (made != nullptr) discard(NatsMessage(made));
   if (s == NATS_OK) return {};
   if (s == NATS_MAX_PAYLOAD) {
     return Trouble{.failure = Failure::bad_record,
@@ -366,6 +369,16 @@ Result<NatsMessage, Trouble> NatsLink::request(const std::string& subject, std::
     }
     turn(static_cast<int>(left.count()) + 1, stop);
   }
+}
+
+void NatsLink::discard(NatsMessage message) {
+  bin_.push_back(message.release());
+  if (bin_.size() >= bin_max) empty_bin();
+}
+
+void NatsLink::empty_bin() {
+  for (natsMsg* message : bin_) natsMsg_Destroy(message);
+  bin_.clear();
 }
 
 void NatsLink::write_some() {

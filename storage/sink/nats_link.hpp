@@ -95,6 +95,10 @@ class NatsLink {
   Result<NatsMessage, Trouble> request(const std::string& subject, std::string_view payload,
                                        int timeout_ms, const StopSignal& stop);
 
+  // For messages of next() that come by the thousand: ends them together. libnats hands every one
+  // to a thread that frees it, and wakes that thread for each.
+  void discard(NatsMessage message);
+
   // Writes what the socket takes now.
   void write_some();
   // Reads what is there; messages come by next().
@@ -126,9 +130,11 @@ class NatsLink {
   static natsStatus on_write(void* user, bool add);
   static natsStatus on_detach(void* user);
   void forget_socket();
+  void empty_bin();
 
   natsConnection* connection_ = nullptr;
   std::vector<natsSubscription*> subscriptions_;
+  std::vector<natsMsg*> bin_;
   std::string server_;
   std::string inbox_;
   std::uint64_t requests_ = 0;

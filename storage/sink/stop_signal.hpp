@@ -2,6 +2,7 @@
 // called. Poll fd() for input beside whatever is waited for.
 #pragma once
 
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -22,6 +23,11 @@ class StopSignal {
     stopped_.store(true, std::memory_order_release);
     const eventfd_t one = 1;
     static_cast<void>(::eventfd_write(fd_, one));
+  }
+  // Until stop(), or for so long.
+  void wait(int timeout_ms) const {
+    pollfd wait{fd_, POLLIN, 0};
+    static_cast<void>(::poll(&wait, 1, timeout_ms));
   }
   bool stopped() const { return stopped_.load(std::memory_order_acquire); }
   int fd() const { return fd_; }

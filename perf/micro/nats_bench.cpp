@@ -1,0 +1,166 @@
+// How many records a second the NATS sink takes to JetStream, and how many the plainest loop over
+// libnats does with the same subjects and payloads: js_PublishAsync for all, then wait.
+// nats-bench --url URL [--kind sink|plain] [--records N] [--devices N] [--batch N] [--stream NAME]
+//   [--json FILE|-]
+#include <fmt/core.h>
+#include <nats/nats.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "perf/micro/vehicle.hpp"
+#include "protocols/jt808/catalog.hpp"
+#include "storage/log/segment.hpp"
+#include "storage/sink/nats.hpp"
+
+namespace {
+
+using namespace ringgate;
+
+struct Options {
+  std::string url;
+  std::string json;
+  std::string kind = "sink";
+  std::string stream = "BENCH";
+  std::uint64_t records = 200'000;
+  std::uint32_t devices = 20'000;
+  std::uint32_t batch = 4096;
+};
+
+Options parse(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const std::string name = argv[i];
+    const char* value = argv[i + 1];
+    if (name == "--url") options.url = value;
+    if (name == "--json") options.json = value;
+    if (name == "--kind") options.kind = value;
+    if (name == "--stream") options.stream = value;
+    if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
+    if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
+    if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
+  }
+  return options;
+}
+
+// A batch with memory of its own.
+struct OwnedBatch {
+  std::vector<std::vector<std::uint8_t>> frames;
+  std::vector<sink::Item> items;
+};
+
+std::vector<OwnedBatch> make_batches(const Options& options, perf::Fleet& fleet,
+                                     const jt808::Catalog& catalog) {
+  std::vector<OwnedBatch> batches;
+  Position position = 0;
+  for (std::uint64_t made = 0; made < options.records;) {
+    OwnedBatch& batch = batches.emplace_back();
+    for (std::uint32_t i = 0; i < options.batch && made < options.records; ++i, ++made) {
+      const event::RecordView record = fleet.next();
+      batch.frames.emplace_back(record.payload.begin(), record.payload.end());
+      sink::Item& item = batch.items.emplace_back();
+      item.position = position += 144;
+      item.view = record;
+      item.catalog = &catalog;
+    }
+    for (std::size_t i = 0; i < batch.items.size(); ++i) {
+      batch.items[i].view.payload = batch.frames[i];
+    }
+  }
+  return batches;
+}
+
+int fail(std::string_view why) {
+  fmt::print(stderr, "nats-bench: {}\n", why);
+  return 1;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// Seconds, or less than 0.
+double run_sink(sink::Target& target, const std::vector<OwnedBatch>& batches) {
+  const auto started = Clock::now();
+  const log::Cursor cursor;
+  for (const OwnedBatch& batch : batches) {
+    if (auto written = target.write({"bench", {}, batch.items, cursor}); !written) {
+      fail(written.error().message);
+      return -1;
+    }
+  }
+  return std::chrono::duration<double>(Clock::now() - started).count();
+}
+
+struct Message {
+  std::string subject;
+  std::string payload;
+};
+
+std::vector<Message> make_messages(const std::vector<OwnedBatch>& batches) {
+  std::vector<Message> messages;
+  event::RecordJson json;
+  for (const OwnedBatch& batch : batches) {
+    for (const sink::Item& item : batch.items) {
+      Message& made = messages.emplace_back();
+      made.subject = fmt::format("ringgate.bench.jt808.{}.{}",
+                                 json.title(item.view, item.catalog), item.view.device);
+      json.write(log::record_id({}, item.stream, item.position), "bench", item.view, item.catalog,
+                 {}, made.payload);
+    }
+  }
+  return messages;
+}
+
+double run_plain(const Options& options, const std::vector<Message>& messages) {
+  natsConnection* connection = nullptr;
+  jsCtx* stream = nullptr;
+  natsStatus s = natsConnection_ConnectTo(&connection, options.url.c_str());
+  if (s == NATS_OK) s = natsConnection_JetStream(&stream, connection, nullptr);
+  const auto started = Clock::now();
+  for (const Message& message : messages) {
+    if (s != NATS_OK) break;
+    s = js_PublishAsync(stream, message.subject.c_str(), message.payload.data(),
+                        static_cast<int>(message.payload.size()), nullptr);
+  }
+  if (s == NATS_OK) s = js_PublishAsyncComplete(stream, nullptr);
+  const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
+  jsCtx_Destroy(stream);
+  natsConnection_Destroy(connection);
+  if (s == NATS_OK) return seconds;
+  fail(natsStatus_GetText(s));
+  return -1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  auto url = sink::parse_nats_url(options.url);
+  if (!url) return fail(url.error().message);
+  const jt808::Catalog catalog;
+  perf::Fleet fleet(options.devices, 1'790'000'000);
+  const auto batches = make_batches(options, fleet, catalog);
+  sink::NatsOptions nats;
+  nats.link.url = *url;
+  nats.stream.name = options.stream;
+  const auto target = sink::make_nats_target(nats);
+  // Makes the stream for both kinds.
+  if (auto opened = target->open(); !opened) return fail(opened.error().message);
+  const double seconds = options.kind == "sink" ? run_sink(*target, batches)
+                                                : run_plain(options, make_messages(batches));
+  if (seconds < 0) return 1;
+  const std::string json =
+      fmt::format(R"({{"kind":"{}","records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})",
+                  options.kind, options.records, seconds,
+                  static_cast<double>(options.records) / seconds);
+  if (options.json.empty() || options.json == "-") {
+    fmt::print("{}\n", json);
+    return 0;
+  }
+  std::FILE* out = std::fopen(options.json.c_str(), "w");
+  if (out == nullptr) return 2;
+  fmt::print(out, "{}\n", json);
+  return std::fclose(out) == 0 ? 0 : 2;
+}
