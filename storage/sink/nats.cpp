@@ -153,8 +153,9 @@ class NatsTarget final : public Target {
     const auto waited = Clock::now() - progress_;
     const auto most = std::chrono::milliseconds(nats_limits::ack_timeout_ms);
     if (waited >= most) {
-      return Trouble{.message = fmt::format("{}: {} records unacknowledged for {} s", link_->server(),
-                                            outstanding_, nats_limits::ack_timeout_ms / 1000)};
+      return Trouble{.message = fmt::format("{}: {} records without acknowledgement for {} s",
+                                            link_->server(), outstanding_,
+                                            nats_limits::ack_timeout_ms / 1000)};
     }
     // Acknowledgements come one by one; many are taken with one read, and the server is left alone.
     if (outstanding_ >= nap_above && unsent_ == 0) stop_.wait(nap_ms);

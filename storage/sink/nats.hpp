@@ -109,7 +109,7 @@ NatsOptions nats_options(const config::Settings& settings, const std::string& ur
 
 std::unique_ptr<Target> make_nats_target(const NatsOptions& options);
 
-// ---- subjects ------------------------------------------------------------------------------------
+// ---- subjects -----------------------------------------------------------------------------------
 
 // As one token of a subject: bytes that NATS gives a meaning (". * >", blanks, control signs), '%'
 // and what is no ASCII become %XX; nothing at all becomes "%".
@@ -121,7 +121,7 @@ std::string from_subject_token(std::string_view token);
 // three tokens, so no stream of records takes them.
 inline constexpr std::string_view record_subjects = "ringgate.*.*.*.*";
 
-// ---- the stream ----------------------------------------------------------------------------------
+// ---- the stream ---------------------------------------------------------------------------------
 
 // Makes the stream, or checks and widens what is there. Trouble: bad_config where it can't serve.
 Result<void, Trouble> prepare_stream(NatsLink& link, const NatsStreamOptions& options,
