@@ -224,13 +224,24 @@ void position_rows(std::uint16_t message, Version version, Bytes body, RowVisito
 
 // --- what terminals say of themselves ---
 
+// Up to the first 00 behind the padding in front; control characters are '?': databases and
+// terminals of people take neither.
+std::string text_of(Bytes field) {
+  field = trimmed(field);
+  field = field.first(static_cast<std::size_t>(std::ranges::find(field, 0) - field.begin()));
+  std::string text = utf8_from_gbk(field);
+  const auto is_control = [](char c) { return (c >= 0 && c < 0x20) || c == 0x7f; };
+  std::ranges::replace_if(text, is_control, '?');
+  return text;
+}
+
 void registration_row(const Header& header, Bytes body, RowVisitor& out) {
   Registration fields;
   if (!decode_registration(header, body, fields)) return;
-  const std::string plate = fields.plate_color == 0 ? "" : utf8_from_gbk(fields.plate);
-  const std::string terminal_id = utf8_from_gbk(fields.terminal_id);
-  const std::string maker = utf8_from_gbk(fields.maker);
-  const std::string model = utf8_from_gbk(fields.model);
+  const std::string plate = fields.plate_color == 0 ? "" : text_of(fields.plate);
+  const std::string terminal_id = text_of(fields.terminal_id);
+  const std::string maker = text_of(fields.maker);
+  const std::string model = text_of(fields.model);
   event::DeviceRow row{plate, fields.plate_color, terminal_id, maker, model, "2013"};
   if (fields.layout == Registration::Layout::v2011) row.version = "2011";
   if (header.version == Version::v2019) row.version = "2019";
@@ -249,7 +260,7 @@ class Attributes final : public Visitor {
                             : key == "model"       ? &model
                             : key == "terminal_id" ? &terminal_id
                                                    : nullptr;
-    if (to != nullptr) *to = utf8_from_gbk(trimmed(seen.bytes));
+    if (to != nullptr) *to = text_of(seen.bytes);
   }
 };
 

@@ -54,7 +54,8 @@ constexpr std::string_view name_of(SessionRow::What what) {
   return names[static_cast<std::size_t>(what)];
 }
 
-// What a device says of itself (registration, attributes). Empty: not said by this record.
+// What a device says of itself (registration, attributes). Empty: not said by this record. Texts
+// are UTF-8 without control characters.
 struct DeviceRow {
   std::string_view plate;
   std::uint8_t plate_colour = 0;

@@ -1,10 +1,14 @@
-// Headers, bodies, JSON (both ways) and redaction of JT/T 808. Input: the stored form of a frame
-// (header and body). It is taken as it is, and again with its length field put right, so that
+// Headers, bodies, JSON (both ways), redaction and rows of JT/T 808. Input: the stored form of a
+// frame (header and body). It is taken as it is, and again with its length field put right, so that
 // bodies are reached. Ten minutes by hand: as in jt808_framing_fuzz.cpp, with fuzz-jt808-messages.
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/base/utf8.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "protocols/jt808/codec/location.hpp"
 #include "protocols/jt808/codec/messages.hpp"
@@ -83,12 +87,66 @@ void check_location_items(Bytes body) {
   require(((location.flags & Location::items_cut_short) != 0) == (at != body.size()));
 }
 
+// Numbers of rows count up, alarms have a type, and texts can be stored anywhere.
+class RowCheck final : public event::RowVisitor {
+ public:
+  std::optional<event::DeviceTimes> times;
+  bool any = false;
+
+  void position(const event::PositionRow& row) override {
+    require(row.sub == positions_++ && alarms_ == 0);
+    require(row.latitude_deg >= -2148 && row.latitude_deg <= 2148);
+    const bool on_earth = std::fabs(row.latitude_deg) <= 90 && std::fabs(row.longitude_deg) <= 180;
+    require(on_earth || !row.fixed);
+    any = true;
+    if (row.device_time_us == 0) return;
+    if (!times) times = event::DeviceTimes{row.device_time_us, row.device_time_us};
+    times->first_us = std::min(times->first_us, row.device_time_us);
+    times->last_us = std::max(times->last_us, row.device_time_us);
+  }
+  void alarm(const event::AlarmRow& row) override {
+    require(row.sub == alarms_++ && positions_ != 0);
+    require(!row.type.empty() && !row.source.empty());
+  }
+  void device(const event::DeviceRow& row) override {
+    any = true;
+    require(row.version == "2011" || row.version == "2013" || row.version == "2019");
+    for (const std::string_view text : {row.plate, row.terminal_id, row.maker, row.model}) {
+      for (std::size_t at = 0; at < text.size();) {
+        const std::size_t length = utf8_length(text, at);
+        require(length != 0 && (length > 1 || (text[at] >= 0x20 && text[at] != 0x7f)));
+        at += length;
+      }
+    }
+  }
+
+ private:
+  std::uint32_t positions_ = 0;
+  std::uint32_t alarms_ = 0;
+};
+
+void check_rows(const Catalog& catalog, Bytes frame) {
+  event::RecordView record{.ns = Namespace::phone, .payload = frame};
+  if (frame.size() >= 2) record.message = load_be16(frame.data());
+  RowCheck rows;
+  catalog.rows(record, rows);
+  const auto times = catalog.device_times(record);
+  require(times.has_value() == rows.times.has_value());
+  if (times) require(times->first_us == rows.times->first_us);
+  if (times) require(times->last_us == rows.times->last_us);
+  require(!rows.any || !catalog.is_part(record));
+  event::RowVisitor nobody;
+  record.kind = event::RecordKind::media;
+  catalog.rows(record, nobody);
+}
+
 void check_frame(Bytes frame) {
   const Catalog catalog;
   std::string text;
   JsonWriter out(text);
   catalog.json(frame, out);
   require(JsonCheck(text).ok());
+  check_rows(catalog, frame);
 
   require(test::broken_law(frame).empty());
 

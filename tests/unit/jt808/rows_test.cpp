@@ -290,6 +290,15 @@ TEST_CASE("registrations in all three layouts") {
             hex("00") + padded("LSVAA4182E2184847", 17);
   CHECK(rows_of(frame_2013(0x0100, 1, vin)).devices.at(0).plate.empty());
   CHECK(rows_of(frame_2013(0x0100, 1, Raw(24, 0))).count() == 0);
+  // What stands behind a 00 is not the text; what no table holds is shown, not kept.
+  const Raw odd = hex("001f 0073 4100424344") + padded("a\nb\x7f", 20) + hex("0000 54003100 00") +
+                  hex("01 ff41");
+  const Rows rows = rows_of(frame_2013(0x0100, 1, odd));
+  CHECK(rows.devices.at(0).maker == "A");
+  CHECK(rows.devices.at(0).model == "a?b?");
+  CHECK(rows.devices.at(0).terminal_id == "T");
+  CHECK(rows.devices.at(0).plate == "\xef\xbf\xbd"
+                                    "A");
 }
 
 TEST_CASE("attributes, also with the long maker that some terminals of 2019 send") {
