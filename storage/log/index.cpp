@@ -31,19 +31,13 @@ struct IndexHead {
 static_assert(sizeof(IndexHead) == 64);
 static_assert(offsetof(IndexHead, blocks) == 48);
 
-struct BlockEntry {
+struct SparseEntry {
   std::int64_t first_received_us;
   std::uint64_t first_position;
   std::int64_t device_first_us;
   std::int64_t device_last_us;
 };
-static_assert(sizeof(BlockEntry) == 32);
-
-struct DeviceEntry {
-  std::uint64_t hash;
-  std::uint64_t places_at;  // from the beginning of the places
-};
-static_assert(sizeof(DeviceEntry) == 16);
+static_assert(sizeof(SparseEntry) == 32);
 
 template <class T>
 void put(std::vector<std::uint8_t>& out, const T& value) {
@@ -96,7 +90,7 @@ std::vector<std::uint8_t> IndexBuilder::finish(Position end) {
   std::vector<std::uint8_t> content;
   put(content, IndexHead{});
   for (const IndexBlock& block : blocks_) {
-    put(content, BlockEntry{block.first_received_us, block.first_position,
+    put(content, SparseEntry{block.first_received_us, block.first_position,
                             block.device_times.first_us, block.device_times.last_us});
   }
   std::vector<std::uint8_t> places;
@@ -104,11 +98,11 @@ std::vector<std::uint8_t> IndexBuilder::finish(Position end) {
       blocks_.empty() ? 0 : floor_seconds(blocks_.front().first_received_us);
   for (const std::uint64_t hash : hashes) {
     const Device& device = devices_.at(hash);
-    put(content, DeviceEntry{hash, places.size()});
+    put(content, HashEntry{hash, places.size()});
     put_times(places, device.count, device.times, from_s);
     places.insert(places.end(), device.places.begin(), device.places.end());
   }
-  put(content, DeviceEntry{~std::uint64_t{0}, places.size()});
+  put(content, HashEntry{~std::uint64_t{0}, places.size()});
   content.insert(content.end(), places.begin(), places.end());
   const IndexHead head{index_magic,
                        index_version,
@@ -153,8 +147,8 @@ Result<void> IndexFile::load(const SegmentHeader& header, Position end) {
     return Error{
         0, fmt::format("format version {}, this program reads {}", head.version, index_version)};
   }
-  const std::uint64_t fixed = sizeof head + head.blocks * sizeof(BlockEntry) +
-                              (std::uint64_t{head.devices} + 1) * sizeof(DeviceEntry);
+  const std::uint64_t fixed = sizeof head + head.blocks * sizeof(SparseEntry) +
+                              (std::uint64_t{head.devices} + 1) * sizeof(HashEntry);
   if (head.epoch != header.epoch || head.base != header.base || head.end != end ||
       head.size_bytes < fixed || head.size_bytes > static_cast<std::uint64_t>(size) ||
       pages_bytes(head.size_bytes) > static_cast<std::uint64_t>(size)) {
@@ -163,16 +157,14 @@ Result<void> IndexFile::load(const SegmentHeader& header, Position end) {
   base_ = head.base;
   end_ = head.end;
   blocks_ = head.blocks;
-  devices_ = head.devices;
-  directory_at_ = sizeof head + head.blocks * sizeof(BlockEntry);
-  places_at_ = fixed;
   pages_ = std::make_unique<PageReader>(sys_, fd_, 0, head.size_bytes, seed);
+  directory_ = {*pages_, sizeof head + head.blocks * sizeof(SparseEntry), head.devices};
   return {};
 }
 
 std::optional<IndexBlock> IndexFile::block(std::uint32_t number) {
   if (number >= blocks_) return std::nullopt;
-  const auto entry = pages_->value<BlockEntry>(sizeof(IndexHead) + number * sizeof(BlockEntry));
+  const auto entry = pages_->value<SparseEntry>(sizeof(IndexHead) + number * sizeof(SparseEntry));
   if (!entry) return std::nullopt;
   return IndexBlock{entry->first_received_us,
                     entry->first_position,
@@ -195,62 +187,12 @@ std::optional<std::uint32_t> IndexFile::first_block_from(WallUs at_us) {
   return low;
 }
 
-std::optional<std::uint64_t> IndexFile::hash_at(std::uint32_t entry) {
-  return pages_->value<std::uint64_t>(directory_at_ + entry * sizeof(DeviceEntry));
-}
-
-// The entry of a hash, or devices_ where there is none. Hashes are spread evenly: it lies near
-// where it would lie if they were so exactly.
-std::optional<std::uint32_t> IndexFile::find(std::uint64_t hash) {
-  constexpr std::uint32_t first_step = page_room / sizeof(DeviceEntry);
-  const auto guess = static_cast<std::uint32_t>(((hash >> 32) * devices_) >> 32);
-  std::uint32_t low = guess;   // below it all are lower
-  std::uint32_t high = guess;  // from it on all are as high or higher
-  for (std::uint32_t step = first_step / 4; low > 0; step *= 2) {
-    const std::uint32_t at = low > step ? low - step : 0;
-    const auto there = hash_at(at);
-    if (!there) return std::nullopt;
-    low = at;
-    if (*there < hash) break;
-    high = at;
-  }
-  for (std::uint32_t step = first_step / 4; high < devices_; step *= 2) {
-    const auto there = hash_at(high);
-    if (!there) return std::nullopt;
-    if (*there >= hash) break;
-    low = high + 1;
-    high = devices_ - high > step ? high + step : devices_;
-  }
-  while (low < high) {
-    const std::uint32_t middle = low + (high - low) / 2;
-    const auto there = hash_at(middle);
-    if (!there) return std::nullopt;
-    if (*there < hash) {
-      low = middle + 1;
-    } else {
-      high = middle;
-    }
-  }
-  if (low == devices_) return devices_;
-  const auto there = hash_at(low);
-  if (!there) return std::nullopt;
-  return *there == hash ? low : devices_;
-}
-
 std::optional<IndexFile::Places> IndexFile::places(std::uint64_t device_hash) {
-  const auto entry = find(device_hash);
-  if (!entry) return std::nullopt;
+  const auto bytes = directory_.places(device_hash);
+  if (!bytes) return std::nullopt;
   Places out;
-  if (*entry == devices_) return out;
-  const std::uint64_t at = directory_at_ + *entry * sizeof(DeviceEntry) + 8;
-  const auto begin = pages_->value<std::uint64_t>(at);
-  const auto end = pages_->value<std::uint64_t>(at + sizeof(DeviceEntry));
-  if (!begin || !end || *begin > *end || *end > pages_->size_bytes() - places_at_) {
-    return std::nullopt;
-  }
-  std::vector<std::uint8_t> bytes(*end - *begin);
-  if (!pages_->read(places_at_ + *begin, bytes)) return std::nullopt;
-  Bytes rest(bytes);
+  if (bytes->empty()) return out;
+  Bytes rest(*bytes);
   std::uint64_t head = 0;
   if (!take_varint(rest, head) || head >> 1 > rest.size()) return std::nullopt;
   if ((head & 1) != 0) {

@@ -14,6 +14,7 @@
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
 #include "storage/event/rows.hpp"
+#include "storage/log/hash_directory.hpp"
 #include "storage/log/pages.hpp"
 #include "storage/log/record.hpp"
 #include "storage/log/segment.hpp"
@@ -70,7 +71,7 @@ class IndexFile {
   IndexFile& operator=(const IndexFile&) = delete;
 
   std::uint32_t blocks() const { return blocks_; }
-  std::uint32_t devices() const { return devices_; }
+  std::uint32_t devices() const { return directory_.size(); }
   std::optional<IndexBlock> block(std::uint32_t number);
   // The first block of which no record was received before `at_us`; blocks() where there is none.
   // Nothing where the index is damaged, here and below.
@@ -90,8 +91,6 @@ class IndexFile {
  private:
   IndexFile(io::Sys& sys, int fd) : sys_(sys), fd_(fd) {}
   Result<void> load(const SegmentHeader& header, Position end);
-  std::optional<std::uint64_t> hash_at(std::uint32_t entry);
-  std::optional<std::uint32_t> find(std::uint64_t hash);
 
   io::Sys& sys_;
   int fd_;
@@ -99,9 +98,7 @@ class IndexFile {
   Position base_ = 0;
   Position end_ = 0;
   std::uint32_t blocks_ = 0;
-  std::uint32_t devices_ = 0;
-  std::uint64_t directory_at_ = 0;
-  std::uint64_t places_at_ = 0;
+  HashDirectory directory_;
 };
 
 }  // namespace ringgate::log

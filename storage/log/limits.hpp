@@ -69,4 +69,13 @@ constexpr std::uint32_t scattered_window = 8 * 1024;
 // handed out: a wrong index shows before it has led astray.
 constexpr std::uint32_t picked_batch = 1 << 20;
 
+// A compressed segment is inflated in chunks of this many positions by who reads it in order, and
+// that is what such a reader holds in memory for each stream under way. Shorter ones have fewer
+// records of a device side by side and compress less (perf/run --only index).
+constexpr std::uint32_t chunk_bytes_max = 16 << 20;
+// Columns of a block: a device query inflates at least one. Ends with a device.
+constexpr std::uint32_t column_block_bytes = 256 << 10;
+// zstd's: higher ones cost more than they save (perf/run --only index).
+constexpr int compress_level = 3;
+
 }  // namespace ringgate::log

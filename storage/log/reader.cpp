@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "storage/log/data_dir.hpp"
+#include "storage/log/segment_list.hpp"
 
 namespace ringgate::log {
 
@@ -70,8 +71,13 @@ void Reader::take_new_segments(Inventory& fresh) {
 
 // Segments that are gone: taken by retention, or made ahead and then used for another base.
 void Reader::forget_missing(const std::vector<io::DirectoryEntry>& entries) {
-  std::set<std::string_view> names;
-  for (const io::DirectoryEntry& entry : entries) names.insert(entry.name);
+  // A segment may have been compressed meanwhile: it is known by its stream and base.
+  std::set<std::pair<StreamId, Position>> there;
+  for (const io::DirectoryEntry& entry : entries) {
+    if (const auto name = parse_segment_file_name(entry.name)) {
+      there.insert({name->stream, name->base});
+    }
+  }
   for (auto& [id, cursor] : cursors_) {
     std::vector<SegmentState>& segments = cursor->stream.segments;
     // The one being read stays: it is known how far, and what can't be read is passed over.
@@ -79,7 +85,9 @@ void Reader::forget_missing(const std::vector<io::DirectoryEntry>& entries) {
     keep = std::min(keep, segments.size());
     segments.erase(
         std::remove_if(segments.begin() + static_cast<std::ptrdiff_t>(keep), segments.end(),
-                       [&](const SegmentState& s) { return !names.contains(s.name); }),
+                       [&](const SegmentState& s) {
+                         return !there.contains({s.header().stream, s.header().base});
+                       }),
         segments.end());
   }
 }
@@ -209,14 +217,12 @@ bool Reader::refresh() {
   if (sys_.list_directory(path, entries) < 0) return false;
   forget_missing(entries);
   Inventory fresh;
-  for (const io::DirectoryEntry& entry : entries) {
-    const auto name = parse_segment_file_name(entry.name);
-    if (!name) continue;
-    const auto cursor = cursors_.find(name->stream);
+  for (const SegmentEntry& entry : segments_of(entries)) {
+    const auto cursor = cursors_.find(entry.id.stream);
     if (cursor != cursors_.end()) {
       std::vector<SegmentState>& known = cursor->second->stream.segments;
       const auto same = std::find_if(known.begin(), known.end(), [&](const SegmentState& segment) {
-        return segment.header().base == name->base;
+        return segment.header().base == entry.id.base;
       });
       if (same != known.end()) {
         if (same->file->seal() || same->file->refresh()) continue;
@@ -228,8 +234,8 @@ bool Reader::refresh() {
     SegmentState state;
     state.name = entry.name;
     state.file = std::move(*file);
-    Stream& stream = fresh.streams[name->stream];
-    stream.id = name->stream;
+    Stream& stream = fresh.streams[entry.id.stream];
+    stream.id = entry.id.stream;
     stream.segments.push_back(std::move(state));
   }
   take_new_segments(fresh);

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "storage/log/segment_list.hpp"
+
 namespace ringgate::log {
 
 namespace {
@@ -29,7 +31,11 @@ Position find_record(SegmentFile& file, Position from, Position limit) {
   while (position < limit) {
     const std::uint64_t offset = position - base + records_offset;
     const Bytes bytes = file.at(offset, record_header_size);
-    if (bytes.size() < record_header_size) return limit;
+    if (bytes.size() < record_header_size) {
+      if (!file.compressed()) return limit;
+      position += 8;  // the end of a chunk, none of the segment
+      continue;
+    }
     const std::uint64_t steps = (bytes.size() - record_header_size) / 8 + 1;
     const std::uint8_t* at = bytes.data() + 8;
     bool candidate = false;
@@ -127,9 +133,10 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
   Inventory inventory;
   for (const io::DirectoryEntry& entry : entries) {
     if (entry.name.starts_with("spare-")) inventory.spare_bytes += entry.size_bytes;
-    const auto name = parse_segment_file_name(entry.name);
-    if (!name) continue;
+  }
+  for (const SegmentEntry& entry : segments_of(entries)) {
     auto file = SegmentFile::open(sys, path + "/" + entry.name);
+    if (!file && entry.both) file = SegmentFile::open(sys, path + "/" + entry.name + "z");
     if (!file) {
       // Retention may take a file between the listing and here.
       if (file.error().code == ENOENT) continue;
@@ -137,13 +144,13 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
       continue;
     }
     const SegmentHeader& header = (*file)->header();
-    if (header.stream != name->stream || header.base != name->base) {
+    if (header.stream != entry.id.stream || header.base != entry.id.base) {
       inventory.unreadable.push_back(
           {path + "/" + entry.name, (*file)->path() + ": its header names another segment"});
       continue;
     }
-    Stream& stream = inventory.streams[name->stream];
-    stream.id = name->stream;
+    Stream& stream = inventory.streams[entry.id.stream];
+    stream.id = entry.id.stream;
     SegmentState state;
     state.name = entry.name;
     state.file = std::move(*file);

@@ -9,6 +9,12 @@
 
 namespace ringgate::log {
 
+namespace {
+
+constexpr std::string_view compressed_ending = ".segz";
+
+}  // namespace
+
 void FreeAligned::operator()(std::uint8_t* memory) const { std::free(memory); }
 
 AlignedMemory aligned_memory(std::size_t size_bytes, std::size_t alignment) {
@@ -28,7 +34,15 @@ int open_maybe_direct(io::Sys& sys, const std::string& path, int flags, unsigned
 Result<std::unique_ptr<SegmentFile>> SegmentFile::open(io::Sys& sys, const std::string& path,
                                                        Access access) {
   std::unique_ptr<SegmentFile> file(new SegmentFile(sys, path, access));
-  if (const int fd = file->open_file(); fd < 0) return errno_error(-fd, path);
+  if (path.ends_with(compressed_ending)) {
+    if (auto opened = file->open_compressed(path); !opened) return opened.error();
+    return file;
+  }
+  if (const int fd = file->open_file(); fd < 0) {
+    // It may have been compressed since its name was read.
+    if (fd == -ENOENT && file->open_compressed(compressed_name_of(path))) return file;
+    return errno_error(-fd, path);
+  }
   if (auto loaded = file->load_head(file->header_, file->seal_); !loaded) return loaded.error();
   file->seed_ = crc_seed(file->header_.epoch);
   return file;
@@ -47,10 +61,39 @@ int SegmentFile::open_file() {
   return fd_;
 }
 
+Result<void> SegmentFile::open_compressed(const std::string& path) {
+  auto opened = CompressedSegment::open(sys_, path);
+  if (!opened) return opened.error();
+  if (is_compressed_ && (*opened)->header().epoch != header_.epoch) {
+    return Error{ENOENT, path + ": another segment"};
+  }
+  path_ = path;
+  is_compressed_ = true;
+  compressed_ = std::move(*opened);
+  header_ = compressed_->header();
+  seal_ = compressed_->seal();
+  seed_ = crc_seed(header_.epoch);
+  file_bytes_ = compressed_->file_bytes();
+  return {};
+}
+
+// The plain file is gone or another segment by now: goes on in the compressed one, if there is one.
+bool SegmentFile::switch_to_compressed() {
+  auto opened = CompressedSegment::open(sys_, compressed_name_of(path_));
+  if (!opened || (*opened)->header().epoch != header_.epoch) return false;
+  opened->reset();
+  return open_compressed(compressed_name_of(path_)).ok();
+}
+
+std::uint64_t SegmentFile::bytes_read() const {
+  return bytes_read_ + (compressed_ ? compressed_->bytes_read() : 0);
+}
+
 // Whether the file is open and still this segment.
 bool SegmentFile::ready() {
+  if (is_compressed_) return compressed_ != nullptr || refresh();
   if (fd_ >= 0) return true;
-  return open_file() >= 0 && refresh();
+  return refresh();
 }
 
 Result<void> SegmentFile::load_head(SegmentHeader& header, std::optional<Seal>& seal) {
@@ -75,10 +118,11 @@ bool SegmentFile::refresh() {
   SegmentHeader header;
   std::optional<Seal> seal;
   forget_window();
-  if (fd_ < 0 && open_file() < 0) return false;
+  if (is_compressed_) return compressed_ != nullptr || open_compressed(std::string(path_)).ok();
+  if (fd_ < 0 && open_file() < 0) return switch_to_compressed();
   if (!load_head(header, seal) || header.epoch != header_.epoch) {
     release();
-    return false;
+    return switch_to_compressed();
   }
   seal_ = seal;
   return true;
@@ -86,9 +130,28 @@ bool SegmentFile::refresh() {
 
 void SegmentFile::release() {
   window_.reset();
+  chunk_room_ = 0;
   forget_window();
   if (fd_ >= 0) sys_.close(fd_);
   fd_ = -1;
+  if (compressed_) bytes_read_ += compressed_->bytes_read();
+  compressed_.reset();
+}
+
+// Builds the chunk that holds `offset`. What of it is damaged is zeros, and no record.
+void SegmentFile::fill_chunk(std::uint64_t offset) {
+  const std::size_t number = compressed_->chunk_of(offset - records_offset + header_.base);
+  window_size_ = 0;
+  if (number == compressed_->chunks().size()) return;
+  const ChunkEntry& chunk = compressed_->chunks()[number];
+  const std::uint64_t size = chunk.end - chunk.begin;
+  if (size > chunk_room_) {
+    window_ = aligned_memory(size);
+    chunk_room_ = size;
+  }
+  if (!compressed_->inflate(number, {window_.get(), size})) ++unreadable_blocks_;
+  window_offset_ = header_.offset_of(chunk.begin);
+  window_size_ = size;
 }
 
 void SegmentFile::fill_window(std::uint64_t offset, std::uint64_t need) {
@@ -122,7 +185,13 @@ void SegmentFile::fill_window(std::uint64_t offset, std::uint64_t need) {
 Bytes SegmentFile::at(std::uint64_t offset, std::uint64_t need) {
   if (offset < window_offset_ || offset + need > window_offset_ + window_size_) {
     if (!ready()) return {};
-    fill_window(offset, need);
+    if (is_compressed_) {
+      // Records do not span chunks: what the window has from here on is all there is.
+      const bool inside = offset >= window_offset_ && offset < window_offset_ + window_size_;
+      if (!inside) fill_chunk(offset);
+    } else {
+      fill_window(offset, need);
+    }
   }
   const std::uint64_t skip = offset - window_offset_;
   if (skip >= window_size_) return {};

@@ -1,6 +1,9 @@
 // A segment opened for reading: its two head blocks and a sliding window over its records. Uses
 // O_DIRECT where it can, so that it sees the disk and not the page cache. One owner, any thread.
 // Read-only.
+//
+// A compressed segment reads like the plain one it was made of; its window is a chunk. A plain file
+// that is compressed while it is being read is read on in the compressed one.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +14,7 @@
 #include "engine/base/bytes.hpp"
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
+#include "storage/log/compressed.hpp"
 #include "storage/log/record.hpp"
 #include "storage/log/segment.hpp"
 
@@ -41,6 +45,7 @@ class SegmentFile {
   SegmentFile& operator=(const SegmentFile&) = delete;
 
   const std::string& path() const { return path_; }
+  bool compressed() const { return is_compressed_; }
   const SegmentHeader& header() const { return header_; }
   std::uint32_t seed() const { return seed_; }
   const std::optional<Seal>& seal() const { return seal_; }
@@ -67,7 +72,7 @@ class SegmentFile {
   // The valid record that begins at `position`, if there is one; points into the window.
   std::optional<Record> record_at(Position position);
   // From the disk, since it was opened.
-  std::uint64_t bytes_read() const { return bytes_read_; }
+  std::uint64_t bytes_read() const;
   // Blocks the disk could not read; they count as zeros.
   std::uint64_t unreadable_blocks() const { return unreadable_blocks_; }
 
@@ -76,6 +81,9 @@ class SegmentFile {
       : sys_(sys), path_(std::move(path)), access_(access) {}
   int open_file();
   bool ready();
+  Result<void> open_compressed(const std::string& path);
+  bool switch_to_compressed();
+  void fill_chunk(std::uint64_t offset);
   Result<void> load_head(SegmentHeader& header, std::optional<Seal>& seal);
   void fill_window(std::uint64_t offset, std::uint64_t need);
 
@@ -83,6 +91,8 @@ class SegmentFile {
   std::string path_;
   int fd_ = -1;
   bool direct_ = false;
+  bool is_compressed_ = false;
+  std::unique_ptr<CompressedSegment> compressed_;  // while it is open
   Access access_ = Access::sequential;
   SegmentHeader header_;
   std::optional<Seal> seal_;
@@ -92,6 +102,7 @@ class SegmentFile {
   std::uint64_t window_offset_ = 0;
   std::uint64_t window_size_ = 0;
   std::uint64_t window_bytes_ = scan_window + record_size_max;
+  std::uint64_t chunk_room_ = 0;  // what window_ has room for, of a compressed segment
   std::uint64_t bytes_read_ = 0;
   std::uint64_t unreadable_blocks_ = 0;
 };

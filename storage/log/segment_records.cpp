@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "storage/log/compressed_records.hpp"
 #include "storage/log/device_hash.hpp"
 #include "storage/log/index.hpp"
 #include "storage/log/segment_file.hpp"
@@ -239,6 +240,20 @@ std::unique_ptr<SegmentRecords> open_indexed(io::Sys& sys, std::unique_ptr<Segme
                                          (*index)->bytes_read());
 }
 
+Result<std::unique_ptr<SegmentRecords>> open_compressed(io::Sys& sys,
+                                                        std::unique_ptr<SegmentFile> file,
+                                                        const WantedFilter& filter) {
+  auto segment = CompressedSegment::open(sys, file->path());
+  if (!segment) return segment.error();
+  if (filter.devices().empty()) {
+    const std::uint64_t read = (*segment)->bytes_read();
+    return std::unique_ptr<SegmentRecords>(
+        new SegmentScan(std::move(file), filter, wanted_chunks(**segment, filter), read));
+  }
+  return std::unique_ptr<SegmentRecords>(
+      new CompressedRecords(sys, file->path(), std::move(*segment), filter));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<SegmentRecords>> SegmentRecords::open(io::Sys& sys, const std::string& path,
@@ -246,6 +261,7 @@ Result<std::unique_ptr<SegmentRecords>> SegmentRecords::open(io::Sys& sys, const
   auto file = SegmentFile::open(sys, path);
   if (!file) return file.error();
   const WantedFilter filter(wanted);
+  if ((*file)->compressed()) return open_compressed(sys, std::move(*file), filter);
   if ((*file)->seal() && !wants_all(filter)) {
     if (auto indexed = open_indexed(sys, *file, filter)) return indexed;
   }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "storage/log/data_dir.hpp"
+#include "storage/log/segment_list.hpp"
 
 namespace ringgate::query {
 
@@ -34,15 +35,14 @@ int Directory::list() {
   // are, and one that takes it later makes segments of a run that is not listed.
   held_ = log::is_held(sys_, data_dir_);
   std::map<log::StreamId, KnownSegments> fresh;
-  for (const io::DirectoryEntry& entry : entries) {
-    if (const auto name = log::parse_segment_file_name(entry.name)) {
-      fresh[name->stream].push_back({name->base, entry.size_bytes, false});
-    }
+  for (const log::SegmentEntry& entry : log::segments_of(entries)) {
+    fresh[entry.id.stream].push_back(
+        {entry.id.base, entry.size_bytes, false, entry.id.compressed});
   }
   for (auto& [id, segments] : fresh) std::sort(segments.begin(), segments.end(), by_base);
   for (const auto& [id, segments] : streams_) {
     for (const KnownSegment& segment : segments) {
-      if (!segment.missing) insert(fresh[id], {segment.base, segment.file_bytes, true});
+      if (!segment.missing) insert(fresh[id], {segment.base, segment.file_bytes, true, segment.compressed});
     }
   }
   streams_ = std::move(fresh);
@@ -58,7 +58,11 @@ void Directory::note_ends() {
   for (const auto& [id, segments] : streams_) {
     const KnownSegment& last = segments.back();
     Position end = 0;
-    if (id.run < newest) {
+    if (id.run < newest && last.compressed) {
+      if (ends_.contains(id)) continue;
+      const auto file = open(id, last.base);
+      if (file && (*file)->seal()) end = (*file)->seal()->end;
+    } else if (id.run < newest) {
       // Recovery has cut what older runs left.
       end = last.base + last.file_bytes - std::min(last.file_bytes, log::records_offset);
     } else if (segments.size() > 1) {
@@ -114,7 +118,7 @@ Result<std::unique_ptr<log::SegmentFile>> Directory::open(const log::StreamId& s
 }
 
 void Directory::learn(const log::StreamId& stream, Position base, std::uint64_t file_bytes) {
-  insert(streams_[stream], {base, file_bytes, false});
+  insert(streams_[stream], {base, file_bytes, false, false});
 }
 
 void Directory::forget(const log::StreamId& stream, Position base) {

@@ -22,6 +22,7 @@ struct KnownSegment {
   Position base = 0;
   std::uint64_t file_bytes = 0;
   bool missing = false;  // the last listing lacks it
+  bool compressed = false;
 };
 using KnownSegments = std::vector<KnownSegment>;  // by base
 

@@ -66,7 +66,8 @@ TEST_CASE("a segment's records by device, position and time") {
   REQUIRE(all.links.size() == 1000);
   CHECK(all.problem.empty());
 
-  const DeviceKey devices[] = {{Namespace::phone, "13800000003"}, {Namespace::phone, "13800000005"}};
+  const DeviceKey devices[] = {{Namespace::phone, "13800000003"},
+                               {Namespace::phone, "13800000005"}};
   Wanted wanted;
   wanted.devices = devices;
   const Seen two = collect(path, wanted);
