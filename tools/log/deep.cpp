@@ -284,8 +284,8 @@ std::string DeepReport::text() const {
                              wholes_alone > 0
                                  ? fmt::format("; the frames of {} are gone", wholes_alone)
                                  : ""));
-  line("commands", fmt::format("{} intents, {} outcomes, {} without an outcome{}", intents, outcomes,
-                               open_intents,
+  line("commands", fmt::format("{} intents, {} outcomes, {} without an outcome{}", intents,
+                               outcomes, open_intents,
                                outcomes_alone > 0
                                    ? fmt::format("; the intents of {} are gone", outcomes_alone)
                                    : ""));

@@ -139,7 +139,8 @@ Command add_export(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("export", "The log as tables: JSON Lines or CSV");
   add_select_options(*command, options->select);
-  command->add_option("--rows", options->rows, "positions, alarms, sessions, devices, media, records")
+  command
+      ->add_option("--rows", options->rows, "positions, alarms, sessions, devices, media, records")
       ->check(CLI::IsMember({"positions", "alarms", "sessions", "devices", "media", "records"}))
       ->capture_default_str();
   command->add_option("--format", options->format, "jsonl, csv (parquet: see below)")

@@ -23,8 +23,9 @@ Examples:
   ringgate-log track /var/lib/ringgate --device 13800138000 --from -1d --format gpx
   ringgate-log backup /var/lib/ringgate /backup/ringgate)";
 
-constexpr Command (*additions[])(CLI::App&) = {add_dump,   add_query, add_track,
-                                               add_export, add_stat,  add_verify};
+constexpr Command (*additions[])(CLI::App&) = {
+    add_dump,   add_query,  add_track,  add_export, add_stat,
+    add_verify, add_backup, add_repair};
 
 }  // namespace
 

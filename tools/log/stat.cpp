@@ -123,8 +123,8 @@ class Grouping {
       const event::MessageCatalog* catalog = catalogs.find(ns);
       if (catalog == nullptr) continue;
       for (const event::MessageInfo& message : catalog->list()) {
-        names_.emplace(fmt::format("{} {}", catalog->protocol(), catalog->message_id_text(message.id)),
-                       message.name);
+        const std::string id = catalog->message_id_text(message.id);
+        names_.emplace(fmt::format("{} {}", catalog->protocol(), id), message.name);
       }
     }
   }

@@ -29,7 +29,7 @@ Coordinates are as the device sent them (WGS-84). Times are UTC. The track is he
 Examples:
   ringgate-log track /var/lib/ringgate --device 13800138000 --from -1d > day.geojson
   ringgate-log track /var/lib/ringgate --device 13800138000 --format gpx --step 30s -o day.gpx
-  ringgate-log track /var/lib/ringgate --device 13800138000 --format csv --from 2026-11-20T08:00:00Z)";
+  ringgate-log track /var/lib/ringgate --device 13800138000 --format csv --from 2026-11-20)";
 
 struct Options {
   SelectOptions select;
