@@ -36,13 +36,13 @@ int Directory::list() {
   held_ = log::is_held(sys_, data_dir_);
   std::map<log::StreamId, KnownSegments> fresh;
   for (const log::SegmentEntry& entry : log::segments_of(entries)) {
-    fresh[entry.id.stream].push_back(
-        {entry.id.base, entry.size_bytes, false, entry.id.compressed});
+    fresh[entry.id.stream].push_back({entry.id.base, entry.size_bytes, false, entry.id.compressed});
   }
   for (auto& [id, segments] : fresh) std::sort(segments.begin(), segments.end(), by_base);
   for (const auto& [id, segments] : streams_) {
     for (const KnownSegment& segment : segments) {
-      if (!segment.missing) insert(fresh[id], {segment.base, segment.file_bytes, true, segment.compressed});
+      if (!segment.missing)
+        insert(fresh[id], {segment.base, segment.file_bytes, true, segment.compressed});
     }
   }
   streams_ = std::move(fresh);
@@ -56,6 +56,7 @@ int Directory::list() {
 void Directory::note_ends() {
   const std::uint32_t newest = newest_run();
   for (const auto& [id, segments] : streams_) {
+    if (id.run < ends_from_) continue;
     const KnownSegment& last = segments.back();
     Position end = 0;
     if (id.run < newest && last.compressed) {
@@ -80,6 +81,7 @@ Position Directory::end_of(const log::StreamId& stream) const {
 }
 
 void Directory::forget_ends_below(std::uint32_t run) {
+  ends_from_ = run;
   ends_.erase(ends_.begin(), ends_.lower_bound({run, 0}));
 }
 
@@ -105,9 +107,13 @@ std::uint64_t Directory::file_bytes() const {
   return total;
 }
 
+std::string Directory::path_of(const log::StreamId& stream, Position base) const {
+  return data_dir_ + "/log/" + log::segment_file_name(stream, base);
+}
+
 Result<std::unique_ptr<log::SegmentFile>> Directory::open(const log::StreamId& stream,
                                                           Position base) {
-  const std::string path = data_dir_ + "/log/" + log::segment_file_name(stream, base);
+  const std::string path = path_of(stream, base);
   auto file = log::SegmentFile::open(sys_, path);
   if (!file) return file.error();
   const log::SegmentHeader& header = (*file)->header();

@@ -51,6 +51,8 @@ class Directory {
   void forget_ends_below(std::uint32_t run);
   std::uint64_t file_bytes() const;  // of all segments
 
+  // Of the plain file; what opens it finds the compressed one by it too.
+  std::string path_of(const log::StreamId& stream, Position base) const;
   // Opens a segment. Error: code ENOENT where it has gone; else what is wrong with it.
   Result<std::unique_ptr<log::SegmentFile>> open(const log::StreamId& stream, Position base);
   // A segment was found without a listing.
@@ -65,6 +67,7 @@ class Directory {
   std::string data_dir_;
   std::map<log::StreamId, KnownSegments> streams_;
   std::map<log::StreamId, Position> ends_;
+  std::uint32_t ends_from_ = 0;  // of runs below nobody asks any more
   bool held_ = false;
   MonoNs listed_ns_ = 0;
   MonoNs took_ns_ = 0;

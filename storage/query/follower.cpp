@@ -492,7 +492,8 @@ std::uint64_t Follower::behind_bytes() const {
     const std::uint64_t room =
         one->file_bytes > log::records_offset ? one->file_bytes - log::records_offset : 0;
     if (after != nullptr) {
-      bytes += std::min(after->base - one->base, room);
+      const std::uint64_t span = after->base - one->base;
+      bytes += one->compressed ? span : std::min(span, room);
     } else if (!grows) {
       bytes += room;
     }

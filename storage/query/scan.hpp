@@ -6,9 +6,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/result.hpp"
@@ -37,6 +38,30 @@ struct ScanStats {
   std::uint64_t segments_gone = 0;  // taken by retention meanwhile (OnGone::skip)
 };
 
+// The times of sealed segments, kept from one scan to the next, so that with thousands of segments
+// few are opened to find out. One owner, who runs one scan at a time; some 80 bytes a segment.
+class Heads {
+ public:
+  struct Times {
+    std::uint64_t records = 0;
+    WallUs first_received_us = 0;
+    WallUs last_received_us = 0;
+  };
+  using Key = std::pair<log::StreamId, Position>;  // and base
+  const Times* find(const Key& key) const {
+    const auto found = times_.find(key);
+    return found == times_.end() ? nullptr : &found->second;
+  }
+  const Times& put(const Key& key, const Times& times) { return times_[key] = times; }
+  template <class Known>
+  void keep(const Known& known) {
+    std::erase_if(times_, [&](const auto& one) { return !known(one.first); });
+  }
+
+ private:
+  std::map<Key, Times> times_;
+};
+
 class Scan {
  public:
   struct Parts {
@@ -44,6 +69,7 @@ class Scan {
     std::string data_dir;
     const event::CatalogSet& catalogs;
     const log::CommitBoard* board = nullptr;  // of the gateway in this process; null: none
+    Heads* heads = nullptr;  // what earlier scans of the same owner learned; null: nothing is kept
   };
   // Error: what about the directory can't be read.
   static Result<std::unique_ptr<Scan>> open(const Parts& parts, const Selection& selection,

@@ -11,18 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "engine/io/sim.hpp"
-#include "engine/io/sim_disk.hpp"
-#include "engine/shard/shard.hpp"
-#include "storage/log/commit_board.hpp"
-#include "storage/log/data_dir.hpp"
-#include "storage/log/recovery.hpp"
-#include "storage/log/supply.hpp"
-#include "storage/log/writer.hpp"
 #include "storage/query/tail.hpp"
+#include "tests/sim/log_life.hpp"
 
 using namespace ringgate;
 using namespace ringgate::log;
+using namespace ringgate::sim;
 
 namespace {
 
@@ -30,7 +24,6 @@ constexpr std::uint64_t short_seeds = 300;
 constexpr std::uint64_t long_seeds = 5'000;
 constexpr int lives_per_seed = 3;
 constexpr int steps_per_life = 150;
-constexpr ShardIndex shards = 2;
 const std::string data_dir = "/data";
 
 // What varies from seed to seed.
@@ -58,49 +51,6 @@ std::vector<std::uint8_t> content(std::uint64_t number) {
   }
   return bytes;
 }
-
-// One shard's way into the log.
-struct Place {
-  std::unique_ptr<shard::Shard> shard;
-  std::unique_ptr<Writer> writer;
-  std::unique_ptr<BoardWriter> on_board;
-  Position committed() const { return shard->watermark().committed(); }
-};
-
-// One run of a gateway's log.
-struct Life {
-  Life(io::World& world, const LogOptions& options) : sys(world.sys()) {
-    auto opened = DataDir::open(sys, options.data_dir);
-    REQUIRE_MESSAGE(opened.ok(), (opened.ok() ? std::string() : opened.error().message));
-    dir = std::move(*opened);
-    auto recovered = recover(sys, *dir);
-    REQUIRE_MESSAGE(recovered.ok(), (recovered.ok() ? std::string() : recovered.error().message));
-    board = std::make_unique<CommitBoard>(dir->run());
-    supply = std::make_unique<SegmentSupply>(sys, options, dir->log_path(), dir->node(), dir->run(),
-                                             SegmentSupply::Mode::inline_now);
-    for (ShardIndex i = 0; i < shards; ++i) {
-      Place& place = places[i];
-      auto ring = io::Ring::open(world.make_backend(), {.sq_entries = 64, .cq_entries = 128});
-      REQUIRE(ring.ok());
-      const shard::ShardOptions shard_options{.index = i, .count = shards};
-      place.shard = std::make_unique<shard::Shard>(shard_options, std::move(*ring), sys);
-      auto made = Writer::open(*place.shard, options, *supply);
-      REQUIRE_MESSAGE(made.ok(), (made.ok() ? std::string() : made.error().message));
-      place.writer = std::move(*made);
-      place.on_board = std::make_unique<BoardWriter>(*board, i, place.shard->watermark());
-    }
-  }
-  void abandon() {
-    for (Place& place : places) place.writer->abandon();
-    supply->abandon();
-  }
-
-  io::Sys& sys;
-  std::unique_ptr<DataDir> dir;
-  std::unique_ptr<CommitBoard> board;
-  std::unique_ptr<SegmentSupply> supply;
-  Place places[shards];
-};
 
 struct Written {
   std::uint64_t number;

@@ -1,0 +1,129 @@
+#include "storage/query/scan.hpp"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "storage/log/data_dir.hpp"
+#include "storage/query/directory.hpp"
+#include "storage/query/scan_source.hpp"
+
+namespace ringgate::query {
+
+namespace {
+
+// Earliest first, for std heaps.
+constexpr auto later = [](const Source* a, const Source* b) {
+  return a->due_us() != b->due_us() ? a->due_us() > b->due_us() : a->stream() > b->stream();
+};
+
+class LogScan final : public Scan {
+ public:
+  LogScan(const Parts& parts, const Selection& selection, OnGone on_gone, const log::NodeId& node)
+      : node_(node),
+        selection_(selection),
+        directory_(parts.sys, parts.data_dir),
+        parts_{parts.sys,
+               directory_,
+               selection_,
+               parts.catalogs,
+               parts.board,
+               on_gone,
+               parts.heads != nullptr ? *parts.heads : own_heads_,
+               {},
+               0,
+               {}} {}
+
+  Result<void> begin();
+  const log::NodeId& node() const override { return node_; }
+  Result<bool> next(Found& found) override;
+  const ScanStats& stats() const override { return parts_.stats; }
+  const std::vector<std::string>& problems() const override { return parts_.problems; }
+  std::uint64_t bytes_done() const override { return parts_.bytes_done; }
+  std::uint64_t bytes_total() const override { return parts_.stats.log_bytes; }
+
+ private:
+  void queue(Source& source);
+
+  log::NodeId node_;
+  Selection selection_;
+  Directory directory_;
+  Heads own_heads_;
+  SourceParts parts_;
+  std::vector<std::unique_ptr<Source>> sources_;
+  std::vector<Source*> heap_;
+  Source* last_ = nullptr;  // whose record next() handed out
+};
+
+Result<void> LogScan::begin() {
+  // Twice: the first may miss a segment that is being compressed.
+  for (int i = 0; i < 2; ++i) {
+    if (const int result = directory_.list(); result < 0) {
+      return errno_error(-result, "cannot list the log's directory");
+    }
+  }
+  std::set<Heads::Key> known;
+  for (const auto& [id, segments] : directory_.streams()) {
+    KnownSegments there;
+    for (const KnownSegment& segment : segments) {
+      there.push_back(segment);
+      known.insert({id, segment.base});
+      parts_.stats.log_bytes += segment.file_bytes;
+      ++parts_.stats.segments;
+    }
+    if (!there.empty()) {
+      sources_.push_back(std::make_unique<Source>(parts_, id, std::move(there)));
+    }
+  }
+  parts_.heads.keep([&](const Heads::Key& key) { return known.contains(key); });
+  for (const auto& source : sources_) {
+    if (auto begun = source->begin(); !begun) return begun.error();
+    queue(*source);
+  }
+  return {};
+}
+
+void LogScan::queue(Source& source) {
+  if (source.done()) return;
+  heap_.push_back(&source);
+  std::push_heap(heap_.begin(), heap_.end(), later);
+}
+
+Result<bool> LogScan::next(Found& found) {
+  if (last_ != nullptr) {
+    Source& source = *std::exchange(last_, nullptr);
+    if (auto loaded = source.load(); !loaded) return loaded.error();
+    queue(source);
+  }
+  while (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    Source& source = *heap_.back();
+    heap_.pop_back();
+    if (source.loaded()) {
+      found = {source.stream(), source.record()};
+      last_ = &source;
+      return true;
+    }
+    if (auto loaded = source.load(); !loaded) return loaded.error();
+    queue(source);
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Scan>> Scan::open(const Parts& parts, const Selection& selection,
+                                         OnGone on_gone) {
+  const auto text = log::read_small_file(parts.sys, parts.data_dir + "/node");
+  if (!text) {
+    return Error{text.error().code, text.error().message + " (is " + parts.data_dir +
+                                        " a data directory of ringgate?)"};
+  }
+  const auto node = log::node_from_text(*text);
+  if (!node) return Error{0, parts.data_dir + "/node holds no UUID"};
+  auto scan = std::make_unique<LogScan>(parts, selection, on_gone, *node);
+  if (auto begun = scan->begin(); !begun) return begun.error();
+  return std::unique_ptr<Scan>(std::move(scan));
+}
+
+}  // namespace ringgate::query
