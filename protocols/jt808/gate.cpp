@@ -230,6 +230,8 @@ bool Gate::trace(const DeviceKey& device, event::TraceWatcher* watcher) {
   return oversight_.tracer.watch(device, watcher);
 }
 
+void Gate::watch_presence(event::PresenceWatcher* watcher) { session_.use_presence(watcher); }
+
 void Gate::bad_frames(std::uint32_t limit, std::vector<std::string>& out) {
   oversight_.bad_frames.list(limit, out);
 }

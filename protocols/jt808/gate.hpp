@@ -38,6 +38,7 @@ class Gate final : public event::DeviceGate {
   bool unban(const DeviceKey& device, const event::Act& act) override;
   void bans(std::vector<std::string>& out) override;
   bool trace(const DeviceKey& device, event::TraceWatcher* watcher) override;
+  void watch_presence(event::PresenceWatcher* watcher) override;
   void bad_frames(std::uint32_t limit, std::vector<std::string>& out) override;
 
  private:

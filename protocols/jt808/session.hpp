@@ -66,6 +66,8 @@ class Session final : public net::Protocol {
   const Parts& parts() const { return parts_; }
   // Where media goes; wiring, before the first turn.
   void use_uploads(blob::Uploads& uploads) { media_.use(uploads); }
+  // Who is told which terminals come and go; null: nobody.
+  void use_presence(event::PresenceWatcher* watcher) { presence_ = watcher; }
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
@@ -130,6 +132,7 @@ class Session final : public net::Protocol {
   Oversight oversight_;
   Downlink downlink_;
   Commands commands_;
+  event::PresenceWatcher* presence_ = nullptr;
   Parts parts_;
   Media media_;
   std::unique_ptr<RsaKey> rsa_;  // null: none is configured

@@ -68,6 +68,14 @@ class TraceWatcher {
   virtual void on_frame(bool from_device, WallUs at, Bytes frame) = 0;
 };
 
+// Told when a device gets a link, or is left without one. On the home shard; must be cheap and must
+// not block. A device that changes its link is told offline, then online.
+class PresenceWatcher {
+ public:
+  virtual ~PresenceWatcher() = default;
+  virtual void on_presence(const DeviceKey& device, bool online) = 0;
+};
+
 // Who acts, and why.
 struct Act {
   std::string_view by;   // "alice (uid 1000) by ringgate-ctl"
@@ -108,6 +116,9 @@ class DeviceGate {
 
   // At most one watcher per device; null ends it. False: somebody else watches.
   virtual bool trace(const DeviceKey& device, TraceWatcher* watcher) = 0;
+
+  // At most one watcher, for all devices; wiring, before the first turn. Outlives the gate.
+  virtual void watch_presence(PresenceWatcher* watcher) = 0;
 
   // The last bad frames of this shard, newest first, each one JSON object (time, peer, reason,
   // offset, bytes).

@@ -10,6 +10,7 @@
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/plugs.hpp"
+#include "tools/ringgate/send_errand.hpp"
 
 namespace ringgate::server {
 
@@ -18,61 +19,6 @@ namespace {
 constexpr std::uint32_t parallel_default = 50;
 constexpr std::int64_t wait_ms_max = 3600 * 1000;
 constexpr WallUs progress_every_us = us_per_s / 4;
-
-using Command = std::shared_ptr<const event::PreparedCommand>;
-
-// Goes to the device's shard, stays there until the gate tells the outcome, and brings it home.
-class SendErrand final : public shard::Errand {
- public:
-  using Home = std::function<void(const DeviceKey&, const event::CommandOutcome*)>;
-  SendErrand(const DeviceKey& device, Command command, MonoNs wait_ns, std::string action,
-             std::string who, Home home)
-      : device_(device), command_(std::move(command)), wait_ns_(wait_ns),
-        action_(std::move(action)), who_(std::move(who)), home_(std::move(home)) {}
-
-  void run(shard::ErrandHost& host, shard::ErrandTicket ticket) override {
-    event::DeviceGate* gate = event::DeviceGates::of(host).find(device_.ns);
-    if (gate == nullptr) return;
-    gate->audit(device_, action_, {who_, {}});
-    gate->send(device_, command_, wait_ns_, std::make_unique<Waiter>(std::move(ticket)));
-  }
-  void home(bool ran) override { home_(device_, ran ? &outcome_ : nullptr); }
-
- private:
-  class Waiter final : public event::CommandWaiter {
-   public:
-    explicit Waiter(shard::ErrandTicket ticket) : ticket_(std::move(ticket)) {}
-    void on_outcome(const DeviceKey&, event::CommandOutcome outcome) override {
-      static_cast<SendErrand&>(ticket_.errand()).outcome_ = std::move(outcome);
-      ticket_.done();
-    }
-
-   private:
-    shard::ErrandTicket ticket_;
-  };
-
-  DeviceKey device_;
-  Command command_;
-  MonoNs wait_ns_;
-  std::string action_;
-  std::string who_;
-  Home home_;
-  event::CommandOutcome outcome_;
-};
-
-void json_answer(const event::CommandOutcome& outcome, JsonWriter& json) {
-  if (outcome.answer_message == 0) return;
-  const event::MessageCatalog& catalog = *device_plug().catalog;
-  json.key("answer").begin_object();
-  json.key("message_id").text(catalog.message_id_text(outcome.answer_message));
-  if (!outcome.answer.empty()) {
-    const std::vector<std::uint8_t> frame = catalog.redact(outcome.answer);
-    json.key("frame").hex(frame);
-    json.key("body");
-    catalog.json(frame, json);
-  }
-  json.end_object();
-}
 
 class SendOp final : public ControlOp {
  public:
@@ -230,15 +176,10 @@ class SendOp final : public ControlOp {
     json.key("device").text(device.id());
     if (outcome == nullptr) {
       ++stopped_;
-      json.key("status").text("stopping").key("detail").text("the gateway is stopping");
     } else {
       ++by_status_[static_cast<std::size_t>(outcome->status)];
-      json.key("status").text(event::name_of(outcome->status));
-      if (!outcome->detail.empty()) json.key("detail").text(outcome->detail);
-      json.key("transmissions").unsigned_integer(outcome->transmissions);
-      json.key("elapsed_ms").number(static_cast<double>(outcome->elapsed_ns) / ns_per_ms, 3);
-      json_answer(*outcome, json);
     }
+    json_outcome(outcome, json);
     json.end_object().end_object();
     line(text);
     progress(false);

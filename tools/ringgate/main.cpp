@@ -11,6 +11,7 @@
 
 #include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
+#include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -51,6 +52,11 @@ config::Schema make_schema() {
   for (const server::Plug& plug : server::plugs) schema.add(plug.keys);
   schema.add(log::keys);
   schema.add(blob::keys);
+  schema.add(server::node_keys);
+#ifdef RINGGATE_NATS
+  schema.add(server::fabric_keys);
+  schema.add(sink::nats_keys);
+#endif
   return schema;
 }
 

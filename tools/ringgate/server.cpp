@@ -14,7 +14,11 @@
 #include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
+#include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/keys.hpp"
+#ifdef RINGGATE_NATS
+#include "tools/ringgate/fabric_node.hpp"
+#endif
 #include "tools/ringgate/wiring.hpp"
 
 namespace ringgate::server {
@@ -24,7 +28,8 @@ namespace {
 // Threads that are no shard and post to shards, by their number.
 constexpr std::uint32_t main_thread = 0;
 constexpr std::uint32_t control_thread = 1;
-constexpr std::uint32_t control_threads = 2;
+constexpr std::uint32_t fabric_thread = 2;
+constexpr std::uint32_t control_threads = 3;
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -74,6 +79,7 @@ Server::~Server() {
   for (const auto& thread : threads_) {
     if (thread->thread.joinable()) thread->thread.join();
   }
+  fabric_.reset();
   control_.reset();  // what it had on the shards has come home
 }
 
@@ -86,8 +92,10 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto opened = server->open_data(logs); !opened) return opened.error();
   if (auto opened = server->open_listeners(logs); !opened) return opened.error();
   if (auto opened = server->open_control(); !opened) return opened.error();
+  server->open_fabric();
   if (auto started = server->start_shards(); !started) return started.error();
   if (server->control_) server->control_->serve();
+  if (server->fabric_) server->fabric_->serve();
   return server;
 }
 
@@ -156,6 +164,27 @@ Result<void> Server::open_control() {
   return {};
 }
 
+#ifdef RINGGATE_NATS
+void Server::open_fabric() {
+  const std::string& url = start_settings_->text("sink.nats.url");
+  if (url.empty() || !start_settings_->boolean("sink.nats.commands")) return;
+  const std::string name = node_name(*start_settings_);
+  sink::NatsLinkOptions link = sink::nats_options(*start_settings_, url, name).link;
+  link.client_name = fmt::format("ringgate {} fabric", name);
+  fabric_ = fabric::make_router({.errands = *errands_,
+                                  .producer = hub_->control_producer(fabric_thread),
+                                  .shards = static_cast<ShardIndex>(shard_count_),
+                                  .counters = registry_.add_group("thread", "fabric"),
+                                  .logs = logger_.add_source("fabric"),
+                                  .link = std::move(link),
+                                  .node_name = name,
+                                  .node_id = log::to_text(data_dir_->node()),
+                                  .run = data_dir_->run()});
+}
+#else
+void Server::open_fabric() {}
+#endif
+
 Result<void> Server::start_shards() {
   for (unsigned i = 0; i < shard_count_; ++i) {
     auto thread = std::make_unique<ShardThread>();
@@ -190,6 +219,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *authenticator_,
                                   *expectations_,
                                   listeners_,
+                                  fabric_ ? &fabric_->watcher(thread.index) : nullptr,
                                   *thread.counters,
                                   *thread.logs,
                                   {.index = thread.index,

@@ -21,6 +21,7 @@
 #include "storage/log/holds.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/control.hpp"
+#include "tools/ringgate/fabric.hpp"
 
 namespace ringgate::server {
 
@@ -56,6 +57,7 @@ class Server {
   Result<void> open_data(observe::LogSource& logs);
   Result<void> open_listeners(observe::LogSource& logs);
   Result<void> open_control();
+  void open_fabric();
   Result<void> start_shards();
   void run_shard(ShardThread& thread);
   void wake_all();
@@ -77,6 +79,7 @@ class Server {
   std::unique_ptr<shard::MailHub> hub_;
   std::unique_ptr<shard::ErrandHub> errands_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;
   std::atomic<unsigned> running_{0};
 };

@@ -150,6 +150,7 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
     protocols_.push_back(plug.make(plug_parts));
     if (plug.make_gate != nullptr) {
       made_gates_.push_back(plug.make_gate(*protocols_.back(), plug_parts));
+      if (parts.presence != nullptr) made_gates_.back()->watch_presence(parts.presence);
       gates_.add(*made_gates_.back());
     }
     const std::uint8_t number = links_->add_protocol(*protocols_.back());

@@ -31,6 +31,7 @@ struct WiringParts {
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
   const std::vector<OpenListeners>& listeners;  // by plug
+  event::PresenceWatcher* presence = nullptr;   // told of devices that come and go
   observe::CounterGroup& counters;
   observe::LogSource& logs;
   shard::ShardOptions shard;

@@ -1,0 +1,249 @@
+// Requests for devices: whose they are, doing them, answering them.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "engine/base/json_scan.hpp"
+#include "engine/config/units.hpp"
+#include "storage/sink/nats.hpp"
+#include "tools/ringgate/fabric_node.hpp"
+#include "tools/ringgate/plugs.hpp"
+
+namespace ringgate::fabric {
+
+namespace {
+
+constexpr std::string_view command_prefix = "ringgate.cmd.";
+constexpr std::size_t by_size_max = 200;
+
+// Members of a request that are not the device's.
+struct Terms {
+  MonoNs wait_ns = limits::wait_default_ns;
+  std::string by;
+};
+
+// Takes them out. Error: what is wrong with them.
+Result<Terms> take_terms(Json& request) {
+  Terms terms;
+  if (const auto wait = request.find("wait"); wait != request.end()) {
+    if (!wait->is_string()) return Error{0, "\"wait\" is a text like \"5s\""};
+    const auto parsed = config::parse_duration(wait->get<std::string>());
+    if (!parsed) return Error{0, fmt::format("\"wait\": {}", parsed.error().message)};
+    if (*parsed < 0 || *parsed > limits::wait_max_ns) {
+      return Error{0, fmt::format("\"wait\" lies between 0s and {}s",
+                                  limits::wait_max_ns / ns_per_s)};
+    }
+    terms.wait_ns = *parsed;
+    request.erase(wait);
+  }
+  if (const auto by = request.find("by"); by != request.end()) {
+    if (!by->is_string()) return Error{0, "\"by\" is a text"};
+    terms.by = by->get<std::string>().substr(0, by_size_max);
+    request.erase(by);
+  }
+  return terms;
+}
+
+Result<Json> read_request(const std::string& text) {
+  const JsonScan scan = scan_json_object(text, "");
+  if (scan.error == JsonScan::Error::too_deep) {
+    return Error{0, fmt::format("nested more than {} deep", json_depth_max)};
+  }
+  if (scan.error != JsonScan::Error::none) {
+    return Error{0, fmt::format("no JSON object at byte {}", scan.offset + 1)};
+  }
+  Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return Error{0, "a JSON object is expected"};
+  return json;
+}
+
+bool is_final(event::CommandStatus status) {
+  return status == event::CommandStatus::answered || status == event::CommandStatus::refused ||
+         status == event::CommandStatus::sent;
+}
+
+}  // namespace
+
+void Node::send(Ask ask, Done done) {
+  class Call final : public shard::Letter {
+   public:
+    Call(Node& node, Request request) : node_(node), request_(std::move(request)) {}
+    void arrive() override { node_.decide(std::move(request_)); }
+
+   private:
+    Node& node_;
+    Request request_;
+  };
+  Request request{.device = ask.device,
+                  .json = std::move(ask.json),
+                  .by = fmt::format("{}/{}", parts_.node_name, ask.by),
+                  .done = std::move(done)};
+  post_.inbox().push(std::make_unique<Call>(*this, std::move(request)));
+}
+
+void Node::on_command(const sink::NatsMessage& message) {
+  const std::string_view reply = sink::reply_of(message);
+  if (reply.empty()) return;  // nobody would hear what became of it
+  std::string_view token = sink::subject_of(message);
+  token.remove_prefix(std::min(token.size(), command_prefix.size()));
+  Request request{.json = std::string(sink::data_of(message)), .reply = std::string(reply)};
+  const auto device =
+      server::device_plug().devices->parse_device(sink::from_subject_token(token));
+  if (!device) {
+    if (!presence_.stand_in(mono_now())) return;
+    return fail(request, "bad-device", device.error().message);
+  }
+  request.device = *device;
+  decide(std::move(request));
+}
+
+void Node::decide(Request request) {
+  const Verdict verdict = presence_.verdict(request.device, mono_now());
+  if (verdict == Verdict::ours) {
+    counters_.requests.add(Answered::ours);
+    return execute(std::move(request));
+  }
+  // Of our own process: whoever has the device answers it, as it would answer anybody.
+  if (request.done && link_ != nullptr) return forward(std::move(request));
+  if (request.done && verdict == Verdict::theirs) {
+    return fail(request, "unreachable",
+                fmt::format("the device is at node {}, and the fabric is not reached",
+                            presence_.last_node(request.device)));
+  }
+  if (verdict == Verdict::theirs) return counters_.requests.add(Answered::theirs);
+  if (!request.looked && !request.done) return wait_and_look(std::move(request));
+  counters_.requests.add(Answered::stand_in);
+  execute(std::move(request));
+}
+
+void Node::wait_and_look(Request request) {
+  if (waiting_.size() == limits::waiting_max) {
+    counters_.requests.add(Answered::busy);
+    return fail(request, "busy", "too many requests wait; try again");
+  }
+  request.due = mono_now() + limits::look_again_ns;
+  waiting_.push_back(std::move(request));
+}
+
+void Node::forward(Request request) {
+  if (forwarded_.size() == limits::waiting_max) {
+    counters_.requests.add(Answered::busy);
+    return fail(request, "busy", "too many requests wait; try again");
+  }
+  auto json = read_request(request.json);
+  if (!json) return fail(request, "bad-command", json.error().message);
+  Json checked = *json;
+  const auto terms = take_terms(checked);
+  if (!terms) return fail(request, "bad-request", terms.error().message);
+  (*json)["by"] = request.by;
+  const std::string subject =
+      std::string(command_prefix).append(sink::subject_token(request.device.id()));
+  const std::string reply = fmt::format("{}f{:x}", link_->inbox(), ++forwards_);
+  auto published = link_->publish(subject.c_str(), reply.c_str(), json->dump());
+  if (!published) return fail(request, "unreachable", published.error().message);
+  counters_.requests.add(Answered::forwarded);
+  request.due = mono_now() + terms->wait_ns + limits::answer_margin_ns;
+  forwarded_.emplace(reply, std::move(request));
+}
+
+void Node::on_answer(const sink::NatsMessage& message) {
+  const auto found = forwarded_.find(std::string(sink::subject_of(message)));
+  if (found == forwarded_.end()) return;
+  const Request request = std::move(found->second);
+  forwarded_.erase(found);
+  if (sink::is_no_responders(message)) {
+    return fail(request, "unreachable", "no node of the fabric listens");
+  }
+  answer(request, std::string(sink::data_of(message)));
+}
+
+void Node::execute(Request request) {
+  auto json = read_request(request.json);
+  if (!json) {
+    counters_.requests.add(Answered::bad);
+    return fail(request, "bad-command", json.error().message);
+  }
+  const auto terms = take_terms(*json);
+  if (!terms) {
+    counters_.requests.add(Answered::bad);
+    return fail(request, "bad-request", terms.error().message);
+  }
+  auto command = server::device_plug().devices->prepare(json->dump());
+  if (!command) {
+    counters_.requests.add(Answered::bad);
+    return fail(request, "bad-command", command.error().message);
+  }
+  if (executing_ == limits::executing_max) {
+    counters_.requests.add(Answered::busy);
+    return fail(request, "busy", "too many commands are under way; try again");
+  }
+  if (request.by.empty()) request.by = terms->by.empty() ? "a client" : terms->by;
+  const DeviceKey device = request.device;
+  const auto message = json->find("message");
+  const std::string action = fmt::format(
+      "send {}", message != json->end() && message->is_string() ? message->get<std::string>() : "");
+  const std::string who = fmt::format("fabric {}", request.by);
+  parts_.logs.info("fabric", {{"action", action}, {"device", device.id()}, {"by", who}});
+  auto shared = std::make_shared<Request>(std::move(request));
+  std::unique_ptr<shard::Errand> errand = std::make_unique<server::SendErrand>(
+      device, std::move(*command), terms->wait_ns, action, who,
+      [this, shared](const DeviceKey&, const event::CommandOutcome* outcome) {
+        --executing_;
+        came_home(*shared, outcome);
+      });
+  ++executing_;
+  const auto posted = post_.send(home_shard(device, post_.shards()), errand);
+  if (posted == shard::Posted::ok) return;
+  --executing_;
+  if (posted == shard::Posted::stopped) return came_home(*shared, nullptr);
+  counters_.requests.add(Answered::busy);
+  fail(*shared, "busy", "the device's shard is busy; try again");
+}
+
+void Node::came_home(const Request& request, const event::CommandOutcome* outcome) {
+  // While we tried a link that was dead already, the device has moved: the node that has it got the
+  // request too, and its word counts.
+  const bool done = outcome != nullptr && is_final(outcome->status);
+  const Verdict verdict = presence_.verdict(request.device, mono_now());
+  if (!done && !request.reply.empty() && !request.looked && verdict == Verdict::theirs) return;
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object();
+  json.key("device").text(request.device.id());
+  json.key("node").text(parts_.node_name);
+  const std::string_view last = presence_.last_node(request.device);
+  if (outcome != nullptr && outcome->status == event::CommandStatus::unknown && !last.empty()) {
+    event::CommandOutcome seen = *outcome;
+    seen.status = event::CommandStatus::offline;
+    seen.detail = fmt::format("last seen at node {}", last);
+    server::json_outcome(&seen, json);
+  } else {
+    server::json_outcome(outcome, json);
+  }
+  json.end_object();
+  answer(request, text);
+}
+
+void Node::answer(const Request& request, const std::string& text) {
+  if (request.done) return request.done(text);
+  if (link_ == nullptr || request.reply.empty()) return;
+  const auto sent = link_->publish(request.reply.c_str(), nullptr, text);
+  if (sent || sent.error().failure != sink::Failure::bad_record) return;
+  fail(request, "too-long", fmt::format("the outcome has {} bytes, more than the server passes on; "
+                                        "it stands in the log of node {}", text.size(),
+                                        parts_.node_name));
+}
+
+void Node::fail(const Request& request, std::string_view code, std::string_view message) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object();
+  if (request.device.size > 0) json.key("device").text(request.device.id());
+  json.key("node").text(parts_.node_name);
+  json.key("error").begin_object();
+  json.key("code").text(code).key("message").text(message);
+  json.end_object().end_object();
+  answer(request, text);
+}
+
+}  // namespace ringgate::fabric

@@ -1,0 +1,44 @@
+// What makes this gateway a node of a fabric.
+#pragma once
+
+#include <unistd.h>
+
+#include <string>
+
+#include "engine/config/schema.hpp"
+#include "engine/config/settings.hpp"
+#ifdef RINGGATE_NATS
+#include "storage/sink/nats.hpp"
+#endif
+
+namespace ringgate::server {
+
+inline constexpr config::KeySpec node_keys[] = {
+    {.name = "node.name",
+     .type = config::KeyType::text,
+     .doc = "What others call this gateway: in subjects, rows and keys; empty: the host's name.",
+     .max = 64},
+};
+
+inline std::string node_name(const config::Settings& settings) {
+  if (const std::string& name = settings.text("node.name"); !name.empty()) return name;
+  char host[256] = {};
+  return ::gethostname(host, sizeof host - 1) == 0 && host[0] != 0 ? host : "ringgate";
+}
+
+#ifdef RINGGATE_NATS
+inline constexpr config::KeySpec fabric_keys[] = {
+    {.name = "sink.nats.url",
+     .type = config::KeyType::text,
+     .doc = "NATS servers: nats://user:password@host:4222,nats://other:4222; empty: none.",
+     .max = 4096,
+     .check = &sink::check_nats_url,
+     .secret = true},
+    {.name = "sink.nats.commands",
+     .type = config::KeyType::boolean,
+     .default_text = "true",
+     .doc = "Take commands on ringgate.cmd.DEVICE, and tell other nodes which devices are here."},
+};
+#endif
+
+}  // namespace ringgate::server
