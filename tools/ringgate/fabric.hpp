@@ -48,8 +48,8 @@ struct Ask {
   std::string json;  // {"message": ..., fields, "wait": "5s"}
   std::string by;    // who, for the audit record
 };
-// The outcome as `ringgate-ctl send --json` tells it, with "node"; or {"error": {"code", "message"}}
-// of what could not be tried.
+// The outcome as `ringgate-ctl send --json` tells it, with "node"; or
+// {"error": {"code", "message"}} of what could not be tried.
 using Done = std::function<void(std::string outcome)>;
 
 class Router {
