@@ -31,6 +31,10 @@ inline constexpr observe::MetricSpec log_state{
     .help = "State of the log: 0 accepting, 1 refusing, 2 holding.",
     .kind = observe::MetricKind::gauge};
 
+inline constexpr observe::MetricSpec holds_broken{
+    .name = "ringgate_log_holds_broken_total",
+    .help = "Segments that retention took although the state or a sink still needed them."};
+
 class Counters final : public flow::CommitListener {
  public:
   Counters(observe::CounterGroup& group, const Writer& writer, flow::Watermark& watermark)

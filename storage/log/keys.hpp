@@ -7,6 +7,7 @@
 namespace ringgate::log {
 
 inline constexpr std::string_view on_failures[] = {"refuse", "hold"};
+inline constexpr std::string_view compressions[] = {"off", "zstd"};
 inline constexpr std::string_view directs[] = {"auto", "off"};
 
 inline constexpr config::KeySpec keys[] = {
@@ -24,6 +25,21 @@ inline constexpr config::KeySpec keys[] = {
      .type = config::KeyType::duration,
      .default_text = "0s",
      .doc = "Segments go when their last record is older than this; 0s keeps everything."},
+    {.name = "log.retention_hard_bytes",
+     .type = config::KeyType::size,
+     .default_text = "0B",
+     .doc = "Segments that the state or a sink still needs go all the same when the log is larger "
+            "than this; 0B is twice log.retention_bytes, and never where that is 0B."},
+    {.name = "log.compress",
+     .type = config::KeyType::choice,
+     .default_text = "zstd",
+     .doc = "Full segments are compressed in the background when nothing else wants the CPU; off "
+            "keeps them as they were written.",
+     .choices = compressions},
+    {.name = "log.compress_after",
+     .type = config::KeyType::duration,
+     .default_text = "1h",
+     .doc = "How old the last record of a segment must be before it is compressed."},
     {.name = "log.on_failure",
      .type = config::KeyType::choice,
      .default_text = "refuse",

@@ -18,11 +18,16 @@ enum class Direct : std::uint8_t {
   off,        // buffered writes, each followed by fdatasync
 };
 
+enum class Compress : std::uint8_t { off, zstd };
+
 struct LogOptions {
   std::string data_dir;
   std::uint64_t segment_size = segment_size_default;  // bytes, a multiple of 4096
   std::uint64_t retention_bytes = 0;                  // 0: no limit
   std::int64_t retention_age_s = 0;                   // 0: no limit
+  std::uint64_t retention_hard_bytes = 0;             // holds break beyond; 0: they never do
+  Compress compress = Compress::off;                  // what the Curator does with sealed segments
+  std::int64_t compress_after_s = 0;                  // that are at least so old
   OnFailure on_failure = OnFailure::refuse;
   Direct direct = Direct::automatic;
   bool sync = true;  // false only in tests that show what its absence loses

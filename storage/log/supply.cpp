@@ -26,14 +26,17 @@ Error supply_error(std::int64_t result, const std::string& what) {
 }  // namespace
 
 SegmentSupply::SegmentSupply(io::Sys& sys, const LogOptions& options, std::string directory,
-                             const NodeId& node, std::uint32_t run, Mode mode)
+                             const NodeId& node, std::uint32_t run, Mode mode,
+                             Retention retention)
     : sys_(sys),
       options_(options),
       directory_(std::move(directory)),
       node_(node),
       run_(run),
       mode_(mode),
-      zeros_(aligned_memory(zero_step)) {
+      zeros_(aligned_memory(zero_step)),
+      retention_due_(retention.holds == nullptr),
+      retention_(std::move(retention)) {
   std::memset(zeros_.get(), 0, zero_step);
   std::vector<io::DirectoryEntry> entries;
   sys_.list_directory(directory_, entries);
@@ -129,7 +132,9 @@ void SegmentSupply::work() {
   while (!stop_.load(std::memory_order_acquire)) {
     if (step()) continue;
     // Whatever comes after step() looked has released the semaphore.
-    if (!work_.try_acquire_for(retention_pause)) retention_due_ = options_.retention_age_s > 0;
+    // Ages grow and holds move meanwhile; where something holds, the first look waits, so that all
+    // who hold have said so.
+    if (!work_.try_acquire_for(retention_pause)) retention_due_ = true;
   }
 }
 
@@ -138,6 +143,7 @@ bool SegmentSupply::step() {
   if (serve_request()) return true;
   if (initialise_more()) return true;
   if (serve_retired()) return true;
+  if (serve_given_back()) return true;
   if (!retention_due_) return false;
   retention_due_ = false;
   apply_retention();
@@ -364,43 +370,80 @@ void SegmentSupply::seal_and_close(Retired retired) {
   counters_.segments_retired.fetch_add(1, std::memory_order_relaxed);
 }
 
+void SegmentSupply::give_back(const std::string& name) {
+  {
+    const std::lock_guard lock(given_mutex_);
+    given_back_.push_back(name);
+  }
+  if (mode_ == Mode::thread) {
+    work_.release();
+  } else {
+    serve_given_back();
+  }
+}
+
+bool SegmentSupply::serve_given_back() {
+  std::vector<std::string> names;
+  {
+    const std::lock_guard lock(given_mutex_);
+    names.swap(given_back_);
+  }
+  if (names.empty()) return false;
+  for (const std::string& name : names) take_away(name);
+  sys_.sync_directory(directory_);
+  return true;
+}
+
 void SegmentSupply::apply_retention() {
   if (options_.retention_bytes == 0 && options_.retention_age_s == 0) return;
-  const std::vector<std::string> expired = expired_segments();
-  for (const std::string& name : expired) {
-    const std::string path = directory_ + "/" + name;
-    const auto file = SegmentFile::open(sys_, path);
-    const bool reusable = file && (*file)->seal() && (*file)->seal()->kind == SealKind::full &&
-                          (*file)->seal()->damaged == 0;
-    recycle_or_remove(name, reusable ? (*file)->file_bytes() : 0);
+  const std::vector<SegmentEntry> expired = expired_segments();
+  for (const SegmentEntry& segment : expired) {
+    const std::string plain = segment_file_name(segment.id.stream, segment.id.base);
+    if (segment.both || segment.id.compressed) {
+      sys_.remove(directory_ + "/" + compressed_name_of(plain));
+    }
+    if (!segment.id.compressed) take_away(plain);
+    if (segment.indexed) sys_.remove(directory_ + "/" + index_name_of(plain));
     counters_.segments_removed.fetch_add(1, std::memory_order_relaxed);
   }
   if (!expired.empty()) sys_.sync_directory(directory_);
 }
 
-// Sealed segments beyond the limits, oldest first; never one that follows an unsealed segment.
-std::vector<std::string> SegmentSupply::expired_segments() {
-  struct Candidate {
-    std::string name;
-    SegmentName id;
-    std::uint64_t size_bytes;
-  };
-  std::vector<io::DirectoryEntry> entries;
-  if (sys_.list_directory(directory_, entries) < 0) return {};
-  std::map<StreamId, std::deque<Candidate>> streams;
-  std::uint64_t total = 0;
-  for (const io::DirectoryEntry& entry : entries) {
-    const auto name = parse_segment_file_name(entry.name);
-    if (!name) continue;
-    streams[name->stream].push_back({entry.name, *name, entry.size_bytes});
-    total += entry.size_bytes;
+// A plain segment that nobody needs any more: a spare, or gone.
+void SegmentSupply::take_away(const std::string& name) {
+  const auto file = SegmentFile::open(sys_, directory_ + "/" + name);
+  const bool reusable = file && !(*file)->compressed() && (*file)->seal() &&
+                        (*file)->seal()->kind == SealKind::full && (*file)->seal()->damaged == 0;
+  recycle_or_remove(name, reusable ? (*file)->file_bytes() : 0);
+}
+
+// Whether retention may take a segment although the log is `total` bytes long; tells of holds that
+// it breaks.
+bool SegmentSupply::may_take(const SegmentEntry& segment, const Seal& seal, std::uint64_t total) {
+  if (retention_.holds == nullptr) return true;
+  const auto holders = retention_.holds->holders(segment.id.stream, seal.end);
+  if (holders.empty()) return true;
+  if (options_.retention_hard_bytes == 0 || total <= options_.retention_hard_bytes) return false;
+  counters_.holds_broken.fetch_add(1, std::memory_order_relaxed);
+  for (const std::string& holder : holders) {
+    const bool first = broken_.insert(holder).second;
+    if (retention_.on_broken) retention_.on_broken(holder, segment.name, first);
   }
-  for (auto& [id, list] : streams) {
-    std::sort(list.begin(), list.end(),
-              [](const Candidate& a, const Candidate& b) { return a.id.base < b.id.base; });
+  return true;
+}
+
+// Sealed segments beyond the limits, oldest first; never one that follows an unsealed segment.
+std::vector<SegmentEntry> SegmentSupply::expired_segments() {
+  std::vector<SegmentEntry> entries;
+  if (list_segments(sys_, directory_, entries) < 0) return {};
+  std::map<StreamId, std::deque<SegmentEntry>> streams;  // by base
+  std::uint64_t total = 0;
+  for (const SegmentEntry& entry : entries) {
+    streams[entry.id.stream].push_back(entry);
+    total += entry.disk_bytes;
   }
   const WallUs oldest_kept = sys_.wall_now() - options_.retention_age_s * us_per_s;
-  std::vector<std::string> expired;
+  std::vector<SegmentEntry> expired;
   // Runs follow one another in time; within a run the stream whose head was written last waits
   // longest.
   while (!streams.empty()) {
@@ -424,8 +467,13 @@ std::vector<std::string> SegmentSupply::expired_segments() {
     const bool too_much = options_.retention_bytes > 0 && total > options_.retention_bytes;
     const bool too_old = options_.retention_age_s > 0 && best_seal->last_received_us < oldest_kept;
     if (!too_much && !too_old) break;
-    total -= best->second.front().size_bytes;
-    expired.push_back(best->second.front().name);
+    const SegmentEntry& oldest = best->second.front();
+    if (!may_take(oldest, *best_seal, total)) {
+      streams.erase(best);  // what follows in its stream is held too
+      continue;
+    }
+    total -= oldest.disk_bytes;
+    expired.push_back(oldest);
     best->second.pop_front();
     if (best->second.empty()) streams.erase(best);
   }

@@ -10,9 +10,12 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <semaphore>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -20,9 +23,11 @@
 #include "engine/base/limits.hpp"
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
+#include "storage/log/holds.hpp"
 #include "storage/log/options.hpp"
 #include "storage/log/segment.hpp"
 #include "storage/log/segment_file.hpp"
+#include "storage/log/segment_list.hpp"
 
 namespace ringgate::log {
 
@@ -50,6 +55,15 @@ struct SupplyCounters {
   std::atomic<std::uint64_t> segments_removed{0};  // by retention
   std::atomic<std::uint64_t> zero_bytes_written{0};
   std::atomic<std::uint64_t> failures{0};
+  std::atomic<std::uint64_t> holds_broken{0};  // segments taken that somebody held
+};
+
+// Who says what retention may not take yet.
+struct Retention {
+  const Holds* holds = nullptr;  // null: nothing is held
+  // Called on the supply's thread for each hold that is broken, with the holder's name and the
+  // segment's, and whether it is the first of this holder.
+  std::function<void(const std::string&, const std::string&, bool)> on_broken;
 };
 
 class SegmentSupply {
@@ -58,7 +72,7 @@ class SegmentSupply {
 
   // `directory` is the log directory of the data directory.
   SegmentSupply(io::Sys& sys, const LogOptions& options, std::string directory, const NodeId& node,
-                std::uint32_t run, Mode mode);
+                std::uint32_t run, Mode mode, Retention retention = {});
   // Finishes what retire() was given and removes segments that nobody took.
   ~SegmentSupply();
   SegmentSupply(const SegmentSupply&) = delete;
@@ -78,6 +92,10 @@ class SegmentSupply {
   void hurry();
   // Seals and closes. A seal that can't be written is left out: recovery does without.
   void retire(ReadySegment segment, const Seal& seal);
+
+  // A plain segment whose compressed file has taken its place: becomes a spare, or goes. Any
+  // thread.
+  void give_back(const std::string& name);
 
   // A simulated crash: nothing more is written (inline mode only).
   void abandon();
@@ -123,8 +141,11 @@ class SegmentSupply {
   Result<void> zero_to(ReadySegment& segment, std::uint64_t to);
   Result<void> put_header(ReadySegment& segment);
   void seal_and_close(Retired retired);
+  bool serve_given_back();
   void apply_retention();
-  std::vector<std::string> expired_segments();
+  std::vector<SegmentEntry> expired_segments();
+  bool may_take(const SegmentEntry& segment, const Seal& seal, std::uint64_t total);
+  void take_away(const std::string& name);
   void recycle_or_remove(const std::string& name, std::uint64_t size_bytes);
   void abandon(ReadySegment& segment);
 
@@ -151,6 +172,10 @@ class SegmentSupply {
   std::vector<Live> live_;  // segments whose blocks are not all initialised
   std::deque<Retired> retiring_;
   bool retention_due_ = true;
+  Retention retention_;
+  std::set<std::string> broken_;  // holders that were told of
+  std::mutex given_mutex_;        // guards given_back_; cold
+  std::vector<std::string> given_back_;
   std::uint64_t next_spare_ = 0;
   std::thread thread_;
 };

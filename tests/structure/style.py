@@ -27,6 +27,8 @@ ALLOWED = {
     ("engine/io/record.hpp", "std::mutex"): "a test's recorder; no server opens one",
     ("storage/log/supply.hpp", "std::mutex"): "makes segments on a thread of its own",
     ("storage/log/supply.cpp", "std::mutex"): "makes segments on a thread of its own",
+    ("storage/log/curator.hpp", "std::mutex"): "a thread of its own, asked by readers",
+    ("storage/log/curator.cpp", "std::mutex"): "a thread of its own, asked by readers",
     ("storage/log/holds.hpp", "std::mutex"): "set by readers, asked by the supply's thread",
     ("storage/log/data_dir.cpp", "nanosleep("): "the lock is retried before any shard runs",
     ("storage/log/writer.cpp", "nanosleep("): "the first segment is awaited before the shard runs",

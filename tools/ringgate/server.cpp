@@ -12,6 +12,7 @@
 
 #include "engine/shard/cpus.hpp"
 #include "storage/blob/keys.hpp"
+#include "storage/log/counters.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
 #include "tools/ringgate/fabric_keys.hpp"
@@ -114,9 +115,7 @@ Result<void> Server::open_data(observe::LogSource& logs) {
                {"dropped_unacknowledged", recovered->dropped_records}});
   }
   board_ = std::make_unique<log::CommitBoard>(data_dir_->run());
-  supply_ = std::make_unique<log::SegmentSupply>(
-      sys_, log::log_options(*start_settings_), data_dir_->log_path(), data_dir_->node(),
-      data_dir_->run(), log::SegmentSupply::Mode::thread);
+  open_log();
   blob::BlobOptions blobs = blob::blob_options(*start_settings_);
   blobs.uploads = uploads_per_shard(shard_count_);
   auto keeper = blob::Keeper::open(sys_, blobs, data_dir_->run(), blob::Keeper::Mode::thread);
@@ -127,6 +126,32 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   authenticator_ = std::move(*authenticator);
   expectations_ = std::make_unique<jt808::Expectations>(sys_);
   return {};
+}
+
+void Server::open_log() {
+  const log::LogOptions options = log::log_options(*start_settings_);
+  // Both are the supply's thread's own.
+  observe::LogSource& logs = logger_.add_source("retention");
+  observe::Counter broken =
+      registry_.add_group("thread", "supply").counter(log::holds_broken);
+  const auto on_broken = [&logs, broken](const std::string& holder, const std::string& segment,
+                                         bool first) mutable {
+    broken.add(1);
+    if (!first) return;
+    logs.warn("the log is beyond log.retention_hard_bytes: a segment that is still needed went",
+              {{"needed_by", holder}, {"segment", segment}});
+  };
+  supply_ = std::make_unique<log::SegmentSupply>(
+      sys_, options, data_dir_->log_path(), data_dir_->node(), data_dir_->run(),
+      log::SegmentSupply::Mode::thread, log::Retention{&holds_, on_broken});
+  for (const Plug& plug : plugs) {
+    if (plug.catalog != nullptr) catalogs_.add(*plug.catalog);
+  }
+  curator_ = std::make_unique<log::Curator>(
+      log::Curator::Parts{sys_, data_dir_->log_path(), catalogs_, supply_.get(),
+                          &registry_.add_group("thread", "curator"),
+                          &logger_.add_source("curator")},
+      options, log::Curator::Mode::thread);
 }
 
 Result<void> Server::open_listeners(observe::LogSource& logs) {

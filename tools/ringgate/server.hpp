@@ -17,6 +17,7 @@
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/log/commit_board.hpp"
+#include "storage/log/curator.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/holds.hpp"
 #include "storage/log/supply.hpp"
@@ -55,6 +56,7 @@ class Server {
   Server(std::shared_ptr<const config::Settings> settings, io::Sys& sys, observe::Logger& logger,
          observe::Registry& registry);
   Result<void> open_data(observe::LogSource& logs);
+  void open_log();
   Result<void> open_listeners(observe::LogSource& logs);
   Result<void> open_control();
   void open_fabric();
@@ -72,6 +74,8 @@ class Server {
   log::Holds holds_;  // what retention must leave: of the state and of each sink
   std::unique_ptr<log::CommitBoard> board_;  // how far the log is durable, for readers in here
   std::unique_ptr<log::SegmentSupply> supply_;
+  event::CatalogSet catalogs_;
+  std::unique_ptr<log::Curator> curator_;  // ends before the supply and the loggers do
   std::unique_ptr<blob::Keeper> keeper_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
   std::unique_ptr<jt808::Expectations> expectations_;

@@ -1,0 +1,220 @@
+#include "storage/log/curator.hpp"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "storage/log/compressor.hpp"
+#include "storage/log/index_maker.hpp"
+#include "storage/log/segment_file.hpp"
+
+namespace ringgate::log {
+
+namespace {
+
+constexpr std::chrono::seconds look_pause{2};
+// A plain file stays so long after its compressed one has its name: whoever lists the directory in
+// between sees one of them.
+constexpr MonoNs plain_lingers = 2 * ns_per_s;
+// After a failure (a full disk): no work for so long.
+constexpr MonoNs failure_rest = 60 * ns_per_s;
+
+// From linux/ioprio.h, which not every system has installed.
+constexpr int ioprio_who_process = 1;
+constexpr int ioprio_class_idle = 3 << 13;
+
+// Refusals change nothing but how polite the thread is.
+void be_idle() {
+  sched_param none{};
+  static_cast<void>(::pthread_setschedparam(::pthread_self(), SCHED_IDLE, &none));
+  static_cast<void>(::syscall(SYS_ioprio_set, ioprio_who_process, 0, ioprio_class_idle));
+}
+
+std::string plain_name(const SegmentEntry& segment) {
+  return segment_file_name(segment.id.stream, segment.id.base);
+}
+
+}  // namespace
+
+Curator::Curator(const Parts& parts, const LogOptions& options, Mode mode)
+    : parts_(parts), options_(options), mode_(mode) {
+  if (parts_.counters != nullptr) {
+    observe::CounterGroup& group = *parts_.counters;
+    counters_.emplace(Counters{group.counter(indexes_made), group.counter(segments_compressed),
+                               group.counter(compressed_from), group.counter(compressed_to),
+                               group.counter(curator_failures)});
+  }
+  if (mode_ == Mode::thread) thread_ = std::thread([this] { work(); });
+}
+
+Curator::~Curator() {
+  if (!thread_.joinable()) return;
+  stop_.store(true, std::memory_order_release);
+  // On a busy machine it would hardly come to see it.
+  sched_param none{};
+  static_cast<void>(::pthread_setschedparam(thread_.native_handle(), SCHED_OTHER, &none));
+  wake_.release();
+  thread_.join();
+}
+
+void Curator::work() {
+  be_idle();
+  while (!stop_.load(std::memory_order_acquire)) {
+    if (!look()) static_cast<void>(wake_.try_acquire_for(look_pause));
+  }
+}
+
+void Curator::remake_index(const std::string& segment_name) {
+  const std::lock_guard lock(mutex_);
+  remakes_.insert(segment_name);
+}
+
+void Curator::take_remakes() {
+  const std::lock_guard lock(mutex_);
+  for (const std::string& name : remakes_) {
+    parts_.sys.remove(parts_.directory + "/" + index_name_of(name));
+    known_[name].index_good = false;
+  }
+  remakes_.clear();
+}
+
+bool Curator::look() {
+  take_remakes();
+  if (parts_.sys.mono_now() < rest_until_ns_) return false;
+  std::vector<SegmentEntry> segments;
+  if (list_segments(parts_.sys, parts_.directory, segments) < 0) return false;
+  std::map<std::string, Known> kept;
+  for (const SegmentEntry& segment : segments) {
+    const std::string name = plain_name(segment);
+    const auto known = known_.find(name);
+    kept[name] = known == known_.end() ? Known{} : known->second;
+  }
+  known_ = std::move(kept);
+  // Queries ask for what came last: the newest first.
+  for (auto segment = segments.rbegin(); segment != segments.rend(); ++segment) {
+    if (serve(*segment)) return true;
+    if (stop_.load(std::memory_order_acquire)) return false;
+  }
+  return false;
+}
+
+bool Curator::serve(const SegmentEntry& segment) {
+  Known& known = known_[plain_name(segment)];
+  if (segment.both) return serve_both(segment, known);
+  if (!segment.id.compressed) return serve_plain(segment, known);
+  if (!segment.indexed) return false;
+  // Of a plain file that is gone.
+  parts_.sys.remove(parts_.directory + "/" + index_name_of(plain_name(segment)));
+  return true;
+}
+
+// Both files are there: one of them goes.
+bool Curator::serve_both(const SegmentEntry& segment, Known& known) {
+  const std::string name = plain_name(segment);
+  const std::string plain = parts_.directory + "/" + name;
+  if (known.unfit) return false;
+  if (!known.compared) {
+    const auto same =
+        compare_compressed(parts_.sys, plain, compressed_name_of(plain),
+                           [this] { return !stop_.load(std::memory_order_acquire); });
+    if (!same && same.error().code == EINTR) return false;
+    if (!same) {
+      // The plain one is whole, or else nobody may judge the other by it.
+      const auto readable = SegmentFile::open(parts_.sys, plain);
+      const bool judge = readable && !(*readable)->compressed() && (*readable)->seal() &&
+                         index_is_good(parts_.sys, parts_.directory, name);
+      failed(same.error().message);
+      if (judge) parts_.sys.remove(compressed_name_of(plain));
+      known.unfit = !judge;
+      return judge;
+    }
+    known.compared = true;
+    known.named_ns = parts_.sys.mono_now();
+    return true;
+  }
+  if (parts_.sys.mono_now() - known.named_ns < plain_lingers) return false;
+  if (parts_.supply != nullptr) {
+    parts_.supply->give_back(name);
+  } else {
+    parts_.sys.remove(plain);
+  }
+  parts_.sys.remove(parts_.directory + "/" + index_name_of(name));
+  parts_.sys.sync_directory(parts_.directory);
+  // The supply's thread takes it in its own time.
+  known.named_ns = parts_.sys.mono_now();
+  return true;
+}
+
+bool Curator::learn_seal(const SegmentEntry& segment, Known& known) {
+  if (known.sealed) return true;
+  const auto file = SegmentFile::open(parts_.sys, parts_.directory + "/" + segment.name);
+  if (!file || !(*file)->seal()) return false;
+  known.sealed = true;
+  known.unfit = (*file)->seal()->damaged > 0;
+  known.last_received_us = std::max((*file)->seal()->last_received_us,
+                                    (*file)->header().created_us);
+  return true;
+}
+
+bool Curator::serve_plain(const SegmentEntry& segment, Known& known) {
+  if (known.unfit || !learn_seal(segment, known) || known.unfit) return false;
+  const WallUs age_us = parts_.sys.wall_now() - known.last_received_us;
+  if (options_.compress == Compress::zstd && age_us >= options_.compress_after_s * us_per_s) {
+    return compress(segment, known);
+  }
+  return !known.index_good && index(segment, known);
+}
+
+bool Curator::index(const SegmentEntry& segment, Known& known) {
+  if (segment.indexed && index_is_good(parts_.sys, parts_.directory, segment.name)) {
+    known.index_good = true;
+    return true;
+  }
+  const auto made = make_index(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
+                               [this] { return !stop_.load(std::memory_order_acquire); });
+  if (!made) {
+    failed(made.error().message);
+    return false;
+  }
+  if (stop_.load(std::memory_order_acquire)) return false;
+  known.unfit = !made->made;
+  known.index_good = made->made;
+  if (made->made && counters_) counters_->indexes.add(1);
+  return true;
+}
+
+bool Curator::compress(const SegmentEntry& segment, Known& known) {
+  CompressOptions options;
+  options.pause = [this] { return !stop_.load(std::memory_order_acquire); };
+  const auto done = compress_segment(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
+                                     options);
+  if (!done) {
+    failed(done.error().message);
+    return false;
+  }
+  if (stop_.load(std::memory_order_acquire)) return false;
+  known.unfit = !done->made;
+  if (!done->made) return true;
+  known.compared = true;
+  known.named_ns = parts_.sys.mono_now();
+  if (counters_) {
+    counters_->segments.add(1);
+    counters_->from.add(done->log_bytes);
+    counters_->to.add(done->compressed_bytes);
+  }
+  return true;
+}
+
+void Curator::failed(const std::string& what) {
+  rest_until_ns_ = parts_.sys.mono_now() + failure_rest;
+  if (counters_) counters_->failures.add(1);
+  if (parts_.logs != nullptr) parts_.logs->warn("a segment was not curated", {{"what", what}});
+}
+
+}  // namespace ringgate::log

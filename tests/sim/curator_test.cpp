@@ -1,0 +1,196 @@
+// The curator on a simulated disk: it is killed after any of its steps, the machine loses power,
+// and what was in the log before is there after, record by record; the next curator ends what the
+// first began.
+#include "storage/log/curator.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/io/sim.hpp"
+#include "engine/io/sim_disk.hpp"
+#include "storage/log/reader.hpp"
+#include "tests/sim/seeds.hpp"
+
+using namespace ringgate;
+using namespace ringgate::log;
+
+namespace {
+
+constexpr std::uint64_t segment_bytes = 128 * 1024;
+constexpr std::uint32_t segments = 3;
+
+// A process that dies after `steps` calls that change something: from then on nothing it does has
+// an effect.
+class MortalSys final : public io::Sys {
+ public:
+  MortalSys(io::Sys& sys, std::uint64_t steps) : sys_(sys), steps_(steps) {}
+  bool dead() const { return steps_ == 0; }
+
+  MonoNs mono_now() override { return sys_.mono_now() + skipped_ns; }
+  WallUs wall_now() override { return sys_.wall_now(); }
+  void random_bytes(MutableBytes out) override { sys_.random_bytes(out); }
+  int open(const std::string& path, int flags, unsigned mode) override {
+    return sys_.open(path, flags, mode);
+  }
+  int close(int fd) override { return sys_.close(fd); }
+  std::int64_t pread(int fd, MutableBytes into, std::uint64_t offset) override {
+    return sys_.pread(fd, into, offset);
+  }
+  std::int64_t pwrite(int fd, Bytes from, std::uint64_t offset) override {
+    return step() ? sys_.pwrite(fd, from, offset) : -EIO;
+  }
+  int fallocate(int fd, std::uint64_t offset, std::uint64_t size) override {
+    return step() ? sys_.fallocate(fd, offset, size) : -EIO;
+  }
+  int truncate(int fd, std::uint64_t size) override {
+    return step() ? sys_.truncate(fd, size) : -EIO;
+  }
+  int data_sync(int fd) override { return step() ? sys_.data_sync(fd) : -EIO; }
+  std::int64_t file_size(int fd) override { return sys_.file_size(fd); }
+  int lock_exclusive(int fd) override { return sys_.lock_exclusive(fd); }
+  int is_named(int fd, const std::string& path) override { return sys_.is_named(fd, path); }
+  int is_only_ours(int fd) override { return sys_.is_only_ours(fd); }
+  int make_directory(const std::string& path, unsigned mode) override {
+    return step() ? sys_.make_directory(path, mode) : -EIO;
+  }
+  int list_directory(const std::string& path, std::vector<io::DirectoryEntry>& out) override {
+    return sys_.list_directory(path, out);
+  }
+  int rename(const std::string& from, const std::string& to) override {
+    return step() ? sys_.rename(from, to) : -EIO;
+  }
+  int rename_new(const std::string& from, const std::string& to) override {
+    return step() ? sys_.rename_new(from, to) : -EIO;
+  }
+  int remove(const std::string& path) override { return step() ? sys_.remove(path) : -EIO; }
+  int sync_directory(const std::string& path) override {
+    return step() ? sys_.sync_directory(path) : -EIO;
+  }
+  std::int64_t free_bytes(const std::string& path) override { return sys_.free_bytes(path); }
+  int socket(int, int, int) override { return -EIO; }
+  int set_option(int, int, int, const void*, socklen_t) override { return -EIO; }
+  int get_option(int, int, int, void*, socklen_t*) override { return -EIO; }
+  int bind(int, const sockaddr*, socklen_t) override { return -EIO; }
+  int listen(int, int) override { return -EIO; }
+  int local_address(int, sockaddr_storage&) override { return -EIO; }
+  int peer_address(int, sockaddr_storage&) override { return -EIO; }
+
+  MonoNs skipped_ns = 0;
+
+ private:
+  bool step() {
+    if (steps_ == 0) return false;
+    --steps_;
+    return true;
+  }
+  io::Sys& sys_;
+  std::uint64_t steps_;
+};
+
+// Three sealed segments of one stream.
+io::SimDisk sample_disk(std::uint64_t seed) {
+  io::SimDisk disk;
+  io::SimRandom random(seed);
+  disk.install_directory("/data");
+  disk.install_directory("/data/log");
+  disk.install("/data/node", as_bytes("01234567-89ab-4def-8123-456789abcdef\n"));
+  disk.install("/data/run", as_bytes("1\n"));
+  Position base = 0;
+  for (std::uint32_t n = 0; n < segments; ++n) {
+    std::vector<std::uint8_t> file(segment_bytes);
+    SegmentHeader header;
+    header.stream = {1, 0};
+    header.epoch = random.next();
+    header.base = base;
+    header.size_bytes = segment_bytes;
+    encode_header(header, {file.data(), block_size});
+    Seal seal{SealKind::full, base, 0, 1'000'000, 2'000'000, 0};
+    Position at = base;
+    while (header.next_base() - at > 4096) {
+      const std::vector<std::uint8_t> payload(random.below(2000), static_cast<std::uint8_t>(at));
+      const std::string device = "1380000000" + std::to_string(random.below(9));
+      RecordHeader record{};
+      record.size_bytes =
+          static_cast<std::uint32_t>(record_header_size + device.size() + payload.size());
+      record.position = at;
+      record.received_us = 1'000'000 + static_cast<WallUs>(seal.records);
+      record.kind = 1;
+      record.ns = 1;
+      record.device_size = static_cast<std::uint8_t>(device.size());
+      put_record(file.data() + header.offset_of(at), record, device, payload,
+                 crc_seed(header.epoch));
+      at += padded_size(record.size_bytes);
+      ++seal.records;
+    }
+    seal.end = at;
+    encode_seal(seal, header.epoch, {file.data() + seal_offset, block_size});
+    disk.install("/data/log/" + segment_file_name(header.stream, base), file);
+    base = header.next_base();
+  }
+  return disk;
+}
+
+std::vector<std::string> read_all(io::Sys& sys) {
+  auto reader = Reader::open(sys, "/data", {});
+  REQUIRE(reader.ok());
+  std::vector<std::string> out;
+  Entry entry;
+  while ((*reader)->next(entry)) {
+    std::string& text = out.emplace_back(sizeof(RecordHeader), '\0');
+    std::memcpy(text.data(), &entry.record.header, sizeof(RecordHeader));
+    text += entry.record.device;
+    text += as_text(entry.record.payload);
+  }
+  CHECK((*reader)->problems().empty());
+  return out;
+}
+
+const event::CatalogSet no_catalogs;
+
+void curate(MortalSys& sys, Compress compress) {
+  LogOptions options;
+  options.compress = compress;
+  Curator curator({sys, "/data/log", no_catalogs}, options, Curator::Mode::inline_now);
+  for (int i = 0; i < 40 && !sys.dead(); ++i) {
+    if (!curator.look()) sys.skipped_ns += 3 * ns_per_s;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a curator that dies anywhere leaves every record; the next one ends its work") {
+  std::uint64_t interrupted = 0;
+  sim::for_seeds(300, 5000, [&](std::uint64_t seed) {
+    io::SimOptions options;
+    options.seed = seed;
+    auto world = std::make_unique<io::World>(options, sample_disk(seed));
+    const std::vector<std::string> before = read_all(world->sys());
+    REQUIRE(before.size() > 100);
+    for (int lives = 0; lives < 3; ++lives) {
+      MortalSys sys(world->sys(), world->random(70));
+      curate(sys, world->random(4) == 0 ? Compress::off : Compress::zstd);
+      CHECK(read_all(world->sys()) == before);
+      interrupted += sys.dead() ? 1 : 0;
+      world = world->crash();
+      CHECK(read_all(world->sys()) == before);
+    }
+    MortalSys sys(world->sys(), 10'000);
+    curate(sys, Compress::zstd);
+    world = world->crash();
+    CHECK(read_all(world->sys()) == before);
+    std::vector<SegmentEntry> found;
+    REQUIRE(list_segments(world->sys(), "/data/log", found) == 0);
+    REQUIRE(found.size() == segments);
+    for (const SegmentEntry& segment : found) {
+      CHECK(segment.id.compressed);
+      CHECK_FALSE(segment.both);
+      CHECK_FALSE(segment.indexed);
+    }
+  });
+  CHECK(interrupted > 0);
+}
