@@ -60,6 +60,10 @@ class RealSys final : public Sys {
       return ::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(size_bytes));
     }));
   }
+  void will_need(int fd, std::uint64_t offset, std::uint64_t size_bytes) override {
+    ::posix_fadvise(fd, static_cast<off_t>(offset), static_cast<off_t>(size_bytes),
+                    POSIX_FADV_WILLNEED);
+  }
   int truncate(int fd, std::uint64_t size_bytes) override {
     return static_cast<int>(
         again_on_signal([&] { return ::ftruncate(fd, static_cast<off_t>(size_bytes)); }));

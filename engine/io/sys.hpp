@@ -35,6 +35,12 @@ class Sys {
   virtual int open(const std::string& path, int flags, unsigned mode) = 0;
   virtual int close(int fd) = 0;
   virtual std::int64_t pread(int fd, MutableBytes into, std::uint64_t offset) = 0;
+  // The range will be read soon: whoever can, begins to fetch it. A hint, and no error.
+  virtual void will_need(int fd, std::uint64_t offset, std::uint64_t size_bytes) {
+    static_cast<void>(fd);
+    static_cast<void>(offset);
+    static_cast<void>(size_bytes);
+  }
   virtual std::int64_t pwrite(int fd, Bytes from, std::uint64_t offset) = 0;
   virtual int fallocate(int fd, std::uint64_t offset, std::uint64_t size_bytes) = 0;
   virtual int truncate(int fd, std::uint64_t size_bytes) = 0;

@@ -128,6 +128,12 @@ bool SegmentFile::refresh() {
   return true;
 }
 
+void SegmentFile::will_need(Position position) {
+  if (fd_ < 0 || direct_ || position < header_.base) return;
+  const std::uint64_t offset = align_down(header_.offset_of(position), block_size);
+  sys_.will_need(fd_, offset, scattered_window);
+}
+
 void SegmentFile::release() {
   window_.reset();
   chunk_room_ = 0;

@@ -61,6 +61,8 @@ class SegmentFile {
     const std::uint64_t offset = header_.offset_of(position);
     return offset >= window_offset_ && offset + record_header_size <= window_offset_ + window_size_;
   }
+  // A record at `position` will be read soon. Only where the file is read through the page cache.
+  void will_need(Position position);
   // Forgets the window: what a live writer changed is read again.
   void forget_window() { window_size_ = 0; }
   // Frees the window and closes the file until it is needed again, so that any number of segments

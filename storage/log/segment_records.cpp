@@ -18,6 +18,9 @@ namespace ringgate::log {
 
 namespace {
 
+// Reads that a disk is told of before they are needed: 8 MiB of page cache.
+constexpr std::size_t hints_ahead = 1024;
+
 // Fetches the records that the index names, a batch at a time, each checked. What is not there
 // as the index says makes it scan the segment.
 class PickedRecords final : public SegmentRecords {
@@ -57,6 +60,10 @@ class PickedRecords final : public SegmentRecords {
     batch_.clear();
     handed_ = 0;
     std::size_t used = 0;
+    // All at once: a disk serves many reads in the time of one.
+    for (; hinted_ < picks_.size() && hinted_ < picked_ + hints_ahead; ++hinted_) {
+      file_->will_need(picks_[hinted_]);
+    }
     for (; picked_ < picks_.size() && used < picked_batch; ++picked_) {
       const auto found = file_->record_at(picks_[picked_]);
       if (!found || !named(*found)) return fall_back(picks_[picked_]);
@@ -107,6 +114,7 @@ class PickedRecords final : public SegmentRecords {
   WantedFilter filter_;
   std::vector<Position> picks_;
   std::size_t picked_ = 0;
+  std::size_t hinted_ = 0;  // the disk was told of those before
   std::uint64_t index_bytes_ = 0;
   std::vector<std::uint8_t> memory_;
   std::vector<Record> batch_;  // points into memory_
