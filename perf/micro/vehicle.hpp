@@ -63,7 +63,7 @@ class Fleet {
   Fleet(std::uint32_t devices, std::int64_t start_unix_s, std::uint32_t interval_s = 30)
       : random_(808), start_us_(start_unix_s * us_per_s), interval_us_(interval_s * us_per_s) {
     for (std::uint32_t i = 0; i < devices; ++i) {
-      Vehicle& vehicle = vehicles_.emplace_back(random_);
+      Vehicle& vehicle = vehicles_.emplace_back(Vehicle{random_});
       vehicle.latitude += vehicle.dice(2'000'000);
       vehicle.longitude += vehicle.dice(2'000'000);
       phones_.push_back(std::to_string(13'800'000'000ULL + i));

@@ -317,6 +317,13 @@ class Control(harness.GatewayTest):
         for nonsense, code in ((b"nonsense\n", "bad-request"), (b"[]\n", "bad-request"),
                                (b'{"op":7}\n', "bad-request"), (b'{"op":"x"}\n', "unknown-op"),
                                (b'{"op":"devices","limit":"many"}\n', "bad-request"),
+                               (b'{"op":"devices","limit":-1}\n', "bad-request"),
+                               (b'{"op":"devices","limit":-3e84}\n', "bad-request"),
+                               (b'{"op":"badframes","limit":1.5}\n', "bad-request"),
+                               (b'{"op":"send","device":"1","wait_ms":1e30,'
+                                b'"command":{"message":"query-location"}}\n', "bad-request"),
+                               (b'{"op":"send","device":"1","parallel":0,'
+                                b'"command":{"message":"query-location"}}\n', "bad-request"),
                                (b'{"op":"device"}\n', "bad-request"),
                                (b'{"op":"hello","op2":' + b"[" * 4_000_000 + b"]" * 4_000_000 +
                                 b"}\n", "bad-request"),

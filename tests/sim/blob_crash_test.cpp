@@ -191,7 +191,8 @@ class Fleet final : public blob::UploadOwner {
       const std::size_t at = text.find("\"file\":\"") + 8;
       listed.insert(text.substr(at, text.find('"', at) - at));
     }
-    for (const auto& [path, number] : promised_) {
+    for (const auto& promise : promised_) {
+      const std::string& path = promise.first;
       CHECK_MESSAGE(listed.contains(path), path, " was reported and is not in the log");
       CHECK_MESSAGE(there(sys, path), path, " was reported and is not there");
     }

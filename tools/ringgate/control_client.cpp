@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cmath>
 #include <utility>
 
 #include "engine/base/json_scan.hpp"
@@ -124,6 +125,22 @@ bool ControlOp::read_device(const Json& request, DeviceKey& out) {
   }
   out = *key;
   return true;
+}
+
+bool ControlOp::read_whole(const Json& request, const char* key, std::uint64_t least,
+                           std::uint64_t most, std::uint64_t& out) {
+  const auto found = request.find(key);
+  if (found == request.end()) return true;
+  // As a double any number has its own side of each bound.
+  const double value = found->is_number() ? found->get<double>() : -1;
+  const bool fits = value >= static_cast<double>(least) && value <= static_cast<double>(most) &&
+                    value == std::floor(value);
+  if (fits) {
+    out = static_cast<std::uint64_t>(value);
+  } else {
+    fail("bad-request", fmt::format("\"{}\" is a whole number from {} to {}", key, least, most));
+  }
+  return fits;
 }
 
 void ControlOp::line(std::string_view json) { client_.line(json); }

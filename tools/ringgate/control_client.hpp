@@ -51,6 +51,10 @@ class ControlOp : public std::enable_shared_from_this<ControlOp> {
 
   // Finds "device" in the request; ends with an error where there is none.
   bool read_device(const Json& request, DeviceKey& out);
+  // The whole number `key`, if it is there, into `out`; ends with an error where it is something
+  // else, or not between `least` and `most` (below 2^53). The library's own conversion wraps.
+  bool read_whole(const Json& request, const char* key, std::uint64_t least, std::uint64_t most,
+                  std::uint64_t& out);
   ShardIndex home_of(const DeviceKey& device) {
     return home_shard(device, control_.post().shards());
   }

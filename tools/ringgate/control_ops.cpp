@@ -99,7 +99,7 @@ class DevicesOp final : public ControlOp {
  public:
   using ControlOp::ControlOp;
   void start(const Json& request) override {
-    limit_ = request.value("limit", std::uint64_t{0});
+    if (!read_whole(request, "limit", 0, UINT32_MAX, limit_)) return;
     filter_ = read_filter(request.value("filter", std::string()));
     if (filter_) pump();
   }
@@ -174,7 +174,8 @@ class BadFramesOp final : public ControlOp {
  public:
   using ControlOp::ControlOp;
   void start(const Json& request) override {
-    const std::uint64_t asked = request.value("limit", std::uint64_t{20});
+    std::uint64_t asked = 20;
+    if (!read_whole(request, "limit", 0, UINT32_MAX, asked)) return;
     const auto limit = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, 10'000));
     ask_all(
         [limit](event::DeviceGate& gate, ShardAnswer& answer) {

@@ -17,7 +17,7 @@ namespace ringgate::server {
 namespace {
 
 constexpr std::uint32_t parallel_default = 50;
-constexpr std::int64_t wait_ms_max = 3600 * 1000;
+constexpr std::uint64_t wait_ms_max = 3600 * 1000;
 constexpr WallUs progress_every_us = us_per_s / 4;
 
 class SendOp final : public ControlOp {
@@ -33,16 +33,13 @@ class SendOp final : public ControlOp {
     if (!prepared) return fail("bad-command", prepared.error().message);
     command_ = std::move(*prepared);
     action_ = "send " + command->value("message", std::string());
-    const auto wait_ms = request.value("wait_ms", std::int64_t{0});
-    const auto parallel = request.value("parallel", std::uint64_t{parallel_default});
-    if (wait_ms < 0 || wait_ms > wait_ms_max) {
-      return fail("bad-request", fmt::format("\"wait_ms\" lies between 0 and {}", wait_ms_max));
+    std::uint64_t wait_ms = 0;
+    std::uint64_t parallel = parallel_default;
+    if (!read_whole(request, "wait_ms", 0, wait_ms_max, wait_ms) ||
+        !read_whole(request, "parallel", 1, control_limits::send_parallel_max, parallel)) {
+      return;
     }
-    if (parallel < 1 || parallel > control_limits::send_parallel_max) {
-      return fail("bad-request", fmt::format("\"parallel\" lies between 1 and {}",
-                                             control_limits::send_parallel_max));
-    }
-    wait_ns_ = wait_ms * ns_per_ms;
+    wait_ns_ = static_cast<MonoNs>(wait_ms) * ns_per_ms;
     parallel_ = static_cast<std::uint32_t>(parallel);
     if (!read_targets(request)) return;
     ready_ = true;

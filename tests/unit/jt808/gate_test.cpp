@@ -76,7 +76,8 @@ TEST_CASE("the list goes through all devices in pages, and a description says mo
   const auto known = DeviceProtocol().list_keys();
   for (const std::string& row : rows) {
     const auto shown = nlohmann::json::parse(row);
-    for (const auto& [name, value] : shown.items()) {
+    for (const auto& member : shown.items()) {
+      const std::string& name = member.key();
       CAPTURE(name);
       CHECK(std::ranges::find(known, name) != known.end());
     }

@@ -93,8 +93,8 @@ class Rig {
   std::map<std::string, std::string> fields(std::string_view device) {
     std::map<std::string, std::string> out;
     const auto put = [&](std::string_view name, std::string value) {
-      const auto [place, added] = out.emplace(name, std::move(value));
-      CHECK_MESSAGE(added, "twice: ", place->first);
+      const auto place = out.emplace(name, std::move(value));
+      CHECK_MESSAGE(place.second, "twice: ", place.first->first);
     };
     for_each_field(
         update(device),
