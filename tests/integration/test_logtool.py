@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import time
@@ -86,7 +87,8 @@ class Reading(LogTool):
                      "--message-id", "0x0200")
         self.assertEqual({r["device"] for r in both}, {PHONE, "13100000002"})
         self.assertEqual({r["message_id"] for r in both}, {"0x0200"})
-        self.assertEqual({r["kind"] for r in query(self.data_dir, "--kind", "session")}, {"session"})
+        sessions = query(self.data_dir, "--kind", "session")
+        self.assertEqual({r["kind"] for r in sessions}, {"session"})
         near = query(self.data_dir, "--area", "22,113,23,115")
         self.assertEqual([r["device"] for r in near], ["13100000002"])
         timed = query(self.data_dir, "--device-from", at(40)[1], "--device-to", at(55)[1])
@@ -116,7 +118,7 @@ class Reading(LogTool):
             code, out, err = harness.run(harness.LOG, *arguments)
             self.assertEqual((code, out), (2, ""), arguments)
             self.assertIn(words, err)
-        for command in ("dump", "query", "track", "export", "stat", "verify", "backup",
+        for command in ("dump", "query", "track", "export", "stat", "verify", "replay", "backup",
                         "repair"):
             self.assertIn("Examples:", tool(command, "--help"))
 
@@ -399,6 +401,66 @@ class Repair(LogTool):
         for index in (self.data_dir / "log").glob("*.idx"):
             index.unlink()
         self.assertEqual(harness.verify(self.data_dir)[0], 0)
+
+
+class Replay(LogTool):
+    def test_another_gateway_gets_every_frame(self):
+        gateway = self.start({"server.shards": "2"})
+        self.load(gateway, "--in-flight", "4", "--duration", "0.5", devices=20)
+        with Terminal(gateway.address(), PHONE, 2019) as terminal:
+            terminal.sign_in()
+            for _ in range(3):
+                self.assertEqual(terminal.report(), jt808.OK)
+            terminal.send(0x0001, struct.pack(">HHB", 1, 0x8104, 0))
+            self.assertEqual(terminal.report(), jt808.OK)
+        self.assertEqual(gateway.stop(), 0)
+        sent = [r for r in harness.frames(harness.dump(self.data_dir))
+                if r["message_id"] not in ("0x0100", "0x0102")]
+        self.assertIn(f"{len(sent)} frames", tool("replay", self.data_dir, "--dry-run"))
+        other = self.folder / "other"
+        second = self.start(data_dir=other)
+        host, port = second.address()
+        told = json.loads(tool("replay", self.data_dir, "--target", f"{host}:{port}", "--speed",
+                               "0", "--json"))
+        self.assertEqual((told["frames"], told["sent"]), (len(sent), len(sent)))
+        self.assertEqual((told["acknowledged"], told["no_answer_due"]), (len(sent) - 1, 1))
+        # At 200 times the speed it takes its time, and everything comes once more.
+        told = json.loads(tool("replay", self.data_dir, "--target", f"{host}:{port}", "--speed",
+                               "200", "--device", PHONE, "--json"))
+        self.assertEqual((told["sent"], told["devices"]), (5, 1))
+        self.assertEqual(second.stop(), 0)
+        received = [r for r in harness.frames(harness.dump(other))
+                    if r["message_id"] not in ("0x0100", "0x0102")]
+        for device in {r["device"] for r in sent}:
+            once = [r["frame"] for r in sent if r["device"] == device]
+            self.assertEqual([r["frame"] for r in received if r["device"] == device],
+                             once * (2 if device == PHONE else 1))
+
+    def test_what_is_not_acknowledged_is_told(self):
+        gateway = self.start()
+        with Terminal(gateway.address(), PHONE) as terminal:
+            terminal.sign_in().report()
+        self.assertEqual(gateway.stop(), 0)
+        told = json.loads(tool("replay", self.data_dir, "--target", "127.0.0.1:1", "--speed", "0",
+                               "--json", code=1))
+        self.assertEqual((told["not_acknowledged"], told["devices_given_up"]), (1, 1))
+        self.assertEqual(harness.run(harness.LOG, "replay", self.data_dir)[0], 2)
+        self.assertEqual(harness.run(harness.LOG, "replay", self.data_dir, "--target", "x")[0], 2)
+
+    def test_lines_of_jsonl(self):
+        gateway = self.start({"jsonl.listen": "127.0.0.1:0"})
+        with socket.create_connection(gateway.address("jsonl"), timeout=20) as link:
+            link.sendall(b'{"id":"truck-1","n":1}\n{"id":"truck-2","n":2}\n')
+            answers = b""
+            while answers.count(b"\n") < 2:
+                answers += link.recv(4096)
+        harness.dump_until(self.data_dir, lambda found: len(found) == 2)
+        host, port = gateway.address("jsonl")
+        told = json.loads(tool("replay", self.data_dir, "--target", f"{host}:{port}", "--protocol",
+                               "jsonl", "--speed", "0", "--json"))
+        self.assertEqual((told["acknowledged"], told["devices"]), (2, 2))
+        self.assertEqual(gateway.stop(), 0)
+        self.assertEqual(len(harness.frames(harness.dump(self.data_dir))), 4)
 
 
 if __name__ == "__main__":

@@ -388,7 +388,8 @@ int run_backup(const Options& options) {
 
 Command add_backup(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("backup", "A consistent copy of a log, also of a live one");
+  CLI::App* command =
+      app.add_subcommand("backup", "A consistent copy of a log, also of a live one");
   command->add_option("DIR", options->directory, "Data directory")->required();
   command->add_option("OUT", options->out, "Where the copy goes: a directory, new or a backup")
       ->required();

@@ -25,7 +25,7 @@ Examples:
 
 constexpr Command (*additions[])(CLI::App&) = {
     add_dump,   add_query,  add_track,  add_export, add_stat,
-    add_verify, add_backup, add_repair};
+    add_verify, add_backup, add_repair, add_replay};
 
 }  // namespace
 
