@@ -37,7 +37,7 @@ Exit code 1 says that records were lost.
 
 Examples:
   ringgate-log repair /var/lib/ringgate -o /var/lib/ringgate-repaired --link
-  ringgate-log repair /var/lib/ringgate -o fixed.seg --segment 0000000007-001-0000000003ffe000.seg)";
+  ringgate-log repair /var/lib/ringgate -o new.seg --segment 0000000007-001-0000000003ffe000.seg)";
 
 struct Options {
   std::string directory;
