@@ -69,7 +69,7 @@ def run(settings):
 def show(result):
     values = ratios(result["rounds"], "sink", "plain", "records_per_s")
     verdict = "met" if median(values) >= TARGET else "MISSED"
-    print(f"  NATS sink / plain js_PublishAsync, the same payloads: records/s   (above 1 is better)\n"
+    print(f"  NATS sink / plain js_PublishAsync, the same payloads: records/s (above 1: better)\n"
           f"  {show_ratio(values)}, wanted {TARGET}: {verdict}")
     for kind in ("sink", "plain"):
         rate = median([each[kind]["records_per_s"] for each in result["rounds"]])
