@@ -179,6 +179,9 @@ bool Follower::leave() {
   const bool full = ended_ || (seal && seal->kind == log::SealKind::full);
   if (full && is_regular() && limit_ == natural && open_at(natural)) return true;
   const Position base = header.base;
+  // The successor begins here at the latest; what lies between was taken away.
+  const bool replaced = seal && seal->kind == log::SealKind::replaced && !full;
+  const Position latest = replaced ? seal->end : natural;
   const Position expected = full ? natural : seal ? seal->end : limit_;
   const KnownSegment* next = known_after(base);
   // Two listings: what both do not show is not there, and what was made ahead may have been used
@@ -192,7 +195,7 @@ bool Follower::leave() {
   update_end();
   if (!segment_passed()) return true;  // what was to come next was made for another place
   if (next == nullptr) return false;
-  if (next->base > natural) lose(std::max(natural, at_), next->base);
+  if (next->base > latest) lose(std::max(latest, at_), next->base);
   at_ = std::max(at_, next->base);
   close();
   return true;
