@@ -22,5 +22,7 @@ constexpr std::uint64_t read_window = 1 << 20;
 
 // Sentences about damage that are kept; what comes after is only counted.
 constexpr std::size_t problems_max = 1000;
+// Between two questions whether a scan goes on: some milliseconds.
+constexpr std::uint64_t records_between_looks = 4096;
 
 }  // namespace ringgate::query

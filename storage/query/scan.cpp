@@ -32,7 +32,8 @@ class LogScan final : public Scan {
                parts.heads != nullptr ? *parts.heads : own_heads_,
                {},
                0,
-               {}} {}
+               {},
+               parts.keep_going} {}
 
   Result<void> begin();
   const log::NodeId& node() const override { return node_; }
@@ -95,7 +96,7 @@ Result<bool> LogScan::next(Found& found) {
     if (auto loaded = source.load(); !loaded) return loaded.error();
     queue(source);
   }
-  while (!heap_.empty()) {
+  while (!heap_.empty() && !parts_.stopped) {
     std::pop_heap(heap_.begin(), heap_.end(), later);
     Source& source = *heap_.back();
     heap_.pop_back();

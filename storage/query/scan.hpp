@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -70,6 +71,9 @@ class Scan {
     const event::CatalogSet& catalogs;
     const log::CommitBoard* board = nullptr;  // of the gateway in this process; null: none
     Heads* heads = nullptr;  // what earlier scans of the same owner learned; null: nothing is kept
+    // Asked every few thousand records looked at, whether or not they are selected; false ends the
+    // scan as if there were no more. Null: it goes on.
+    std::function<bool()> keep_going = {};
   };
   // Error: what about the directory can't be read.
   static Result<std::unique_ptr<Scan>> open(const Parts& parts, const Selection& selection,

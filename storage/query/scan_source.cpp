@@ -218,8 +218,12 @@ Result<void> Source::load() {
       continue;
     }
     while (records_->next(record_)) {
-      ++parts_.stats.records_seen;
       passed_ = record_.end();
+      if (++parts_.stats.records_seen % records_between_looks == 0 && parts_.keep_going &&
+          !parts_.keep_going()) {
+        parts_.stopped = true;
+        return {};
+      }
       if (!parts_.selection.matches(record_.view(), parts_.catalogs)) continue;
       due_us_ = record_.header.received_us;
       loaded_ = true;

@@ -27,6 +27,8 @@ struct SourceParts {
   ScanStats stats;
   std::uint64_t bytes_done = 0;
   std::vector<std::string> problems;
+  std::function<bool()> keep_going = {};  // Scan::Parts
+  bool stopped = false;                   // it said no
 
   void report(const std::string& problem);
 };

@@ -403,6 +403,58 @@ class Repair(LogTool):
         self.assertEqual(harness.verify(self.data_dir)[0], 0)
 
 
+class Compressed(LogTool):
+    def wait_for(self, pattern, least):
+        patience = time.monotonic() + harness.LIMIT_S
+        while len(found := [path for path in (self.data_dir / "log").glob(pattern)
+                            if path.suffix != ".segz" or not path.with_suffix(".seg").exists()]
+                  ) < least:
+            self.assertLess(time.monotonic(), patience, f"{len(found)} of {pattern}")
+            time.sleep(0.05)
+
+    def test_everything_works_on_compressed_segments(self):
+        gateway = self.start({"log.segment_size": "256KiB"})
+        self.load(gateway, "--in-flight", "4", "--duration", "1", "--drive")
+        self.wait_for("0*.idx", 2)
+        plain = self.folder / "plain"
+        tool("backup", self.data_dir, plain)
+        self.assertGreaterEqual(json.loads(
+            tool("verify", "--deep", "--json", plain))["deep"]["indexes"], 2)
+        self.assertEqual(gateway.stop(), 0)
+        gateway = self.start({"log.segment_size": "256KiB", "log.compress": "zstd",
+                              "log.compress_after": "0s"})
+        self.wait_for("0*.segz", 2)
+        self.assertEqual(gateway.stop(), 0)
+        records = harness.dump(self.data_dir)
+        self.assertEqual(query(self.data_dir), records)
+        device = records[0]["device"]
+        self.assertEqual(query(self.data_dir, "--device", device),
+                         [record for record in records if record["device"] == device])
+        told = json.loads(tool("verify", "--deep", "--json", self.data_dir))
+        self.assertEqual(told["problems"], [])
+        self.assertGreaterEqual(told["deep"]["compressed_segments"], 2)
+        # What was copied plain is there compressed now, once.
+        tool("backup", self.data_dir, plain)
+        self.assertEqual({path.name for path in (plain / "log").iterdir()},
+                         {path.name for path in (self.data_dir / "log").iterdir()
+                          if not path.name.startswith("spare-")})
+        self.assertEqual(harness.dump(plain), records)
+
+        hurt = sorted((plain / "log").glob("0*.segz"))[0]
+        content = bytearray(hurt.read_bytes())
+        content[len(content) // 3] ^= 0xff
+        hurt.unlink()  # it may be a link
+        hurt.write_bytes(content)
+        self.assertEqual(harness.verify(plain)[0], 1)
+        repaired = self.folder / "repaired"
+        self.assertIn("LOST", tool("repair", plain, "-o", repaired, code=1))
+        self.assertEqual(harness.verify(repaired)[0], 0)
+        kept = [record["record_id"] for record in harness.dump(repaired)]
+        every = [record["record_id"] for record in records]
+        self.assertEqual(kept, [identity for identity in every if identity in set(kept)])
+        self.assertGreater(len(kept), len(every) // 2)
+
+
 class Replay(LogTool):
     def test_another_gateway_gets_every_frame(self):
         gateway = self.start({"server.shards": "2"})

@@ -6,13 +6,17 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <map>
 #include <unordered_set>
 
 #include "engine/base/crc32c.hpp"
 #include "engine/base/json_scan.hpp"
 #include "engine/io/sys.hpp"
+#include "storage/log/index.hpp"
 #include "storage/log/reader.hpp"
+#include "storage/log/segment_list.hpp"
 #include "tools/log/common.hpp"
 #include "tools/log/selecting.hpp"
 
@@ -62,6 +66,7 @@ class DeepLook {
 
   void record(const log::NodeId& node, const log::Entry& entry);
   void check_blobs();
+  void check_indexes();
   DeepReport finish();
 
  private:
@@ -70,6 +75,7 @@ class DeepLook {
   void command(StreamSeen& seen, const log::Record& record, const std::string& id);
   void media(const log::Record& record, const std::string& id);
   void check_blob(const BlobSeen& blob, const std::string& oldest);
+  void check_index(const std::string& name);
   void problem(std::string text) {
     if (report_.problems.size() < problems_max) report_.problems.push_back(std::move(text));
     if (report_.problems.size() == problems_max) report_.problems.emplace_back("and more");
@@ -243,6 +249,53 @@ void DeepLook::check_blobs() {
   }
 }
 
+// An index is made of its segment and of nothing else: made again it must be the same.
+void DeepLook::check_index(const std::string& name) {
+  const std::string directory = directory_ + "/log/";
+  const auto file = log::SegmentFile::open(io::real_sys(), directory + name);
+  if (!file || !(*file)->seal()) return;  // gone, or being written
+  const Position end = (*file)->seal()->end;
+  log::IndexBuilder builder((*file)->header());
+  for (Position at = (*file)->header().base; at < end && !interrupted();) {
+    const auto record = (*file)->record_at(at);
+    if (!record) return;  // damage, which was told
+    at = record->end();
+    if (record->is_own()) continue;
+    const event::MessageCatalog* catalog = catalogs_.find(record->ns());
+    builder.add(*record,
+                catalog == nullptr ? std::nullopt : catalog->device_times(record->view()));
+  }
+  const std::string path = directory + log::index_name_of(name);
+  std::ifstream index(path, std::ios::binary);
+  const std::string there((std::istreambuf_iterator<char>(index)), {});
+  if (interrupted() || there.empty()) return;
+  ++report_.indexes;
+  if (as_text(builder.finish(end)) != there) {
+    problem(fmt::format("{}: says something else than its segment (remove it; the gateway makes it "
+                        "again)",
+                        path));
+  }
+}
+
+void DeepLook::check_indexes() {
+  std::vector<log::SegmentEntry> segments;
+  log::list_segments(io::real_sys(), directory_ + "/log", segments);
+  std::uint64_t bytes = 0;
+  for (const log::SegmentEntry& segment : segments) bytes += segment.size_bytes;
+  ProgressLine progress("checking indexes");
+  std::uint64_t done = 0;
+  for (const log::SegmentEntry& segment : segments) {
+    if (interrupted()) return;
+    if (segment.id.compressed) {
+      ++report_.compressed;
+    } else if (segment.indexed) {
+      check_index(segment.name);
+    }
+    done += segment.size_bytes;
+    progress.update(done, bytes);
+  }
+}
+
 DeepReport DeepLook::finish() {
   for (const auto& [id, seen] : streams_) {
     report_.open_intents += seen.intents.size() - seen.ended.size();
@@ -268,6 +321,7 @@ Result<DeepReport> look_deep(const std::string& directory) {
         progress.update(reader.bytes_done(), reader.bytes_total());
     }
   }
+  look.check_indexes();
   look.check_blobs();
   return look.finish();
 }
@@ -294,7 +348,7 @@ std::string DeepReport::text() const {
                                                          "or left out of a backup",
                                                          blobs_gone)
                                            : ""));
-  if (indexes > 0) line("indexes", fmt::format("{} compared", indexes));
+  line("indexes", fmt::format("{} compared; {} compressed segments inflated", indexes, compressed));
   return out;
 }
 
@@ -316,7 +370,8 @@ void DeepReport::put(JsonWriter& json) const {
       {"blobs_checked", blobs_checked},
       {"blob_bytes", blob_bytes},
       {"blobs_gone", blobs_gone},
-      {"indexes", indexes}};
+      {"indexes", indexes},
+      {"compressed_segments", compressed}};
   for (const auto& [name, value] : numbers) json.key(name).unsigned_integer(value);
   json.end_object();
 }

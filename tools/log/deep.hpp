@@ -27,7 +27,8 @@ struct DeepReport {
   std::uint64_t blobs_checked = 0;
   std::uint64_t blob_bytes = 0;
   std::uint64_t blobs_gone = 0;  // retention took them, or a backup went without
-  std::uint64_t indexes = 0;     // compared with what they index
+  std::uint64_t indexes = 0;     // made again and compared
+  std::uint64_t compressed = 0;  // segments inflated in full
   std::vector<std::string> problems;
 
   std::string text() const;

@@ -26,8 +26,8 @@ constexpr const char* footer = R"(
 Sends the stored frames of devices again, byte for byte, one TCP connection a device. What signs in
 and out is left out: each device registers and authenticates anew, since another gateway gives other
 codes. Messages that were put together from parts go as their parts. Frames keep the times between
-them, divided by --speed; --speed 0 sends as fast as the gateway acknowledges. At most 64 frames of a
-device wait for an answer; what a broken connection leaves unanswered is sent again on the next one.
+them, divided by --speed; --speed 0 sends as fast as the gateway acknowledges. At most 64 frames of
+a device wait for an answer; what a broken connection leaves unanswered is sent again on the next.
 
 Commands that the gateway gives meanwhile are not carried out. The log of the new gateway says when
 frames were received there; the times that devices say stay as they are.

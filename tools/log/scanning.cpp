@@ -16,26 +16,24 @@ Result<void> Scanning::open(const std::string& directory, const query::Selection
                             std::string_view what) {
   started_ns_ = io::real_sys().mono_now();
   selection_ = selection;
-  auto scan = query::Scan::open({io::real_sys(), directory, catalogs_}, selection_);
+  progress_ = std::make_unique<ProgressLine>(what);
+  query::Scan::Parts parts{io::real_sys(), directory, catalogs_};
+  parts.keep_going = [this] {
+    if (scan_) progress_->update(scan_->bytes_done(), scan_->bytes_total());
+    return !interrupted();
+  };
+  auto scan = query::Scan::open(parts, selection_);
   if (!scan) return scan.error();
   scan_ = std::move(*scan);
   node_ = log::to_text(scan_->node());
-  progress_ = std::make_unique<ProgressLine>(what);
   return {};
 }
 
 bool Scanning::next(query::Found& found) {
-  if (interrupted()) {
-    cut_short_ = true;
-    return false;
-  }
   auto more = scan_->next(found);
-  if (!more) {
-    error_ = more.error().message;
-    return false;
-  }
-  if (++seen_ % progress_records == 0) progress_->update(scan_->bytes_done(), scan_->bytes_total());
-  return *more;
+  if (!more) error_ = more.error().message;
+  cut_short_ = interrupted();
+  return more.ok() && *more && !cut_short_;
 }
 
 int Scanning::finish() {

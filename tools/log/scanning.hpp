@@ -38,7 +38,6 @@ class Scanning {
   std::unique_ptr<ProgressLine> progress_;
   std::string node_;
   std::string error_;
-  std::uint64_t seen_ = 0;
   bool cut_short_ = false;
   MonoNs started_ns_ = 0;
 };

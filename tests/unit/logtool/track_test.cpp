@@ -109,7 +109,7 @@ TEST_CASE("GeoJSON: lines have two ends at least, altitude only where it is know
   CHECK(empty == "{\"type\":\"FeatureCollection\",\"features\":[]}\n");
 }
 
-TEST_CASE("GPX: names are escaped, 180 degrees is written as -180, children in the schema's order") {
+TEST_CASE("GPX: names are escaped, 180 degrees are written as -180, children in their order") {
   Fix one = fix(0, -31.25, 180);
   one.altitude_m = 5;
   one.speed_kmh = 40.5F;
