@@ -435,7 +435,7 @@ bool Loop::wait(MonoNs time_ns) {
   return changed_.wait_for(lock, std::chrono::nanoseconds(time_ns), [this] { return commanded_; });
 }
 
-// What stays ---------------------------------------------------------------------------------------
+// What stays ------------------------------------------------------------------------------------
 
 void Loop::keep_cursor(bool now) {
   if (!dirty_ || !confirmed_) return;

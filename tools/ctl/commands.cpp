@@ -151,6 +151,37 @@ int bans(Client& client, const Options& options) {
   });
 }
 
+int sink(Client& client, const Options& options) {
+  const std::string action = options.words.empty() ? "list" : options.words[0];
+  const std::size_t wanted = action == "list" ? 1 : action == "seek" ? 3 : 2;
+  const bool known = action == "list" || action == "seek" || action == "pause" ||
+                     action == "resume";
+  if (!known || (!options.words.empty() && options.words.size() != wanted)) {
+    std::fprintf(stderr,
+                 "ringgate-ctl: sink [list] | pause NAME | resume NAME | seek NAME PLACE\n");
+    return exit_usage;
+  }
+  Json request{{"op", "sink"}, {"action", action}};
+  if (options.words.size() > 1) request["name"] = options.words[1];
+  if (options.words.size() > 2) request["to"] = options.words[2];
+  std::size_t count = 0;
+  const int code = converse(client, options, request, patience, [&](const Json& line) {
+    const Json row = line.value("sink", Json::object());
+    if (options.json) return print_json(row);
+    if (count++ == 0) {
+      std::printf("%-10s %-12s %12s %9s %14s %9s  %s\n", "NAME", "STATE", "RECORDS", "SKIPPED",
+                  "LAG BYTES", "LAG S", "ERROR");
+    }
+    std::printf("%-10s %-12s %12s %9s %14s %9.1f  %s\n",
+                printable(plain(row, "name")).c_str(), printable(plain(row, "state")).c_str(),
+                plain(row, "records").c_str(), plain(row, "skipped").c_str(),
+                plain(row, "lag_bytes").c_str(), row.value("lag_s", 0.0),
+                printable(plain(row, "error")).c_str());
+  });
+  if (code == 0 && action == "list" && count == 0 && !options.json) std::puts("no sink is on");
+  return code;
+}
+
 int trace(Client& client, const Options& options) {
   if (!client.send({{"op", "trace"}, {"device", options.words[0]}})) {
     return unreachable(options, Client::Got::ended);

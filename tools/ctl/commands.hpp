@@ -35,6 +35,7 @@ int bans(Client& client, const Options& options);
 int trace(Client& client, const Options& options);
 int bad_frames(Client& client, const Options& options);
 int stats(Client& client, const Options& options);
+int sink(Client& client, const Options& options);
 
 // For the commands -------------------------------------------------------------------------------
 

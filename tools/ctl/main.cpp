@@ -58,6 +58,16 @@ Examples:
   ringgate-ctl ban 13800138000 --for 1h --why 'floods the port'
   ringgate-ctl unban 13800138000)";
 
+constexpr const char* sink_footer = R"(
+PLACE is beginning, end, a time in UTC (2026-11-21T05:00:00Z, or seconds since 1970), or a cursor as
+'sink list --json' shows it. A sink that is sent back writes again what it finds there: databases
+leave out what they have, streams get it twice.
+
+Examples:
+  ringgate-ctl sink
+  ringgate-ctl sink pause postgres
+  ringgate-ctl sink seek nats 2026-11-21T05:00:00Z)";
+
 std::string default_data() {
   const char* from = std::getenv("RINGGATE_SERVER__DATA_DIR");
   return from != nullptr && *from != '\0' ? from : "ringgate-data";
@@ -122,9 +132,14 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
       ->expected(0, 1)
       ->default_str("2s");
   counting->add_flag("--zeros", options.zeros, "Also what is zero");
+  CLI::App* sinking = add("sink", "Show, pause, resume or send back what goes to other systems");
+  sinking->add_option("WHAT", options.words, "[list] | pause NAME | resume NAME | seek NAME PLACE")
+      ->expected(0, 3)
+      ->type_name("");
+  sinking->footer(sink_footer);
   return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
           {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
-          {bad, &bad_frames},   {counting, &stats}};
+          {bad, &bad_frames},   {counting, &stats}, {sinking, &sink}};
 }
 
 // Done is only what stdout has taken.

@@ -59,7 +59,8 @@ Result<void> Control::listen() {
   return {};
 }
 
-void Control::serve() {
+void Control::serve(const Sinks* sinks) {
+  sinks_ = sinks;
   thread_ = std::thread([this] { run(); });
 }
 

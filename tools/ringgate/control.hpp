@@ -53,6 +53,7 @@ struct ControlParts {
 };
 
 class ControlClient;
+class Sinks;
 
 class Control {
  public:
@@ -64,8 +65,8 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // The shards run: starts the thread.
-  void serve();
+  // The shards run: starts the thread. `sinks` (null: there are none) outlive it.
+  void serve(const Sinks* sinks = nullptr);
   // One turn of it: whoever does not call serve() is the control thread, and calls this instead.
   // `longest_ms` as for poll(): -1 waits until something happens.
   void turn(int longest_ms);
@@ -75,6 +76,7 @@ class Control {
   shard::ErrandPost& post() { return post_; }
   const observe::Registry& registry() const { return parts_.registry; }
   observe::LogSource& logs() { return parts_.logs; }
+  const Sinks* sinks() const { return sinks_; }
   // Something could not be done now: look again in some milliseconds.
   void look_again() { look_again_ = true; }
   // Runs in every turn of the thread until it says true; for what outlives its client.
@@ -88,6 +90,7 @@ class Control {
   void end_all();
 
   ControlParts parts_;
+  const Sinks* sinks_ = nullptr;
   shard::ErrandPost post_;
   int listener_ = -1;
   std::vector<std::unique_ptr<ControlClient>> clients_;

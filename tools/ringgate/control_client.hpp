@@ -118,6 +118,7 @@ class ControlClient {
 std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& control,
                                            ControlClient& client);
 std::shared_ptr<ControlOp> make_send_op(Control& control, ControlClient& client);
+std::shared_ptr<ControlOp> make_sink_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_trace_op(Control& control, ControlClient& client);
 
 // {"ok":false,"error":{"code","message"}}

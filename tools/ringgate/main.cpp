@@ -16,6 +16,7 @@
 #include "tools/ringgate/notify.hpp"
 #include "tools/ringgate/plugs.hpp"
 #include "tools/ringgate/server.hpp"
+#include "tools/ringgate/sinks.hpp"
 #include "tools/ringgate/status.hpp"
 
 namespace {
@@ -57,6 +58,7 @@ config::Schema make_schema() {
   schema.add(server::fabric_keys);
   schema.add(sink::nats_keys);
 #endif
+  server::add_sink_keys(schema);
   return schema;
 }
 

@@ -82,6 +82,7 @@ Server::~Server() {
   }
   fabric_.reset();
   control_.reset();  // what it had on the shards has come home
+  sinks_.reset();
 }
 
 Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Settings> settings,
@@ -95,7 +96,8 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto opened = server->open_control(); !opened) return opened.error();
   server->open_fabric();
   if (auto started = server->start_shards(); !started) return started.error();
-  if (server->control_) server->control_->serve();
+  if (auto started = server->start_sinks(); !started) return started.error();
+  if (server->control_) server->control_->serve(server->sinks_.get());
   if (server->fabric_) server->fabric_->serve();
   return server;
 }
@@ -232,6 +234,19 @@ Result<void> Server::start_shards() {
   return {};
 }
 
+Result<void> Server::start_sinks() {
+  auto sinks = Sinks::start({.settings = *start_settings_,
+                             .scan = {sys_, data_dir_->path(), catalogs_, board_.get()},
+                             .node = data_dir_->node(),
+                             .run = data_dir_->run(),
+                             .holds = holds_,
+                             .logger = logger_,
+                             .registry = registry_});
+  if (!sinks) return sinks.error();
+  sinks_ = std::move(*sinks);
+  return {};
+}
+
 void Server::run_shard(ShardThread& thread) {
   const bool pin = start_settings_->boolean("server.pin") && shard_count_ <= cpus_.size();
   auto rooms = ShardRooms::build({*start_settings_,
@@ -312,6 +327,7 @@ void Server::drain(MonoNs timeout_ns) {
 
 void Server::stop() {
   if (!hub_) return;
+  if (sinks_) sinks_->stop();
   for (const auto& thread : threads_) {
     std::lock_guard lock(thread->mutex);
     shard::Shard* shard = thread->shard.load(std::memory_order_acquire);

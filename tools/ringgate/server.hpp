@@ -23,6 +23,7 @@
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/control.hpp"
 #include "tools/ringgate/fabric.hpp"
+#include "tools/ringgate/sinks.hpp"
 
 namespace ringgate::server {
 
@@ -61,6 +62,7 @@ class Server {
   Result<void> open_control();
   void open_fabric();
   Result<void> start_shards();
+  Result<void> start_sinks();
   void run_shard(ShardThread& thread);
   void wake_all();
 
@@ -82,6 +84,7 @@ class Server {
   std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
   std::unique_ptr<shard::MailHub> hub_;
   std::unique_ptr<shard::ErrandHub> errands_;
+  std::unique_ptr<Sinks> sinks_;  // outlive the control socket
   std::unique_ptr<Control> control_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;
