@@ -102,17 +102,15 @@ Result<void> Repair::prepare() {
   if (auto made = make_directories(out_log(), log_path); !made) return made;
   for (const auto& entry : fs::directory_iterator(options_.directory, error)) {
     const std::string name = entry.path().filename();
+    if (entry.is_directory(error) && name != "log" && name != "blobs") {
+      // Snapshots of the state and cursors of sinks are whole, or of no use to their readers.
+      fs::copy(entry.path(), fs::path(options_.out) / name, fs::copy_options::recursive, error);
+      if (error) return errno_error(error.value(), "cannot copy " + entry.path().string());
+    }
     if (name == "lock" || !entry.is_regular_file(error)) continue;
     auto done = copy_file(
         {.from = entry.path(), .to_directory = options_.out, .to_name = name}, [](auto) {});
     if (!done) return done.error();
-  }
-  // Snapshots of the state and cursors of sinks are whole or of no use to their readers.
-  for (const char* folder : {"state", "sink"}) {
-    const fs::path from = fs::path(options_.directory) / folder;
-    if (!fs::is_directory(from, error)) continue;
-    fs::copy(from, fs::path(options_.out) / folder, fs::copy_options::recursive, error);
-    if (error) return errno_error(error.value(), "cannot copy " + from.string());
   }
   return {};
 }
