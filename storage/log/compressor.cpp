@@ -168,6 +168,7 @@ class Compressor {
       if (!last && (bytes < block_bytes_ || (!whole && bytes < 4 * block_bytes_))) continue;
       const std::span<const Record> records(records_.data() + begin, i + 1 - begin);
       if (auto put = put_block(records, range, static_cast<std::uint32_t>(bytes)); !put) return put;
+      if (options_.pause) static_cast<void>(options_.pause());  // asked again after the chunk
       begin = i + 1;
       bytes = 0;
     }

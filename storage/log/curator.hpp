@@ -74,6 +74,7 @@ class Curator {
   };
 
   void work();
+  bool pace();
   void take_remakes();
   bool serve(const SegmentEntry& segment);
   bool serve_both(const SegmentEntry& segment, Known& known);
@@ -88,6 +89,7 @@ class Curator {
   Mode mode_;
   std::map<std::string, Known> known_;  // by the plain file's name
   MonoNs rest_until_ns_ = 0;            // after a failure
+  MonoNs paced_ns_ = 0;                 // the thread's CPU time at the last pace()
   struct Counters {
     observe::Counter indexes, segments, from, to, failures;
   };

@@ -97,6 +97,9 @@ class SegmentSupply {
   // thread.
   void give_back(const std::string& name);
 
+  // Applies retention now (inline mode only).
+  void look_at_retention() { apply_retention(); }
+
   // A simulated crash: nothing more is written (inline mode only).
   void abandon();
 

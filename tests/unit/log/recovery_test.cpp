@@ -5,7 +5,10 @@
 #include <fstream>
 #include <random>
 
+#include "storage/log/compressor.hpp"
+#include "storage/log/holds.hpp"
 #include "storage/log/reader.hpp"
+#include "storage/log/segment_list.hpp"
 #include "tests/unit/log/log_rig.hpp"
 
 using namespace ringgate;
@@ -206,6 +209,64 @@ TEST_CASE("retention removes whole sealed segments, oldest first, and bounds the
   CHECK(bytes <= options.retention_bytes + (2 + spare_max) * options.segment_size);
   CHECK(rig.supply->counters().segments_removed.load() >= 6);
   CHECK_FALSE(fs::exists(segment_path(scratch.path(), 1, 0)));
+}
+
+TEST_CASE("retention leaves what is held, up to the hard limit; compressed segments count and go") {
+  const ScratchDir scratch;
+  LogOptions options = small_options(scratch.path());
+  std::uint64_t next = 0;
+  {
+    Rig rig(options);
+    while (rig.writer->stats().segments < 12) write_batch(rig, next, 40);
+  }
+  const std::string log = scratch.path() + "/log";
+  const event::CatalogSet none;
+  REQUIRE(compress_segment(io::real_sys(), log, segment_file_name({1, 0}, 0), none, {}).ok());
+  fs::remove(segment_path(scratch.path(), 1, 0));
+  const auto bytes = [&] {
+    std::vector<SegmentEntry> found;
+    REQUIRE(list_segments(io::real_sys(), log, found) == 0);
+    std::uint64_t total = 0;
+    for (const SegmentEntry& segment : found) total += segment.disk_bytes;
+    return total;
+  };
+  const std::uint64_t before = bytes();
+  const Found all = read_all(scratch.path());
+  Holds holds;
+  Cursor cursor;
+  cursor.set({1, 0}, 0);
+  holds.set("sink.test", cursor);
+  options.retention_bytes = 4 * options.segment_size;
+  const auto retain = [&](std::uint64_t hard_bytes, std::vector<std::string>& told) {
+    options.retention_hard_bytes = hard_bytes;
+    auto dir = DataDir::open(io::real_sys(), scratch.path());
+    REQUIRE(dir.ok());
+    const Retention retention{&holds, [&](const std::string& holder, const std::string&,
+                                          bool first) {
+                                if (first) told.push_back(holder);
+                              }};
+    SegmentSupply supply(io::real_sys(), options, (*dir)->log_path(), (*dir)->node(),
+                         (*dir)->run(), SegmentSupply::Mode::inline_now, retention);
+    supply.look_at_retention();
+    return supply.counters().holds_broken.load();
+  };
+  std::vector<std::string> told;
+  CHECK(retain(0, told) == 0);
+  CHECK(retain(before, told) == 0);
+  CHECK(bytes() == before);
+  CHECK(read_all(scratch.path()).links == all.links);
+
+  const std::uint64_t hard = 8 * options.segment_size;
+  CHECK(retain(hard, told) > 0);
+  CHECK(told == std::vector<std::string>{"sink.test"});
+  CHECK(bytes() <= hard);
+  CHECK(bytes() > options.retention_bytes);
+  CHECK_FALSE(fs::exists(segment_path(scratch.path(), 1, 0) + "z"));
+
+  cursor.set({1, 0}, Position{1} << 40);
+  holds.set("sink.test", cursor);
+  CHECK(retain(hard, told) == 0);
+  CHECK(bytes() <= options.retention_bytes);
 }
 
 TEST_CASE("a directory is written by one process; the second is told who holds it") {
