@@ -8,6 +8,9 @@
 #ifdef RINGGATE_REDIS
 #include "storage/sink/redis.hpp"
 #endif
+#ifdef RINGGATE_POSTGRES
+#include "storage/sink/postgres.hpp"
+#endif
 
 namespace ringgate::server {
 
@@ -39,24 +42,30 @@ constexpr config::KeySpec redis_common[] = {RG_SINK_KEYS("redis", "4096", "50ms"
 constexpr config::KeySpec nats_common[] = {RG_SINK_KEYS("nats", "4096", "20ms")};
 constexpr config::KeySpec postgres_common[] = {RG_SINK_KEYS("postgres", "10000", "200ms")};
 
+#if !defined(RINGGATE_REDIS) || !defined(RINGGATE_NATS) || !defined(RINGGATE_POSTGRES)
 // Of a sink that was not built in.
 Result<void> not_built_in(std::string_view url) {
   if (url.empty()) return {};
   return Error{0, "this ringgate was built without the library of this sink (libhiredis-dev, "
                   "libnats-dev, libpq-dev); install it and build again, or leave the url empty"};
 }
+#endif
 
 #ifdef RINGGATE_REDIS
 constexpr auto check_redis = &sink::check_redis_url;
 #else
 constexpr auto check_redis = &not_built_in;
 #endif
+#ifdef RINGGATE_POSTGRES
+constexpr auto check_postgres = &sink::check_postgres_url;
+#else
 constexpr auto check_postgres = &not_built_in;
+#endif
 
 constexpr config::KeySpec urls[] = {
     {.name = "sink.redis.url",
      .type = config::KeyType::text,
-     .doc = "Redis: redis://user:password@host:6379/0, rediss://..., several by commas; empty: off.",
+     .doc = "Redis: redis://user:password@host:6379/0, rediss://...; several by commas. Empty: off",
      .max = 4096,
      .check = check_redis,
      .secret = true},
@@ -80,6 +89,7 @@ struct TargetParts {
   const config::Settings& settings;
   const std::string& url;
   const std::string& node_name;
+  const log::NodeId& node;
   observe::LogSource& logs;
 };
 
@@ -110,6 +120,15 @@ const Kind kinds[] = {
      },
      true},
 #endif
+#ifdef RINGGATE_POSTGRES
+    {"postgres",
+     [](const TargetParts& p) -> sink::Worker::MakeTarget {
+       return [options = sink::postgres_options(p.settings, p.url, p.node), &logs = p.logs] {
+         return sink::make_postgres_target(options, logs);
+       };
+     },
+     false},
+#endif
 };
 
 sink::WorkerOptions worker_options(const config::Settings& settings, const std::string& name) {
@@ -135,6 +154,9 @@ void add_sink_keys(config::Schema& schema) {
 #endif
   schema.add(nats_common);
   schema.add(postgres_common);
+#ifdef RINGGATE_POSTGRES
+  schema.add(sink::postgres_keys);
+#endif
 }
 
 Result<std::unique_ptr<Sinks>> Sinks::start(const SinkParts& parts) {
@@ -158,7 +180,7 @@ Result<std::unique_ptr<Sinks>> Sinks::start(const SinkParts& parts) {
          .holds = parts.holds,
          .counters = parts.registry.add_group("sink", name),
          .logs = logs},
-        options, kind.make({parts.settings, url, options.node_name, logs}));
+        options, kind.make({parts.settings, url, options.node_name, parts.node, logs}));
     if (!worker) return worker.error();
     sinks->workers_.push_back(std::move(*worker));
   }

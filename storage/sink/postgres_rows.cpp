@@ -1,0 +1,190 @@
+#include "storage/sink/postgres_rows.hpp"
+
+#include <bit>
+#include <cmath>
+
+namespace ringgate::sink {
+
+namespace {
+
+constexpr std::string_view copy_signature{"PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19};
+constexpr WallUs epoch_2000_us = 946'684'800LL * us_per_s;
+constexpr WallUs day_us = 86'400LL * us_per_s;
+// What a timestamp of PostgreSQL holds, and no device means: years 1 to 9999 or so.
+constexpr WallUs time_least = -62'000'000'000LL * us_per_s;
+constexpr WallUs time_most = 250'000'000'000LL * us_per_s;
+
+template <class Number>
+void put_big(std::string& out, Number value) {
+  for (int shift = 8 * static_cast<int>(sizeof value) - 8; shift >= 0; shift -= 8) {
+    out.push_back(static_cast<char>(static_cast<std::uint64_t>(value) >> shift));
+  }
+}
+
+// The bytes of one character at the front, 0 where it is none.
+std::size_t utf8_size(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
+  const std::uint8_t first = byte(0);
+  if (first < 0x80) return first == 0 ? 0 : 1;
+  const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+  }
+  if (first == 0xe0 && byte(1) < 0xa0) return 0;  // longer than needed
+  if (first == 0xed && byte(1) > 0x9f) return 0;  // surrogates
+  if (first == 0xf0 && byte(1) < 0x90) return 0;
+  if (first == 0xf4 && byte(1) > 0x8f) return 0;  // beyond U+10FFFF
+  return size;
+}
+
+}  // namespace
+
+void append_clean(std::string& out, std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t size = utf8_size(text);
+    if (size == 0) {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += text.substr(0, size);
+    }
+    text.remove_prefix(size == 0 ? 1 : size);
+  }
+}
+
+// Writes the rows of one record.
+class PostgresVisitor final : public event::RowVisitor {
+ public:
+  PostgresVisitor(PostgresRows& rows, const Batch& batch, const Item& item)
+      : rows_(rows), batch_(batch), item_(item) {}
+
+  void position(const event::PositionRow& row) override {
+    const WallUs at = time_of(row.device_time_us);
+    begin(Table::positions, 19, row.sub);
+    time(at);
+    number(row.latitude_deg);
+    number(row.longitude_deg);
+    number(row.altitude_m);
+    number(row.speed_kmh);
+    number(row.heading_deg);
+    number(row.odometer_km);
+    big(row.alarm_bits);
+    big(row.status_bits);
+    flag(row.fixed);
+    flag(row.late);
+    std::int64_t day = at / day_us;
+    if (at % day_us < 0) --day;
+    rows_.days_.insert(day);
+  }
+  void alarm(const event::AlarmRow& row) override {
+    begin(Table::alarms, 16, row.sub);
+    time(time_of(row.device_time_us));
+    text(row.type);
+    text(row.source);
+    big(row.alarm_id);
+    small(row.level);
+    number(row.latitude_deg);
+    number(row.longitude_deg);
+    number(row.speed_kmh);
+  }
+  void session(const event::SessionRow& row) override {
+    begin(Table::sessions, 10, 0);
+    text(event::name_of(row.what));
+    text(row.detail);
+  }
+  void device(const event::DeviceRow& row) override {
+    begin(Table::devices, 14, 0);
+    text(row.plate);
+    small(row.plate_colour);
+    text(row.terminal_id);
+    text(row.maker);
+    text(row.model);
+    text(row.version);
+  }
+  void media(const event::MediaRow& row) override {
+    begin(Table::media, 14, 0);
+    time(row.device_time_us == 0 ? item_.view.received_us : row.device_time_us);
+    text(row.blob);
+    text(row.name);
+    text(row.type);
+    big(static_cast<std::int64_t>(row.size_bytes));
+    text(row.json);
+  }
+
+ private:
+  // The eight columns that all tables begin with.
+  void begin(Table table, std::int16_t columns, std::uint32_t sub) {
+    PostgresRows::Buffer& buffer = rows_.at(table);
+    ++buffer.rows;
+    out_ = &buffer.bytes;
+    put_big(*out_, columns);
+    put_big(*out_, std::int32_t{16});
+    out_->append(reinterpret_cast<const char*>(batch_.node.data()), batch_.node.size());
+    whole(item_.stream.run);
+    small(static_cast<std::int16_t>(item_.stream.shard));
+    big(static_cast<std::int64_t>(item_.position));
+    whole(sub);
+    small(static_cast<std::int16_t>(item_.view.ns));
+    text(item_.view.device);
+    time(item_.view.received_us);
+  }
+  WallUs time_of(WallUs device_us) const {
+    return device_us < time_least || device_us > time_most ? item_.view.received_us : device_us;
+  }
+  void time(WallUs at) { big(at - epoch_2000_us); }
+  void big(std::int64_t value) {
+    put_big(*out_, std::int32_t{8});
+    put_big(*out_, value);
+  }
+  void whole(std::uint32_t value) {
+    put_big(*out_, std::int32_t{4});
+    put_big(*out_, value);
+  }
+  void small(std::int16_t value) {
+    put_big(*out_, std::int32_t{2});
+    put_big(*out_, value);
+  }
+  void flag(bool value) {
+    put_big(*out_, std::int32_t{1});
+    out_->push_back(value ? 1 : 0);
+  }
+  void number(double value) {
+    if (std::isnan(value)) return put_big(*out_, std::int32_t{-1});
+    big(std::bit_cast<std::int64_t>(value));
+  }
+  void text(std::string_view value) {
+    const std::size_t at = out_->size();
+    put_big(*out_, std::int32_t{0});
+    append_clean(*out_, value);
+    std::string size;
+    put_big(size, static_cast<std::int32_t>(out_->size() - at - 4));
+    out_->replace(at, 4, size);
+  }
+
+  PostgresRows& rows_;
+  const Batch& batch_;
+  const Item& item_;
+  std::string* out_ = nullptr;
+};
+
+void PostgresRows::fill(const Batch& batch) {
+  days_.clear();
+  for (Buffer& buffer : buffers_) {
+    buffer.bytes.assign(copy_signature);
+    buffer.rows = 0;
+  }
+  for (const Item& item : batch.items) {
+    if (item.catalog == nullptr) continue;
+    PostgresVisitor visitor(*this, batch, item);
+    item.catalog->rows(item.view, visitor);
+  }
+  for (Buffer& buffer : buffers_) put_big(buffer.bytes, std::int16_t{-1});
+}
+
+std::uint64_t PostgresRows::rows() const {
+  std::uint64_t sum = 0;
+  for (const Buffer& buffer : buffers_) sum += buffer.rows;
+  return sum;
+}
+
+}  // namespace ringgate::sink
