@@ -309,7 +309,10 @@ class Backup(LogTool):
         full.mkdir()
         (full / "letter").write_text("dear")
         self.assertEqual(harness.run(harness.LOG, "backup", self.data_dir, full)[0], 2)
-        self.assertEqual(harness.run(harness.LOG, "backup", self.data_dir, self.data_dir)[0], 2)
+        for inside in (self.data_dir, self.data_dir / "copy", self.data_dir / "log" / "copy"):
+            self.assertEqual(harness.run(harness.LOG, "backup", self.data_dir, inside)[0], 2)
+            self.assertEqual(harness.run(harness.LOG, "repair", self.data_dir, "-o", inside)[0], 2)
+        self.assertFalse((self.data_dir / "copy").exists())
 
 
 class Repair(LogTool):

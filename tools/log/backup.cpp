@@ -103,8 +103,8 @@ Result<void> Backup::prepare() {
                                         " a data directory of ringgate?)"};
   }
   std::error_code error;
-  if (fs::equivalent(options_.directory, options_.out, error)) {
-    return Error{0, options_.out + " is the directory itself"};
+  if (lies_in(options_.out, options_.directory)) {
+    return Error{0, options_.out + " lies in the directory that is to be copied"};
   }
   if (fs::exists(options_.out, error) && !fs::is_empty(options_.out, error)) {
     const auto other = log::read_small_file(sys, options_.out + "/node");
@@ -155,6 +155,11 @@ Result<void> Backup::copy_small(const std::string& folder) {
 Result<bool> Backup::count(Result<CopyDone> done, std::uint64_t& copied) {
   if (!done && done.error().code == ENOENT) {
     ++tally_.gone;
+    return false;
+  }
+  if (!done && done.error().code == EIO) {
+    // One bad block must not keep the rest from being saved.
+    problems_.push_back(done.error().message);
     return false;
   }
   if (!done) return done.error();

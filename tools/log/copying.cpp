@@ -97,6 +97,13 @@ Result<void> make_directories(const std::string& path, const std::string& like) 
   return {};
 }
 
+bool lies_in(const std::string& path, const std::string& directory) {
+  std::error_code error;
+  const fs::path inner = fs::weakly_canonical(path, error);
+  const fs::path outer = fs::weakly_canonical(directory, error);
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
 Result<CopyDone> copy_file(const CopyOrder& order, const Copied& copied) {
   Source source;
   if (auto opened = source.open(order.from, order.direct); !opened) return opened.error();

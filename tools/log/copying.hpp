@@ -20,6 +20,9 @@ using Copied = std::function<void(std::uint64_t bytes)>;
 // Makes `path` and what is above it, with the mode of `like`.
 Result<void> make_directories(const std::string& path, const std::string& like);
 
+// Whether `path`, which need not be there, is `directory` or lies in it.
+bool lies_in(const std::string& path, const std::string& directory);
+
 struct CopyOrder {
   std::string from;
   std::string to_directory;

@@ -98,6 +98,9 @@ Result<void> Repair::prepare() {
     return Error{0, options_.out + " is there already: repair makes a new directory"};
   }
   const std::string log_path = options_.directory + "/log";
+  if (lies_in(options_.out, options_.directory)) {
+    return Error{0, options_.out + " lies in the directory that is to be repaired"};
+  }
   if (auto made = make_directories(options_.out, options_.directory); !made) return made;
   if (auto made = make_directories(out_log(), log_path); !made) return made;
   for (const auto& entry : fs::directory_iterator(options_.directory, error)) {
