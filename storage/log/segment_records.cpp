@@ -239,10 +239,10 @@ std::unique_ptr<SegmentRecords> open_indexed(io::Sys& sys, std::unique_ptr<Segme
   // So many of them that reading on is less work than reading each.
   const bool dense = picks.size() > 64 && (picks.back() - picks.front()) / picks.size() <
                                               scattered_window;
-  if (!dense) {
-    auto scattered = SegmentFile::open(sys, file->path(), Access::scattered);
-    if (!scattered || (*scattered)->header().epoch != header.epoch) return nullptr;
-    file = std::move(*scattered);
+  if (dense) {
+    auto sequential = SegmentFile::open(sys, file->path());
+    if (!sequential || (*sequential)->header().epoch != header.epoch) return nullptr;
+    file = std::move(*sequential);
   }
   return std::make_unique<PickedRecords>(sys, std::move(file), filter, std::move(picks),
                                          (*index)->bytes_read());
@@ -266,13 +266,17 @@ Result<std::unique_ptr<SegmentRecords>> open_compressed(io::Sys& sys,
 
 Result<std::unique_ptr<SegmentRecords>> SegmentRecords::open(io::Sys& sys, const std::string& path,
                                                              const Wanted& wanted) {
-  auto file = SegmentFile::open(sys, path);
+  // For some devices: through the page cache, where heads and indexes asked for before still lie.
+  const bool few = !wanted.devices.empty();
+  auto file = SegmentFile::open(sys, path, few ? Access::scattered : Access::sequential);
   if (!file) return file.error();
   const WantedFilter filter(wanted);
   if ((*file)->compressed()) return open_compressed(sys, std::move(*file), filter);
   if ((*file)->seal() && !wants_all(filter)) {
     if (auto indexed = open_indexed(sys, *file, filter)) return indexed;
   }
+  if (few) file = SegmentFile::open(sys, path);
+  if (!file) return file.error();
   return std::unique_ptr<SegmentRecords>(new SegmentScan(std::move(*file), filter, 0, {}));
 }
 

@@ -112,9 +112,9 @@ std::string Directory::path_of(const log::StreamId& stream, Position base) const
 }
 
 Result<std::unique_ptr<log::SegmentFile>> Directory::open(const log::StreamId& stream,
-                                                          Position base) {
+                                                          Position base, log::Access access) {
   const std::string path = path_of(stream, base);
-  auto file = log::SegmentFile::open(sys_, path);
+  auto file = log::SegmentFile::open(sys_, path, access);
   if (!file) return file.error();
   const log::SegmentHeader& header = (*file)->header();
   if (header.stream != stream || header.base != base) {

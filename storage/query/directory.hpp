@@ -54,7 +54,8 @@ class Directory {
   // Of the plain file; what opens it finds the compressed one by it too.
   std::string path_of(const log::StreamId& stream, Position base) const;
   // Opens a segment. Error: code ENOENT where it has gone; else what is wrong with it.
-  Result<std::unique_ptr<log::SegmentFile>> open(const log::StreamId& stream, Position base);
+  Result<std::unique_ptr<log::SegmentFile>> open(const log::StreamId& stream, Position base,
+                                                 log::Access access = log::Access::sequential);
   // A segment was found without a listing.
   void learn(const log::StreamId& stream, Position base, std::uint64_t file_bytes);
   // The segment has gone: it is left out until a listing shows it again.

@@ -27,7 +27,7 @@ Result<Source::Head> Source::head(std::size_t index) {
   if (const Heads::Times* known = parts_.heads.find({stream_, base})) {
     return Head{true, true, *known};
   }
-  auto file = parts_.directory.open(stream_, base);
+  auto file = parts_.directory.open(stream_, base, log::Access::scattered);
   if (!file && file.error().code == ENOENT) {
     if (auto told = gone(index); !told) return told.error();
     return Head{};
