@@ -120,6 +120,7 @@ class PostgresTarget final : public Target {
     if (connection_ != nullptr) PQfinish(connection_);
     connection_ = nullptr;
     days_.clear();
+    staging_ = false;
   }
   void stop() override { stop_.stop(); }
 
@@ -145,7 +146,7 @@ class PostgresTarget final : public Target {
   PostgresRows rows_;
   std::set<std::int64_t> days_;  // that have a partition, or can have none
   bool hypertable_ = false;
-  bool staging_ = false;  // rows came that were there: a seek; ends where none is
+  bool staging_ = false;  // rows came that were there: a seek; until the connection ends
   bool duplicate_ = false;  // the last failure was one of these
   const std::string node_;
   MonoNs opened_at_ = 0;

@@ -13,11 +13,22 @@
 
 namespace ringgate::server {
 
+// It stands in subjects of NATS, keys of Redis and statements of PostgreSQL.
+inline Result<void> check_node_name(std::string_view name) {
+  for (const char c : name) {
+    const bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '-' || c == '_' || c == '.';
+    if (!good) return Error{0, "letters, digits, '-', '_' and '.' are allowed"};
+  }
+  return {};
+}
+
 inline constexpr config::KeySpec node_keys[] = {
     {.name = "node.name",
      .type = config::KeyType::text,
      .doc = "What others call this gateway: in subjects, rows and keys; empty: the host's name.",
-     .max = 64},
+     .max = 64,
+     .check = &check_node_name},
 };
 
 inline std::string node_name(const config::Settings& settings) {
