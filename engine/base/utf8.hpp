@@ -32,4 +32,17 @@ inline std::size_t utf8_length(std::string_view text, std::size_t at) {
   return 0;
 }
 
+// At most `size_max` bytes of a text, cut at a whole character.
+inline std::string_view cut_utf8(std::string_view text, std::size_t size_max) {
+  if (text.size() <= size_max) return text;
+  std::size_t at = 0;
+  while (at < size_max) {
+    const std::size_t length = utf8_length(text, at);
+    const std::size_t step = length == 0 ? 1 : length;
+    if (at + step > size_max) break;
+    at += step;
+  }
+  return text.substr(0, at);
+}
+
 }  // namespace ringgate

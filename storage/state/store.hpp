@@ -2,112 +2,76 @@
 // tell cheaply: registrations, bans, key generations, pending commands. Each change is a state
 // record first (Kind::state, the device's namespace) and takes effect when it was appended; whoever
 // answers for it waits until it is committed. A start loads the newest snapshot and applies the
-// records behind it (snapshot.hpp).
+// records behind it (loader.hpp).
 //
 // Lives on one shard, used only there; built before the protocols. Sized by registered devices, not
 // by links: charged to the shard's budget.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <string>
+#include <optional>
 #include <string_view>
 #include <vector>
 
-#include "engine/base/clock.hpp"
 #include "engine/base/ids.hpp"
-#include "engine/base/result.hpp"
 #include "engine/flow/budget.hpp"
-#include "storage/event/record_view.hpp"
 #include "storage/log/writer.hpp"
+#include "storage/state/table.hpp"
+#include "storage/state/values.hpp"
 
 namespace ringgate::state {
-
-// Messages of state records that carry a device. Their payload is a JSON object, so that a dump
-// shows it; FORMAT.md of this room names the members.
-enum class Change : std::uint16_t {
-  registration_put = 1,
-  registration_removed = 2,
-  banned = 3,
-  unbanned = 4,
-  generation = 5,
-  command_pending = 6,
-  command_ended = 7,
-};
-
-// A device that the operator knows (registry). Texts are UTF-8 and bounded (limits.hpp).
-struct Registration {
-  std::string plate;
-  std::uint8_t plate_colour = 0;  // JT/T 697.7; 0: none given
-  std::string terminal_id;        // empty: any
-  std::string maker;
-  std::string model;
-  std::string note;  // the operator's own
-  bool enabled = true;
-};
-
-struct Ban {
-  WallUs since_us = 0;
-  WallUs until_us = 0;  // 0: for good
-  std::string by;
-  std::string why;
-
-  bool over(WallUs now_us) const { return until_us != 0 && until_us <= now_us; }
-};
-
-// A command that waits for its device to come online.
-struct PendingCommand {
-  std::uint64_t id = 0;  // of the node, never used twice
-  WallUs submitted_us = 0;
-  WallUs expires_us = 0;
-  std::string by;
-  std::string json;  // as DeviceProtocol::prepare takes it
-};
 
 class Store {
  public:
   Store(log::Writer& log, flow::Budget& budget);
-  ~Store();
+  // Goes on with what a start has found.
+  Store(log::Writer& log, flow::Budget& budget, std::unique_ptr<Table> table);
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
   // Each returns the position to wait for, or 0 where the log takes nothing now or the store is
-  // full; then nothing has changed.
-  Position put_registration(const DeviceKey& device, Registration registration);
+  // full (is_full tells); then nothing has changed. Texts are cut to their bounds (limits.hpp).
+  Position put_registration(const DeviceKey& device, const RegistrationView& registration);
   Position remove_registration(const DeviceKey& device);
-  Position ban(const DeviceKey& device, Ban ban);
+  Position ban(const DeviceKey& device, Ban ban, WallUs now_us);
   Position unban(const DeviceKey& device);
   Position set_generation(const DeviceKey& device, std::uint32_t generation);
+  // 0 also where `command.json` is no object of at most pending_json_max bytes.
   Position put_pending(const DeviceKey& device, PendingCommand command);
   // `how`: "answered", "expired", ...
   Position end_pending(const DeviceKey& device, std::uint64_t id, std::string_view how);
+  // Whether the last change that returned 0 found the store full, and not the log.
+  bool is_full() const { return full_; }
+  // Whether the log would take so many changes now.
+  bool has_room(std::uint32_t changes) { return log_.has_room(changes * change_size_max); }
 
-  // Null, 0, empty: there is none. Valid until the next change.
-  const Registration* registration(const DeviceKey& device) const;
-  const Ban* ban_of(const DeviceKey& device, WallUs now_us) const;
-  std::uint32_t generation(const DeviceKey& device) const;
-  const std::vector<PendingCommand>* pending(const DeviceKey& device) const;
-
-  std::uint64_t registrations() const;
-  // From `cursor` on (0: the first), at most `limit` devices that have anything; next cursor, 0 at
-  // the end. For lists and snapshots: bounded work per call.
-  struct Entry {
-    DeviceKey device;
-    const Registration* registration = nullptr;
-    const Ban* ban = nullptr;
-    std::uint32_t generation = 0;
-    const std::vector<PendingCommand>* pending = nullptr;
-  };
-  std::uint64_t list(std::uint64_t cursor, std::uint32_t limit,
-                     const std::function<void(const Entry&)>& visit) const;
-
-  // Applies a state record that was read back (start only). False: not understood.
-  bool apply(const event::RecordView& record);
+  // Nothing, null, 0: there is none. Valid until the next change.
+  std::optional<RegistrationView> registration(const DeviceKey& device) const {
+    return table_->registration(device);
+  }
+  const Ban* ban_of(const DeviceKey& device, WallUs now_us) const {
+    const Ban* const ban = table_->ban(device);
+    return ban == nullptr || ban->over(now_us) ? nullptr : ban;
+  }
+  std::uint32_t generation(const DeviceKey& device) const { return table_->generation(device); }
+  const std::vector<PendingCommand>* pending(const DeviceKey& device) const {
+    return table_->pending(device);
+  }
+  std::uint64_t registrations() const { return table_->registrations(); }
+  // Lists and memory: table.hpp.
+  const Table& table() const { return *table_; }
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  // Device, reasons or texts of a registration, names of members, with every byte escaped: more is
+  // only a pending command, which is measured.
+  static constexpr std::size_t change_size_max = 4096;
+  Position append(const DeviceKey& device, Change change, std::string_view payload);
+  Position refuse_full();
+
+  log::Writer& log_;
+  std::unique_ptr<Table> table_;
+  bool full_ = false;
 };
 
 }  // namespace ringgate::state

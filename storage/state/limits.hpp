@@ -1,0 +1,39 @@
+// The bounds of the state, each with its reason.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/limits.hpp"
+
+namespace ringgate::state {
+
+// Texts of a registration. JT/T 808-2019 8.8 has 30 bytes for terminal and model and 11 for the
+// maker; UTF-8 doubles them. A note is a line that people read.
+constexpr std::size_t text_size_max = 64;
+constexpr std::size_t note_size_max = 200;
+// What of somebody's name and reason is kept of a ban.
+constexpr std::size_t reason_size_max = 200;
+// Devices of one shard that have anything: as many as its device table knows.
+constexpr std::uint32_t entries_max = limits::devices_per_shard_max;
+// Banned devices of one shard: 300 bytes each. Whoever bans more wants another admission.
+constexpr std::size_t bans_max = 65'536;
+// Commands of one shard that wait for their device, and of one device: an operator's campaign
+// reaches a fleet, and a device that comes online after weeks is not kept busy for an hour.
+constexpr std::size_t pending_max = 65'536;
+constexpr std::size_t pending_device_max = 32;
+// One command as JSON: the longest text messages and parameter lists; packages of software are sent
+// to devices that are online.
+constexpr std::size_t pending_json_max = 8 * 1024;
+
+// Devices and entries that one errand of a snapshot copies: some 20 us of its shard.
+constexpr std::uint32_t entries_per_errand = 256;
+// A block of a snapshot; what is written and checked at a time.
+constexpr std::size_t snapshot_block_bytes = 256 * 1024;
+// A shard that is busy, a log that has not committed yet: looked at again so often.
+constexpr MonoNs snapshot_poll = 10 * ns_per_ms;
+// A snapshot that could not be written is tried again after this time.
+constexpr MonoNs snapshot_retry = 60 * ns_per_s;
+
+}  // namespace ringgate::state
