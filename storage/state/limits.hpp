@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/base/clock.hpp"
 #include "engine/base/limits.hpp"
 
 namespace ringgate::state {
@@ -26,14 +25,5 @@ constexpr std::size_t pending_device_max = 32;
 // One command as JSON: the longest text messages and parameter lists; packages of software are sent
 // to devices that are online.
 constexpr std::size_t pending_json_max = 8 * 1024;
-
-// Devices and entries that one errand of a snapshot copies: some 20 us of its shard.
-constexpr std::uint32_t entries_per_errand = 256;
-// A block of a snapshot; what is written and checked at a time.
-constexpr std::size_t snapshot_block_bytes = 256 * 1024;
-// A shard that is busy, a log that has not committed yet: looked at again so often.
-constexpr MonoNs snapshot_poll = 10 * ns_per_ms;
-// A snapshot that could not be written is tried again after this time.
-constexpr MonoNs snapshot_retry = 60 * ns_per_s;
 
 }  // namespace ringgate::state

@@ -1,8 +1,8 @@
 // What one shard must remember of the devices at home there beyond a restart, and the log does not
 // tell cheaply: registrations, bans, key generations, pending commands. Each change is a state
 // record first (Kind::state, the device's namespace) and takes effect when it was appended; whoever
-// answers for it waits until it is committed. A start loads the newest snapshot and applies the
-// records behind it (loader.hpp).
+// answers for it waits until it is committed. Reading the records back (records.hpp) makes the same
+// state again.
 //
 // Lives on one shard, used only there; built before the protocols. Sized by registered devices, not
 // by links: charged to the shard's budget.
