@@ -2,10 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
 #include <string>
 #include <system_error>
 
 #include "tools/ctl/commands.hpp"
+#include "tools/ctl/registry.hpp"
 
 using namespace ringgate::ctl;
 
@@ -68,6 +70,18 @@ Examples:
   ringgate-ctl sink pause postgres
   ringgate-ctl sink seek nats 2026-11-21T05:00:00Z)";
 
+constexpr const char* registry_footer = R"(
+With jt808.admission = "registry" only terminals that are registered here, and enabled, are let in.
+Files are CSV (first line: phone,plate,plate_colour,terminal_id,maker,model,note,enabled; only phone
+must be there, columns in any order) or TOML ([[device]] tables with the same names). A file with an
+error changes nothing.
+
+Examples:
+  ringgate-ctl registry add 13800138000 --plate 沪A12345
+  ringgate-ctl registry import fleet.csv --dry-run --replace
+  ringgate-ctl registry export fleet.toml
+  ringgate-ctl registry list --json | jq -r .phone)";
+
 std::string default_data() {
   const char* from = std::getenv("RINGGATE_SERVER__DATA_DIR");
   return from != nullptr && *from != '\0' ? from : "ringgate-data";
@@ -75,12 +89,54 @@ std::string default_data() {
 
 struct Command {
   CLI::App* app;
-  int (*run)(Client& client, const Options& options);
+  std::function<int(Client& client, const Options& options)> run;
 };
 
 CLI::App* with_phone(CLI::App* app, Options& options) {
   app->add_option("PHONE", options.words, "The terminal's phone number")->required()->expected(1);
   return app;
+}
+
+void add_file(CLI::App* app, RegistryOptions& registry, const char* what) {
+  app->add_option("FILE", registry.file, what)->required();
+  app->add_option("--format", registry.format, "csv or toml; default: by the file's name")
+      ->check(CLI::IsMember({"csv", "toml"}));
+}
+
+std::vector<Command> add_registry(CLI::App& app, Options& options, RegistryOptions& registry) {
+  CLI::App* group = app.add_subcommand("registry", "The devices that may come");
+  group->require_subcommand(1);
+  group->footer(registry_footer);
+  const auto add = [&](const char* name, const char* what) {
+    return group->add_subcommand(name, what);
+  };
+  CLI::App* list = add("list", "List registered devices");
+  list->add_flag("--json", options.json, "One JSON object a line, for programs");
+  CLI::App* show = with_phone(add("show", "One device"), options);
+  show->add_flag("--json", options.json, "As JSON");
+  CLI::App* put = with_phone(add("add", "Register a device, or change its entry"), options);
+  RegistryEntry& entry = registry.entry;
+  put->add_option("--plate", entry.plate, "Number plate");
+  put->add_option("--plate-colour", entry.plate_colour, "As in JT/T 697.7: 1 blue, 2 yellow, ...");
+  put->add_option("--terminal-id", entry.terminal_id, "Only a terminal with this id; default: any");
+  put->add_option("--maker", entry.maker, "Maker of the terminal");
+  put->add_option("--model", entry.model, "Model of the terminal");
+  put->add_option("--note", entry.note, "For people");
+  put->add_flag("--disabled", registry.disabled, "Known, but not let in");
+  CLI::App* remove = add("remove", "Remove devices, and end their links");
+  remove->add_option("PHONE", options.words, "Phone numbers")->required();
+  CLI::App* import = add("import", "Register the devices of a file");
+  add_file(import, registry, "CSV or TOML; - is standard input");
+  import->add_flag("--replace", registry.replace, "Remove the devices that the file does not name");
+  import->add_flag("--dry-run", registry.dry_run, "Check the file and say what would change");
+  CLI::App* write = add("export", "Write all registered devices to a file");
+  add_file(write, registry, "CSV or TOML; - is standard output");
+  return {{list, &registry_list},
+          {show, &registry_show},
+          {remove, &registry_remove},
+          {put, [&](Client& c, const Options& o) { return registry_add(c, o, registry); }},
+          {import, [&](Client& c, const Options& o) { return registry_import(c, o, registry); }},
+          {write, [&](Client& c, const Options& o) { return registry_export(c, o, registry); }}};
 }
 
 std::vector<Command> add_commands(CLI::App& app, Options& options) {
@@ -161,7 +217,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(main_footer);
-  const std::vector<Command> commands = add_commands(app, options);
+  std::vector<Command> commands = add_commands(app, options);
+  RegistryOptions registry;
+  for (Command& command : add_registry(app, options, registry)) {
+    commands.push_back(std::move(command));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
