@@ -41,10 +41,12 @@ enum class Refusal : std::uint8_t {
   banned,
   late_copy,  // a repeated 0x0102 from an address that the terminal has left
   too_dear,   // encrypted, beyond its terminal's share of the shard's time
+  unregistered,    // not in the registry, or disabled there
+  other_terminal,  // the registry names another terminal for this phone
 };
 inline constexpr std::string_view refusal_names[] = {
     "unauthenticated", "wrong_code", "malformed", "log", "table_full", "banned", "late_copy",
-    "too_dear"};
+    "too_dear",        "unregistered", "other_terminal"};
 
 inline constexpr observe::MetricSpec frames_received{.name = "ringgate_jt808_frames_total",
                                                      .help = "Well-formed frames received."};

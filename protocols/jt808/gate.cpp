@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "engine/base/utf8.hpp"
 #include "protocols/jt808/codec/body_json.hpp"
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/json_wall.hpp"
@@ -60,7 +61,21 @@ void json_position_names(const LastState& last, JsonWriter& out) {
   out.key("load").text(loads[last.status_bits >> 8 & 3]);
 }
 
-void json_ban(const Ban& ban, JsonWriter& out) {
+void json_registration(const state::RegistrationView& entry, JsonWriter& out) {
+  const auto put = [&](std::string_view name, std::string_view value) {
+    if (!value.empty()) out.key(name).text(value);
+  };
+  out.key("registration").begin_object().key("enabled").boolean(entry.enabled);
+  put("plate", entry.plate);
+  if (entry.plate_colour != 0) out.key("plate_colour").unsigned_integer(entry.plate_colour);
+  put("terminal_id", entry.terminal_id);
+  put("maker", entry.maker);
+  put("model", entry.model);
+  put("note", entry.note);
+  out.end_object();
+}
+
+void json_ban(const state::Ban& ban, JsonWriter& out) {
   json_wall("since", ban.since_us, out);
   json_wall("until", ban.until_us, out);
   out.key("by").text(ban.by);
@@ -100,7 +115,7 @@ void Gate::row(device::Device& device, JsonWriter& out) {
   json_wall("last_heard", static_cast<WallUs>(device.last_heard_us), out);
   out.key("last_heard_us").unsigned_integer(device.last_heard_us);
   json_position(last, out);
-  if (oversight_.bans.find(device.key, now()) != nullptr) out.key("banned").boolean(true);
+  if (oversight_.state->ban_of(device.key, now()) != nullptr) out.key("banned").boolean(true);
 }
 
 std::uint32_t Gate::list(std::uint32_t cursor, std::uint32_t limit,
@@ -119,13 +134,14 @@ std::uint32_t Gate::list(std::uint32_t cursor, std::uint32_t limit,
 
 bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
   const device::DeviceSlot slot = devices_.find(key);
-  const Ban* const ban = oversight_.bans.find(key, now());
-  if (slot == device::no_device && ban == nullptr) return false;
+  const state::Ban* const ban = oversight_.state->ban_of(key, now());
+  const auto registration = oversight_.state->registration(key);
+  if (slot == device::no_device && ban == nullptr && !registration) return false;
   if (slot != device::no_device) {
     device::Device& device = devices_.at(slot);
     row(device, out);
     json_position_names(device.last_state<LastState>(), out);
-    out.key("key_generation").unsigned_integer(device.key_generation);
+    out.key("key_generation").unsigned_integer(oversight_.state->generation(key));
     if (const net::Link* link = link_of(device); link != nullptr) {
       out.key("link").begin_object();
       out.key("id").text(fmt::format("{:016x}", link->id().packed()));
@@ -140,6 +156,7 @@ bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
     out.key("online").boolean(false);
   }
   out.key("shard").unsigned_integer(links_.shard().index());
+  if (registration) json_registration(*registration, out);
   if (ban != nullptr) {
     out.key("ban").begin_object();
     json_ban(*ban, out);
@@ -151,7 +168,8 @@ bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
 // A reason may be of any length, and a record has a largest one.
 void Gate::record(const DeviceKey& device, Audit what, std::string_view action,
                   const event::Act& given, WallUs until) {
-  const event::Act act{.by = cut_reason(given.by), .why = cut_reason(given.why)};
+  const event::Act act{.by = cut_utf8(given.by, state::reason_size_max),
+                       .why = cut_utf8(given.why, state::reason_size_max)};
   std::string text;
   JsonWriter json(text);
   json.begin_object();
@@ -194,14 +212,16 @@ bool Gate::kick(const DeviceKey& device, const event::Act& act) {
 }
 
 bool Gate::ban(const DeviceKey& key, WallUs until, const event::Act& act) {
-  Ban ban{.since_us = now(), .until_us = until, .by = std::string(act.by),
-          .why = std::string(act.why)};
-  if (!oversight_.bans.put(key, std::move(ban), now())) return false;
-  // Known or not: the codes that it holds end here. A full table leaves them; the ban itself holds.
-  const device::DeviceSlot slot = devices_.find_or_add(key);
-  if (slot != device::no_device) {
-    device::Device& device = devices_.at(slot);
-    device.key_generation = (device.key_generation + 1) & Authenticator::generation_max;
+  state::Store& state = *oversight_.state;
+  // Both or none: the codes that the terminal holds end here.
+  if (!state.has_room(2)) return false;
+  state::Ban ban{.since_us = now(), .until_us = until, .by = std::string(act.by),
+                 .why = std::string(act.why)};
+  if (state.ban(key, std::move(ban), now()) == 0) return false;
+  const std::uint32_t next = (state.generation(key) + 1) & Authenticator::generation_max;
+  if (state.set_generation(key, next) == 0) {
+    logs_.error("a banned terminal's codes were not revoked; the ban holds",
+                {{"device", key.id()}});
   }
   record(key, Audit::ban, "ban", act, until);
   kick_link(key);
@@ -209,17 +229,19 @@ bool Gate::ban(const DeviceKey& key, WallUs until, const event::Act& act) {
 }
 
 bool Gate::unban(const DeviceKey& device, const event::Act& act) {
-  if (!oversight_.bans.remove(device, now())) return false;
+  if (oversight_.state->ban_of(device, now()) == nullptr) return false;
+  if (oversight_.state->unban(device) == 0) return false;
   record(device, Audit::unban, "unban", act);
   return true;
 }
 
 void Gate::bans(std::vector<std::string>& out) {
-  oversight_.bans.for_each(now(), [&](std::string_view phone, const Ban& ban) {
+  oversight_.state->table().for_each_ban([&](const DeviceKey& device, const state::Ban& ban) {
+    if (ban.over(now())) return;
     std::string text;
     JsonWriter json(text);
     json.begin_object();
-    json.key("phone").text(phone);
+    json.key("phone").text(device.id());
     json_ban(ban, json);
     json.end_object();
     out.push_back(std::move(text));

@@ -2,7 +2,8 @@
 // device_gate.hpp): list, describe, command, kick, ban, trace. Lives on the shard; built after the
 // session and ended before it.
 //
-// A banned terminal is refused when it registers (0x8100 result 4, "no such terminal": what a
+// A banned terminal, and with jt808.admission = "registry" one that is not registered and enabled,
+// is refused when it registers (0x8100 result 4, "no such terminal": what a
 // terminal shows to its user, and what makes it stop) and when it authenticates (0x8001 result 1).
 // Its key generation was raised, so that the codes it holds are worth nothing after the ban either:
 // it must register anew.
@@ -33,6 +34,7 @@ class Gate final : public event::DeviceGate {
                      std::vector<std::string>& out) override;
   bool describe(const DeviceKey& device, JsonWriter& out) override;
   void audit(const DeviceKey& device, std::string_view action, const event::Act& act) override;
+  bool wants_registration() const override { return session_.wants_registration(); }
   bool kick(const DeviceKey& device, const event::Act& act) override;
   bool ban(const DeviceKey& device, WallUs until, const event::Act& act) override;
   bool unban(const DeviceKey& device, const event::Act& act) override;

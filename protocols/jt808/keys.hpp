@@ -6,7 +6,7 @@
 
 namespace ringgate::jt808 {
 
-inline constexpr std::string_view admissions[] = {"open"};
+inline constexpr std::string_view admissions[] = {"open", "registry"};
 inline constexpr std::string_view durabilities[] = {"commit", "none"};
 
 inline constexpr config::KeySpec keys[] = {
@@ -15,7 +15,8 @@ inline constexpr config::KeySpec keys[] = {
     {.name = "jt808.admission",
      .type = config::KeyType::choice,
      .default_text = "open",
-     .doc = "Who may register: open gives every terminal that asks an authentication code.",
+     .doc = "Who may register: open, whoever asks; registry, whom ringgate-ctl registry knows.",
+     .apply = config::Apply::live,
      .choices = admissions},
     {.name = "jt808.durability",
      .type = config::KeyType::choice,

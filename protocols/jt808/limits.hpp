@@ -99,8 +99,6 @@ constexpr std::size_t media_answered_max = 64;
 
 // --- What the control plane keeps (oversight.hpp) ---
 
-// Banned terminals of one shard: 100 bytes each. Whoever bans more wants another admission.
-constexpr std::size_t bans_max = 65'536;
 constexpr std::size_t ban_reason_max = 200;  // bytes of a reason that are kept, also of a kick
 // Terminals of one shard that are watched at a time. Each frame of the shard is looked up among
 // them while there is any.

@@ -32,6 +32,7 @@ SessionOptions session_options(const config::Settings& settings) {
     return static_cast<std::uint32_t>(settings.duration_ns(key) / ns_per_ms);
   };
   SessionOptions options;
+  options.admission = static_cast<Admission>(settings.choice_index("jt808.admission"));
   options.commit = settings.text("jt808.durability") == "commit";
   options.log_heartbeats = settings.boolean("jt808.log_heartbeats");
   options.idle_timeout_ms = milliseconds("jt808.idle_timeout");
@@ -57,7 +58,7 @@ Session::Session(net::Links& links, log::Writer& log, device::DeviceTable& devic
       logs_(logs),
       options_(options),
       scratch_(std::make_unique<std::uint8_t[]>(scratch_size)),
-      oversight_(links),
+      oversight_(links, log),
       downlink_(links, log, counters),
       commands_(links, log, devices, downlink_, counters, options.commands),
       parts_(links, log, devices, counters, logs),
@@ -418,14 +419,15 @@ bool Session::at_home(net::Link& link, State& state, const DeviceKey& key) {
 Session::Taken Session::registration(net::Link& link, State& state, const Incoming& in) {
   const DeviceKey key(Namespace::phone, in.header.phone.text());
   if (!at_home(link, state, key)) return Taken::no;
-  if (oversight_.bans.find(key, links_.shard().wall_now()) != nullptr) [[unlikely]] {
-    return refuse_banned(link, state, in);
-  }
+  if (const auto why = barred(key)) [[unlikely]] return refuse_entry(link, state, in, *why);
   Registration fields;
   if (in.header.fragment() || in.header.encrypted() ||
       !decode_registration(in.header, in.body(), fields)) {
     refuse(link, state, in, Refusal::malformed, AckResult::bad_message);
     return Taken::yes;
+  }
+  if (is_other_terminal(key, fields.terminal_id)) {
+    return refuse_entry(link, state, in, Refusal::other_terminal);
   }
   if (!log_.has_room(key.size + in.frame.size())) return not_stored(link, state, in);
   const device::DeviceSlot slot = devices_.find(key);
@@ -439,8 +441,8 @@ Session::Taken Session::registration(net::Link& link, State& state, const Incomi
   using Registered = TerminalState::Registered;
   const bool of_2011 = fields.layout == Registration::Layout::v2011;
   state.registered = of_2011 ? Registered::v2011 : Registered::later;
-  const std::uint32_t generation = device == nullptr ? 0 : device->key_generation;
-  const Authenticator::Code code = authenticator_.make_code(key.id(), generation);
+  const Authenticator::Code code =
+      authenticator_.make_code(key.id(), oversight_.state->generation(key));
   std::uint8_t* room = links_.reply_room(link, 128);
   links_.reply_done(link, static_cast<std::uint32_t>(write_register_reply(
                               {room, 128}, peer_of(in.header), state.next_serial++,
@@ -451,9 +453,7 @@ Session::Taken Session::registration(net::Link& link, State& state, const Incomi
 Session::Taken Session::authentication(net::Link& link, State& state, const Incoming& in) {
   const DeviceKey key(Namespace::phone, in.header.phone.text());
   if (!at_home(link, state, key)) return Taken::no;
-  if (oversight_.bans.find(key, links_.shard().wall_now()) != nullptr) [[unlikely]] {
-    return refuse_banned(link, state, in);
-  }
+  if (const auto why = barred(key)) [[unlikely]] return refuse_entry(link, state, in, *why);
   Authentication fields;
   if (in.header.fragment() || in.header.encrypted() ||
       !decode_authentication(in.header, in.body(), fields)) {
@@ -461,8 +461,7 @@ Session::Taken Session::authentication(net::Link& link, State& state, const Inco
     return Taken::yes;
   }
   device::DeviceSlot slot = devices_.find(key);
-  const std::uint32_t generation = slot == device::no_device ? 0 : devices_.at(slot).key_generation;
-  if (!authenticator_.check(fields.code, key.id(), generation)) {
+  if (!authenticator_.check(fields.code, key.id(), oversight_.state->generation(key))) {
     logs_.warn("authentication refused", {{"device", key.id()}, {"peer", peer_text(link.peer)}});
     refuse(link, state, in, Refusal::wrong_code, AckResult::failed);
     count_bad(link);
@@ -604,16 +603,42 @@ void Session::refuse(net::Link& link, State& state, const Incoming& in, Refusal 
   ack(link, state, peer_of(in.header), in.header, result);
 }
 
-// gate.hpp says what a banned terminal is told, and why.
-Session::Taken Session::refuse_banned(net::Link& link, State& state, const Incoming& in) {
-  logs_.warn("banned terminal refused",
-             {{"device", in.header.phone.text()}, {"peer", peer_text(link.peer)}});
+// Why the terminal may neither register nor authenticate; nothing: it may.
+std::optional<Refusal> Session::barred(const DeviceKey& key) const {
+  if (oversight_.state->ban_of(key, links_.shard().wall_now()) != nullptr) return Refusal::banned;
+  if (options_.admission == Admission::open) return {};
+  const auto registration = oversight_.state->registration(key);
+  if (registration && registration->enabled) return {};
+  return Refusal::unregistered;
+}
+
+// Where the operator has named a terminal, another one with the same phone number is refused: the
+// card may have been taken out. Plates are not compared: people write them in many ways.
+bool Session::is_other_terminal(const DeviceKey& key, Bytes terminal_id) const {
+  if (options_.admission == Admission::open) return false;
+  const auto registration = oversight_.state->registration(key);
+  if (!registration || registration->terminal_id.empty()) return false;
+  std::string_view said = as_text(terminal_id);
+  // Filled up with zeros in front (2019) or behind, or with blanks.
+  constexpr std::string_view filling("\0 ", 2);
+  const std::size_t begin = std::min(said.find_first_not_of(filling), said.size());
+  said.remove_prefix(begin);
+  said = said.substr(0, said.find_last_not_of(filling) + 1);
+  return said != registration->terminal_id;
+}
+
+// gate.hpp says what a terminal that may not come is told, and why.
+Session::Taken Session::refuse_entry(net::Link& link, State& state, const Incoming& in,
+                                     Refusal why) {
+  logs_.warn("terminal refused",
+             {{"device", in.header.phone.text()}, {"peer", peer_text(link.peer)},
+              {"why", refusal_names[static_cast<std::size_t>(why)]}});
   if (in.header.message_id == id::authentication) {
-    refuse(link, state, in, Refusal::banned, AckResult::failed);
+    refuse(link, state, in, why, AckResult::failed);
     return Taken::yes;
   }
   counters_.frames.add();
-  counters_.refused.add(Refusal::banned);
+  counters_.refused.add(why);
   std::uint8_t* room = links_.reply_room(link, 128);
   links_.reply_done(link, static_cast<std::uint32_t>(write_register_reply(
                               {room, 128}, peer_of(in.header), state.next_serial++,

@@ -32,7 +32,14 @@
 
 namespace ringgate::jt808 {
 
+// Who may register and authenticate (jt808.admission).
+enum class Admission : std::uint8_t {
+  open,      // whoever asks
+  registry,  // whose phone is registered and enabled
+};
+
 struct SessionOptions {
+  Admission admission = Admission::open;
   bool commit = true;  // jt808.durability
   bool log_heartbeats = false;
   std::uint32_t idle_timeout_ms = 0;
@@ -68,6 +75,9 @@ class Session final : public net::Protocol {
   void use_uploads(blob::Uploads& uploads) { media_.use(uploads); }
   // Who is told which terminals come and go; null: nobody.
   void use_presence(event::PresenceWatcher* watcher) { presence_ = watcher; }
+  // Bans and registrations that outlive the process; wiring, before the first turn.
+  void use_state(state::Store& state) { oversight_.use(state); }
+  bool wants_registration() const { return options_.admission == Admission::registry; }
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
@@ -116,7 +126,9 @@ class Session final : public net::Protocol {
   void reply_time(net::Link& link, State& state, const Peer& peer);
   void ack(net::Link& link, State& state, const Peer& peer, const Header& header, AckResult result);
   void refuse(net::Link& link, State& state, const Incoming& in, Refusal why, AckResult result);
-  Taken refuse_banned(net::Link& link, State& state, const Incoming& in);
+  Taken refuse_entry(net::Link& link, State& state, const Incoming& in, Refusal why);
+  std::optional<Refusal> barred(const DeviceKey& key) const;
+  bool is_other_terminal(const DeviceKey& key, Bytes terminal_id) const;
   void bad(net::Link& link, BadReason reason);
   void bad_body(const net::Link& link, const Incoming& in);
   void count_bad(net::Link& link);

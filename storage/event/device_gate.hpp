@@ -105,6 +105,8 @@ class DeviceGate {
   // Only the record: who did what ("send text-message") to a device. Our own log gets no line of
   // it: the caller writes one for all devices.
   virtual void audit(const DeviceKey& device, std::string_view action, const Act& act) = 0;
+  // Whether only devices that are registered, and enabled, are let in.
+  virtual bool wants_registration() const { return false; }
   // Ends the device's link. False: it has none.
   virtual bool kick(const DeviceKey& device, const Act& act) = 0;
   // Refuses the device's registrations and authentications until `until` (0: for good), revokes its

@@ -8,9 +8,9 @@
 
 namespace ringgate::event {
 
-class DeviceGates final : public shard::ErrandHost {
+class DeviceGates : public shard::ErrandHost {
  public:
-  // Every ErrandRoom of the process is given one of these.
+  // Every ErrandRoom of the process is given one of these, or of what derives from it.
   static DeviceGates& of(shard::ErrandHost& host) { return static_cast<DeviceGates&>(host); }
 
   void add(DeviceGate& gate) { gates_.push_back(&gate); }

@@ -109,7 +109,9 @@ class Scene {
     if (peer_) peer_->close();
     peer_ = world_.connect_ipv4(Machine::port);
     const Authenticator::Code code =
-        machine_.authenticator->make_code(phone, device(phone).key_generation);
+        machine_.authenticator->make_code(
+            phone, machine_.places[0]->session->oversight().state->generation(
+                       DeviceKey(Namespace::phone, phone)));
     Raw wire(wire_size_max);
     wire.resize(write_auth(wire, make_peer(Version::v2013, phone), 1, {code.data(), code.size()},
                            "123456789012345", "v"));

@@ -233,7 +233,8 @@ class Play {
     const device::DeviceSlot slot = devices.find(key);
     const bool old_code = how % 8 == 7 || slot == device::no_device;
     const Authenticator::Code code = machine_.authenticator->make_code(
-        phone.digits, old_code ? 0 : devices.at(slot).key_generation);
+        phone.digits,
+        old_code ? 0 : machine_.home_of(key).session->oversight().state->generation(key));
     Raw wire(wire_size_max);
     const Peer peer = make_peer(phone.version, phone.digits);
     const std::uint16_t serial = how >> 3;

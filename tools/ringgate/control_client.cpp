@@ -12,6 +12,7 @@
 
 #include "engine/base/json_scan.hpp"
 #include "tools/ringgate/plugs.hpp"
+#include "tools/ringgate/shard_host.hpp"
 
 namespace ringgate::server {
 
@@ -62,13 +63,34 @@ std::string control_error(std::string_view code, std::string_view message) {
 // ---- ControlOp
 
 shard::Posted ControlOp::ask(ShardIndex shard, Work work, Then then) {
+  return post(shard, [work = std::move(work)](ShardHost& host, ShardAnswer& answer) {
+    event::DeviceGate* gate = host.find(device_plug().devices->ns());
+    if (gate != nullptr) work(*gate, answer);
+  }, std::move(then));
+}
+
+bool ControlOp::ask_host(ShardIndex shard, HostWork work,
+                         std::function<void(const ShardAnswer&)> then) {
+  const shard::Posted posted =
+      post(shard, std::move(work), [this, then = std::move(then)](const ShardAnswer* answer) {
+        if (answer == nullptr) return fail_posted(shard::Posted::stopped);
+        then(*answer);
+      });
+  if (posted != shard::Posted::ok) fail_posted(posted);
+  return posted == shard::Posted::ok;
+}
+
+shard::Posted ControlOp::post(ShardIndex shard, HostWork work, Then then) {
   // Written on the shard, read here after the errand has come home.
   auto answer = std::make_shared<ShardAnswer>();
   auto errand = shard::make_errand(
       [answer, work = std::move(work)](shard::ErrandHost& host, shard::ErrandTicket ticket) {
-        event::DeviceGate* gate = event::DeviceGates::of(host).find(device_plug().devices->ns());
-        if (gate != nullptr) work(*gate, *answer);
-        ticket.done();
+        ShardHost& rooms = ShardHost::of(host);
+        work(rooms, *answer);
+        if (!answer->durably) return ticket.done();
+        // The ticket is shared only because a function must be able to be copied.
+        auto kept = std::make_shared<shard::ErrandTicket>(std::move(ticket));
+        rooms.waits().wait(rooms.appended(), [kept] { kept->done(); });
       },
       [answer, then = std::move(then), weak = weak_from_this()](bool ran) {
         const auto self = weak.lock();

@@ -17,11 +17,14 @@ namespace ringgate::server {
 using Json = nlohmann::json;
 
 class ControlClient;
+class ShardHost;
 
 // What an errand found on a shard. Filled there, read at home.
 struct ShardAnswer {
   bool done = false;
+  bool durably = false;  // home only when what it changed is durable
   std::uint32_t cursor = 0;
+  std::uint64_t place = 0;  // in a table that is listed
   std::string text;
   std::vector<std::string> lines;
 };
@@ -47,6 +50,9 @@ class ControlOp : public std::enable_shared_from_this<ControlOp> {
   shard::Posted ask(ShardIndex shard, Work work, Then then);
   // The same, where busy and stopped end the operation with an error.
   void ask_or_fail(ShardIndex shard, Work work, Then then);
+  // The same on the shard's rooms. False: it has ended.
+  using HostWork = std::function<void(ShardHost& host, ShardAnswer& answer)>;
+  bool ask_host(ShardIndex shard, HostWork work, std::function<void(const ShardAnswer&)> then);
   void ask_all(Work work, std::function<void(const std::vector<ShardAnswer>& answers)> then);
 
   // Finds "device" in the request; ends with an error where there is none.
@@ -69,6 +75,7 @@ class ControlOp : public std::enable_shared_from_this<ControlOp> {
   ControlClient& client_;
 
  private:
+  shard::Posted post(ShardIndex shard, HostWork work, Then then);
   bool ended_ = false;
 };
 
@@ -120,6 +127,9 @@ std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& contr
 std::shared_ptr<ControlOp> make_send_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_sink_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_trace_op(Control& control, ControlClient& client);
+// Null: it is none of the registry's.
+std::shared_ptr<ControlOp> make_registry_op(std::string_view name, Control& control,
+                                            ControlClient& client);
 
 // {"ok":false,"error":{"code","message"}}
 std::string control_error(std::string_view code, std::string_view message);

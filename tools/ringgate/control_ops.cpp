@@ -50,9 +50,11 @@ class ActOp final : public ControlOp {
               break;
             case What::ban:
               answer.done = gate.ban(device, until, act);
+              answer.durably = answer.done;
               break;
             case What::unban:
               answer.done = gate.unban(device, act);
+              answer.durably = answer.done;
               break;
           }
         },
@@ -62,9 +64,11 @@ class ActOp final : public ControlOp {
             case What::kick:
               return fail("offline", fmt::format("{} has no link", id));
             case What::ban:
-              return fail("too-many-bans", "so many devices are banned that no more fit");
+              return fail("not-stored",
+                          "the log takes nothing now, or too many devices are banned");
             case What::unban:
-              return fail("not-banned", fmt::format("{} is not banned", id));
+              return fail("not-banned",
+                          fmt::format("{} is not banned, or the log takes nothing now", id));
           }
         });
   }
@@ -273,7 +277,7 @@ std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& contr
   if (name == "trace") return make_trace_op(control, client);
   if (name == "badframes") return std::make_shared<BadFramesOp>(control, client);
   if (name == "stats") return std::make_shared<StatsOp>(control, client);
-  return nullptr;
+  return make_registry_op(name, control, client);
 }
 
 }  // namespace ringgate::server

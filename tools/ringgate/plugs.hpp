@@ -18,6 +18,7 @@
 #include "protocols/jt808/session.hpp"
 #include "storage/blob/store.hpp"
 #include "storage/log/writer.hpp"
+#include "storage/state/store.hpp"
 
 namespace ringgate::server {
 
@@ -27,6 +28,7 @@ struct PlugParts {
   net::Links& links;
   log::Writer& log;
   device::DeviceTable& devices;
+  state::Store& state;
   blob::Uploads& uploads;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
@@ -55,6 +57,7 @@ inline const Plug plugs[] = {
        auto session = std::make_unique<jt808::Session>(p.links, p.log, p.devices, p.authenticator,
                                                        p.counters, p.logs,
                                                        jt808::session_options(p.settings));
+       session->use_state(p.state);
        session->use_uploads(p.uploads);
        session->commands().use_expectations(p.expectations);
        return session;

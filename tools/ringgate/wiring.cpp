@@ -134,6 +134,9 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   board_writer_ = std::make_unique<log::BoardWriter>(parts.board, parts.shard.index,
                                                      shard_->watermark());
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
+  waits_ = std::make_unique<log::CommitWaits>(shard_->watermark());
+  state_ = std::make_unique<state::Store>(*writer_, links_->budget());
+  gates_.use(*state_, *waits_, *writer_);
   blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
                                          parts.logs);
   devices_ = std::make_unique<device::DeviceTable>(links_->budget());
@@ -144,7 +147,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
 void ShardRooms::add_protocols(const WiringParts& parts) {
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Plug& plug = plugs[i];
-    const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_, *blobs_,
+    const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_, *state_, *blobs_,
                                parts.authenticator, parts.expectations, parts.counters,
                                parts.logs};
     protocols_.push_back(plug.make(plug_parts));

@@ -14,6 +14,7 @@
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
 #include "tools/ringgate/plugs.hpp"
+#include "tools/ringgate/shard_host.hpp"
 
 namespace ringgate::server {
 
@@ -59,12 +60,14 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   observe::LogSource& logs_;
   std::unique_ptr<shard::Shard> shard_;
   std::unique_ptr<shard::MailRoom> mail_;
-  event::DeviceGates gates_;
+  ShardHost gates_;
   std::unique_ptr<shard::ErrandRoom> errands_;  // ends after all that may hold its tickets
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::BoardWriter> board_writer_;
   std::unique_ptr<log::Counters> log_counters_;
+  std::unique_ptr<log::CommitWaits> waits_;
+  std::unique_ptr<state::Store> state_;
   std::unique_ptr<blob::Store> blobs_;
   std::unique_ptr<device::DeviceTable> devices_;
   std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug

@@ -177,17 +177,6 @@ TEST_CASE("a ban ends with its time; unknown terminals can be banned") {
   CHECK(!scene.gate().unban(key("13800138000"), alice));
 }
 
-TEST_CASE("bans are bounded, and those that are over make room") {
-  Bans bans;
-  for (std::size_t i = 0; i < bans_max; ++i) {
-    CHECK_FALSE(!bans.put(key(std::to_string(i + 1)), {.until_us = i % 2 == 0 ? 10 : 0}, 5));
-  }
-  CHECK(!bans.put(key("13800138000"), {}, 5));
-  CHECK(bans.put(key("1"), {.why = "again"}, 5));
-  CHECK(bans.put(key("13800138000"), {}, 10));
-  CHECK(bans.size() == bans_max / 2 + 2);
-}
-
 struct Watcher final : event::TraceWatcher {
   void on_frame(bool from_device, WallUs, Bytes frame) override {
     seen.push_back((from_device ? "up " : "down ") + to_hex(frame));

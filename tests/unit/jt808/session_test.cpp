@@ -127,7 +127,8 @@ TEST_CASE("raising a device's generation revokes its codes; registering again gi
   Gateway gateway;
   Terminal terminal(gateway, gateway.jt808(), "13800138000");
   REQUIRE(terminal.goes_online());
-  gateway.device("13800138000")->key_generation = 1;
+  state::Store& state = *gateway.rooms[0].jt808->oversight().state;
+  REQUIRE(state.set_generation({Namespace::phone, "13800138000"}, 1) != 0);
   CHECK(terminal.says(terminal.authentication(), id::authentication, AckResult::failed));
   terminal.link->send(terminal.registration());
   terminal.hears(written([&](MutableBytes out) {
