@@ -184,7 +184,8 @@ int main(int argc, char** argv) {
     index_bytes += made->index_bytes;
     log_bytes += made->log_bytes;
   }
-  json.key("index_mb_per_cpu_s").number(static_cast<double>(log_bytes) / 1e6 / (cpu_s() - began), 0);
+  const double spent_s = cpu_s() - began;
+  json.key("index_mb_per_cpu_s").number(static_cast<double>(log_bytes) / 1e6 / spent_s, 0);
   json.key("index_share").number(static_cast<double>(index_bytes) /
                                  static_cast<double>(log_bytes), 5);
   json.key("compressed").begin_array();
