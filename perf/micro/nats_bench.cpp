@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "perf/micro/vehicle.hpp"
+#include "perf/micro/batches.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/log/segment.hpp"
 #include "storage/sink/nats.hpp"
@@ -46,33 +46,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-// A batch with memory of its own.
-struct OwnedBatch {
-  std::vector<std::vector<std::uint8_t>> frames;
-  std::vector<sink::Item> items;
-};
-
-std::vector<OwnedBatch> make_batches(const Options& options, perf::Fleet& fleet,
-                                     const jt808::Catalog& catalog) {
-  std::vector<OwnedBatch> batches;
-  Position position = 0;
-  for (std::uint64_t made = 0; made < options.records;) {
-    OwnedBatch& batch = batches.emplace_back();
-    for (std::uint32_t i = 0; i < options.batch && made < options.records; ++i, ++made) {
-      const event::RecordView record = fleet.next();
-      batch.frames.emplace_back(record.payload.begin(), record.payload.end());
-      sink::Item& item = batch.items.emplace_back();
-      item.position = position += 144;
-      item.view = record;
-      item.catalog = &catalog;
-    }
-    for (std::size_t i = 0; i < batch.items.size(); ++i) {
-      batch.items[i].view.payload = batch.frames[i];
-    }
-  }
-  return batches;
-}
-
 int fail(std::string_view why) {
   fmt::print(stderr, "nats-bench: {}\n", why);
   return 1;
@@ -81,10 +54,10 @@ int fail(std::string_view why) {
 using Clock = std::chrono::steady_clock;
 
 // Seconds, or less than 0.
-double run_sink(sink::Target& target, const std::vector<OwnedBatch>& batches) {
+double run_sink(sink::Target& target, const std::vector<perf::OwnedBatch>& batches) {
   const auto started = Clock::now();
   const log::Cursor cursor;
-  for (const OwnedBatch& batch : batches) {
+  for (const perf::OwnedBatch& batch : batches) {
     if (auto written = target.write({"bench", {}, batch.items, cursor}); !written) {
       fail(written.error().message);
       return -1;
@@ -98,10 +71,10 @@ struct Message {
   std::string payload;
 };
 
-std::vector<Message> make_messages(const std::vector<OwnedBatch>& batches) {
+std::vector<Message> make_messages(const std::vector<perf::OwnedBatch>& batches) {
   std::vector<Message> messages;
   event::RecordJson json;
-  for (const OwnedBatch& batch : batches) {
+  for (const perf::OwnedBatch& batch : batches) {
     for (const sink::Item& item : batch.items) {
       Message& made = messages.emplace_back();
       made.subject = fmt::format("ringgate.bench.jt808.{}.{}",
@@ -141,7 +114,7 @@ int main(int argc, char** argv) {
   if (!url) return fail(url.error().message);
   const jt808::Catalog catalog;
   perf::Fleet fleet(options.devices, 1'790'000'000);
-  const auto batches = make_batches(options, fleet, catalog);
+  const auto batches = perf::make_batches(fleet, options.records, options.batch, catalog);
   sink::NatsOptions nats;
   nats.link.url = *url;
   nats.stream.name = options.stream;

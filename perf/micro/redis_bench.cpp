@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "engine/io/sys.hpp"
-#include "perf/micro/vehicle.hpp"
+#include "perf/micro/batches.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/sink/redis.hpp"
 
@@ -43,33 +43,6 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
-// A batch with memory of its own.
-struct OwnedBatch {
-  std::vector<std::vector<std::uint8_t>> frames;
-  std::vector<sink::Item> items;
-};
-
-std::vector<OwnedBatch> make_batches(const Options& options, perf::Fleet& fleet,
-                                     const jt808::Catalog& catalog) {
-  std::vector<OwnedBatch> batches;
-  Position position = 0;
-  for (std::uint64_t made = 0; made < options.records;) {
-    OwnedBatch& batch = batches.emplace_back();
-    for (std::uint32_t i = 0; i < options.batch && made < options.records; ++i, ++made) {
-      const event::RecordView record = fleet.next();
-      batch.frames.emplace_back(record.payload.begin(), record.payload.end());
-      sink::Item& item = batch.items.emplace_back();
-      item.position = position += 144;
-      item.view = record;
-      item.catalog = &catalog;
-    }
-    for (std::size_t i = 0; i < batch.items.size(); ++i) {
-      batch.items[i].view.payload = batch.frames[i];
-    }
-  }
-  return batches;
-}
-
 int fail(const sink::Trouble& trouble) {
   fmt::print(stderr, "redis-bench: {}\n", trouble.message);
   return 1;
@@ -86,14 +59,14 @@ int main(int argc, char** argv) {
   }
   const jt808::Catalog catalog;
   perf::Fleet fleet(options.devices, 1'790'000'000);
-  auto batches = make_batches(options, fleet, catalog);
+  auto batches = perf::make_batches(fleet, options.records, options.batch, catalog);
   sink::RedisOptions redis;
   redis.url = *url;
   const auto target = sink::make_redis_target(redis);
   if (auto opened = target->open(); !opened) return fail(opened.error());
   const auto started = std::chrono::steady_clock::now();
   const log::Cursor cursor;
-  for (OwnedBatch& batch : batches) {
+  for (perf::OwnedBatch& batch : batches) {
     // Devices report now: what is old goes another way.
     const WallUs now = io::real_sys().wall_now();
     for (sink::Item& item : batch.items) item.view.received_us = item.view.wall_us = now;
