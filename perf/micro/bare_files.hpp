@@ -1,7 +1,8 @@
 // What the kernel gives for many durable files on a bare ring, for attachment-bench: files of one
 // size in O_DIRECT writes of 256 KiB, each file synced (fdatasync), then renamed, then its
-// directory synced once for all that were renamed meanwhile. In new space, which is removed again, or written
-// over files that are there, as the store does with expired ones. No socket, no log, no copying.
+// directory synced once for all that were renamed meanwhile. In new space, which is removed again,
+// or written over files that are there, as the store does with expired ones. No socket, no log, no
+// copying.
 #pragma once
 
 #include <fcntl.h>

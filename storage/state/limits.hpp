@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/base/clock.hpp"
 #include "engine/base/limits.hpp"
 
 namespace ringgate::state {
@@ -25,5 +26,14 @@ constexpr std::size_t pending_device_max = 32;
 // One command as JSON: the longest text messages and parameter lists; packages of software are sent
 // to devices that are online.
 constexpr std::size_t pending_json_max = 8 * 1024;
+
+// Entries that one errand of a snapshot copies as JSON: some 200 us of its shard.
+constexpr std::uint32_t entries_per_errand = 128;
+// A block of a snapshot; what is written and checked at a time.
+constexpr std::size_t snapshot_block_bytes = 256 * 1024;
+// A shard that is busy is asked again after this time.
+constexpr MonoNs snapshot_poll = 10 * ns_per_ms;
+// A snapshot that could not be written is tried again after this time.
+constexpr MonoNs snapshot_retry = 60 * ns_per_s;
 
 }  // namespace ringgate::state

@@ -21,7 +21,9 @@ Position Store::append(const DeviceKey& device, Change change, std::string_view 
                              .device = device.id()};
   const std::size_t size = device.size + payload.size();
   if (log::record_header_size + size > log_.record_max() || !log_.has_room(size)) return 0;
-  return log_.append(info, as_bytes(payload));
+  const Position position = log_.append(info, as_bytes(payload));
+  if (position != 0) ++changes_;
+  return position;
 }
 
 Position Store::refuse_full() {

@@ -43,6 +43,8 @@ class Store {
   Position end_pending(const DeviceKey& device, std::uint64_t id, std::string_view how);
   // Whether the last change that returned 0 found the store full, and not the log.
   bool is_full() const { return full_; }
+  // Changes that were appended since the store was made.
+  std::uint64_t changes() const { return changes_; }
   // Whether the log would take so many changes now.
   bool has_room(std::uint32_t changes) { return log_.has_room(changes * change_size_max); }
 
@@ -72,6 +74,7 @@ class Store {
   log::Writer& log_;
   std::unique_ptr<Table> table_;
   bool full_ = false;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace ringgate::state

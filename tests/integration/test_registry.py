@@ -5,6 +5,7 @@ import unittest
 
 import harness
 import jt808
+import servers
 
 
 class Registry(harness.GatewayTest):
@@ -101,6 +102,70 @@ class Registry(harness.GatewayTest):
         kinds = [(record["kind"], record.get("message"))
                  for record in harness.dump(self.data_dir) if record["kind"] == "state"]
         self.assertEqual(len(kinds), 4)
+
+    def test_everything_outlives_the_process(self):
+        settings = {"jt808.admission": "registry", "server.shards": "2"}
+        phones = [f"1380013{index:04}" for index in range(50)]
+        for number in range(4):
+            # Snapshots come early in some lives and never in others; the count of shards changes.
+            settings["state.snapshot_interval"] = "1s" if number % 2 else "1h"
+            settings["server.shards"] = str(1 + number % 2)
+            gateway = self.start(settings)
+            self.assertEqual(sorted(self.listed()), sorted(phones[:10 * number]))
+            for phone in phones[10 * number:10 * number + 10]:
+                self.ctl("registry", "add", phone, "--plate", f"P{phone}")
+            if number == 0:
+                with jt808.Terminal(gateway.address(), phones[0]) as terminal:
+                    terminal.sign_in()
+                    code = terminal.code
+                self.ctl("ban", phones[0], "--why", "it floods")
+            self.assertIn("it floods", self.ctl("bans"))
+            self.assertEqual(self.refused(gateway.address(), phones[0]), 4)
+            if number % 2:
+                # Each registration, the ban, the generation that it raised.
+                servers.wait_until(lambda: self.stat("ringgate_state_snapshot_records") ==
+                                   10 * number + 12, "there is a snapshot with the changes")
+            self.assertEqual(gateway.kill() if number % 3 else gateway.stop(),
+                             -9 if number % 3 else 0)
+        gateway = self.start(settings)
+        self.assertEqual(sorted(self.listed()), sorted(phones[:40]))
+        self.ctl("unban", phones[0])
+        with jt808.Terminal(gateway.address(), phones[0]) as terminal:
+            # The ban revoked what the terminal holds, for good.
+            terminal.send(0x0102, jt808.authenticate_body(code))
+            self.assertEqual(terminal.receive().body[4], 1)
+            terminal.sign_in()
+
+    def stat(self, name):
+        return json.loads(self.ctl("stats", "--json"))[name]["value"]
+
+    def test_a_snapshot_that_is_damaged_is_not_taken(self):
+        settings = {"state.snapshot_interval": "1s"}
+        gateway = self.start(settings)
+        for number, phone in enumerate(("13800138000", "13800138001", "13800138002")):
+            self.ctl("registry", "add", phone)
+            servers.wait_until(lambda: self.stat("ringgate_state_snapshot_records") == number + 1,
+                               "there is a snapshot with it")
+        self.assertEqual(gateway.kill(), -9)
+        snapshots = sorted((self.data_dir / "state").glob("snapshot-*"))
+        self.assertEqual(len(snapshots), 2)
+        whole = snapshots[-1].read_bytes()
+        for damage in (lambda data: data[:len(data) // 2], lambda data: b"",
+                       lambda data: data[:40] + bytes([data[40] ^ 1]) + data[41:]):
+            snapshots[-1].write_bytes(damage(whole))
+            gateway = self.start(settings | {"state.snapshot_interval": "1h"})
+            self.assertEqual(len(self.listed()), 3)
+            self.assertIn(snapshots[-1].name, gateway.output)
+            self.assertEqual(gateway.kill(), -9)
+            for extra in sorted((self.data_dir / "state").glob("snapshot-*")):
+                if extra not in snapshots:
+                    extra.unlink()
+            (self.data_dir / "state" / snapshots[0].name).touch()
+        # None that is good: the log alone has everything.
+        for snapshot in (self.data_dir / "state").glob("snapshot-*"):
+            snapshot.write_bytes(b"nothing")
+        self.start(settings)
+        self.assertEqual(len(self.listed()), 3)
 
 
 if __name__ == "__main__":

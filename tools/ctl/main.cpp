@@ -53,8 +53,7 @@ Examples:
 
 constexpr const char* ban_footer = R"(
 A banned terminal is cut off, its authentication codes become worthless, and it is refused when it
-registers (result 4) or authenticates. Bans are forgotten when the gateway restarts, and codes that
-they made worthless are good again: ban anew after a restart.
+registers (result 4) or authenticates, also after a restart of the gateway.
 
 Examples:
   ringgate-ctl ban 13800138000 --for 1h --why 'floods the port'

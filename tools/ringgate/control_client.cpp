@@ -12,7 +12,6 @@
 
 #include "engine/base/json_scan.hpp"
 #include "tools/ringgate/plugs.hpp"
-#include "tools/ringgate/shard_host.hpp"
 
 namespace ringgate::server {
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "storage/event/device_gates.hpp"
+#include "storage/state/shard_host.hpp"
 #include "tools/ringgate/control.hpp"
 
 namespace ringgate::server {
@@ -17,7 +18,7 @@ namespace ringgate::server {
 using Json = nlohmann::json;
 
 class ControlClient;
-class ShardHost;
+using state::ShardHost;
 
 // What an errand found on a shard. Filled there, read at home.
 struct ShardAnswer {

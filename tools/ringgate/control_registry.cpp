@@ -11,7 +11,6 @@
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/plugs.hpp"
-#include "tools/ringgate/shard_host.hpp"
 
 namespace ringgate::server {
 

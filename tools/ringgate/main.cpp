@@ -11,6 +11,7 @@
 
 #include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
+#include "storage/state/keys.hpp"
 #include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
@@ -52,6 +53,7 @@ config::Schema make_schema() {
   schema.add(server::keys);
   for (const server::Plug& plug : server::plugs) schema.add(plug.keys);
   schema.add(log::keys);
+  schema.add(state::keys);
   schema.add(blob::keys);
   schema.add(server::node_keys);
 #ifdef RINGGATE_NATS

@@ -30,7 +30,8 @@ namespace {
 constexpr std::uint32_t main_thread = 0;
 constexpr std::uint32_t control_thread = 1;
 constexpr std::uint32_t fabric_thread = 2;
-constexpr std::uint32_t control_threads = 3;
+constexpr std::uint32_t keeper_thread = 3;  // of the state
+constexpr std::uint32_t control_threads = 4;
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -45,6 +46,13 @@ std::string absolute(const std::string& path) {
   std::string out = resolved == nullptr ? path : resolved;
   std::free(resolved);
   return out;
+}
+
+// Retention waits for snapshots: they must come often enough that it can go on.
+std::uint64_t snapshot_bytes(const config::Settings& settings) {
+  const auto bytes = static_cast<std::uint64_t>(settings.size_bytes("state.snapshot_bytes"));
+  const std::uint64_t kept = log::log_options(settings).retention_bytes;
+  return kept == 0 ? bytes : std::min(bytes, kept / 4);
 }
 
 }  // namespace
@@ -80,6 +88,7 @@ Server::~Server() {
   for (const auto& thread : threads_) {
     if (thread->thread.joinable()) thread->thread.join();
   }
+  state_keeper_.reset();
   fabric_.reset();
   control_.reset();  // what it had on the shards has come home
   sinks_.reset();
@@ -96,6 +105,7 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto opened = server->open_control(); !opened) return opened.error();
   server->open_fabric();
   if (auto started = server->start_shards(); !started) return started.error();
+  server->start_state_keeper();
   if (auto started = server->start_sinks(); !started) return started.error();
   if (server->control_) server->control_->serve(server->sinks_.get());
   if (server->fabric_) server->fabric_->serve();
@@ -117,6 +127,7 @@ Result<void> Server::open_data(observe::LogSource& logs) {
                {"dropped_unacknowledged", recovered->dropped_records}});
   }
   board_ = std::make_unique<log::CommitBoard>(data_dir_->run());
+  if (auto loaded = load_state(logs); !loaded) return loaded.error();
   open_log();
   blob::BlobOptions blobs = blob::blob_options(*start_settings_);
   blobs.uploads = uploads_per_shard(shard_count_);
@@ -128,6 +139,45 @@ Result<void> Server::open_data(observe::LogSource& logs) {
   authenticator_ = std::move(*authenticator);
   expectations_ = std::make_unique<jt808::Expectations>(sys_);
   return {};
+}
+
+Result<void> Server::load_state(observe::LogSource& logs) {
+  const MonoNs began = sys_.mono_now();
+  start_budgets_.assign(shard_count_, flow::Budget(0));
+  auto loaded = state::load(sys_, data_dir_->path(), data_dir_->node(), start_budgets_);
+  if (!loaded) return loaded.error();
+  state_ = std::move(*loaded);
+  for (const std::string& problem : state_.problems)
+    logs.error("state: something could not be read; what the log has is taken",
+               {{"what", problem}});
+  if (state_.not_understood > 0)
+    logs.error("state records that are not understood", {{"records", state_.not_understood}});
+  // Before retention looks for the first time.
+  holds_.set("state", state_.covered);
+  if (state_.from_snapshot + state_.from_log == 0) return {};
+  logs.info("state loaded", {{"snapshot_records", state_.from_snapshot},
+                             {"log_records", state_.from_log},
+                             {"log_bytes", state_.log_bytes},
+                             {"ms", (sys_.mono_now() - began) / ns_per_ms}});
+  return {};
+}
+
+void Server::start_state_keeper() {
+  state_keeper_ = std::make_unique<state::Keeper>(
+      state::KeeperParts{
+          .sys = sys_,
+          .data_dir = data_dir_->path(),
+          .node = data_dir_->node(),
+          .run = data_dir_->run(),
+          .interval_ns = start_settings_->duration_ns("state.snapshot_interval"),
+          .interval_bytes = snapshot_bytes(*start_settings_),
+          .errands = *errands_,
+          .producer = hub_->control_producer(keeper_thread),
+          .board = *board_,
+          .holds = holds_,
+          .counters = registry_.add_group("thread", "state"),
+          .logs = logger_.add_source("state")},
+      state_);
 }
 
 void Server::open_log() {
@@ -255,6 +305,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *errands_,
                                   *supply_,
                                   *board_,
+                                  state_.tables[thread.index],
                                   *keeper_,
                                   *authenticator_,
                                   *expectations_,

@@ -21,6 +21,7 @@
 #include "storage/log/data_dir.hpp"
 #include "storage/log/holds.hpp"
 #include "storage/log/supply.hpp"
+#include "storage/state/keeper.hpp"
 #include "tools/ringgate/control.hpp"
 #include "tools/ringgate/fabric.hpp"
 #include "tools/ringgate/sinks.hpp"
@@ -57,11 +58,13 @@ class Server {
   Server(std::shared_ptr<const config::Settings> settings, io::Sys& sys, observe::Logger& logger,
          observe::Registry& registry);
   Result<void> open_data(observe::LogSource& logs);
+  Result<void> load_state(observe::LogSource& logs);
   void open_log();
   Result<void> open_listeners(observe::LogSource& logs);
   Result<void> open_control();
   void open_fabric();
   Result<void> start_shards();
+  void start_state_keeper();
   Result<void> start_sinks();
   void run_shard(ShardThread& thread);
   void wake_all();
@@ -76,6 +79,8 @@ class Server {
   log::Holds holds_;  // what retention must leave: of the state and of each sink
   std::unique_ptr<log::CommitBoard> board_;  // how far the log is durable, for readers in here
   std::unique_ptr<log::SegmentSupply> supply_;
+  std::vector<flow::Budget> start_budgets_;  // charged for the state until its shard takes it
+  state::Loaded state_;           // what this run began with
   event::CatalogSet catalogs_;
   std::unique_ptr<log::Curator> curator_;  // ends before the supply and the loggers do
   std::unique_ptr<blob::Keeper> keeper_;
@@ -85,6 +90,7 @@ class Server {
   std::unique_ptr<shard::MailHub> hub_;
   std::unique_ptr<shard::ErrandHub> errands_;
   std::unique_ptr<Sinks> sinks_;  // outlive the control socket
+  std::unique_ptr<state::Keeper> state_keeper_;
   std::unique_ptr<Control> control_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;

@@ -135,7 +135,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
                                                      shard_->watermark());
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
   waits_ = std::make_unique<log::CommitWaits>(shard_->watermark());
-  state_ = std::make_unique<state::Store>(*writer_, links_->budget());
+  state_ = std::make_unique<state::Store>(*writer_, links_->budget(), std::move(parts.state));
   gates_.use(*state_, *waits_, *writer_);
   blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
                                          parts.logs);

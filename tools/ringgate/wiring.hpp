@@ -13,8 +13,8 @@
 #include "storage/log/commit_board.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
+#include "storage/state/shard_host.hpp"
 #include "tools/ringgate/plugs.hpp"
-#include "tools/ringgate/shard_host.hpp"
 
 namespace ringgate::server {
 
@@ -28,6 +28,7 @@ struct WiringParts {
   shard::ErrandHub& errands;
   log::SegmentSupply& supply;
   log::CommitBoard& board;
+  std::unique_ptr<state::Table>& state;  // what the start has found; taken
   blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
@@ -60,7 +61,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   observe::LogSource& logs_;
   std::unique_ptr<shard::Shard> shard_;
   std::unique_ptr<shard::MailRoom> mail_;
-  ShardHost gates_;
+  state::ShardHost gates_;
   std::unique_ptr<shard::ErrandRoom> errands_;  // ends after all that may hold its tickets
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;

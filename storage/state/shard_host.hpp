@@ -6,26 +6,26 @@
 #include "storage/log/commit_waits.hpp"
 #include "storage/state/store.hpp"
 
-namespace ringgate::server {
+namespace ringgate::state {
 
 class ShardHost final : public event::DeviceGates {
  public:
   static ShardHost& of(shard::ErrandHost& host) { return static_cast<ShardHost&>(host); }
 
-  void use(state::Store& store, log::CommitWaits& waits, const log::Writer& log) {
+  void use(Store& store, log::CommitWaits& waits, const log::Writer& log) {
     store_ = &store;
     waits_ = &waits;
     log_ = &log;
   }
-  state::Store& store() { return *store_; }
+  Store& store() { return *store_; }
   log::CommitWaits& waits() { return *waits_; }
   // Whatever was appended so far is durable once this is.
   Position appended() const { return log_->appended(); }
 
  private:
-  state::Store* store_ = nullptr;
+  Store* store_ = nullptr;
   log::CommitWaits* waits_ = nullptr;
   const log::Writer* log_ = nullptr;
 };
 
-}  // namespace ringgate::server
+}  // namespace ringgate::state
