@@ -223,15 +223,14 @@ def all_tests(options, total):
 
     workers = max(2, len(os.sched_getaffinity(0)))
     kinds = ["release", "asan"]
-    if have_clang():
-        # Every run compiles everything with both; what clang built is run by --long only.
-        kinds += ["clang", "fuzz"] if options.long else ["clang"]
+    if options.long and have_clang():
+        kinds += ["clang", "fuzz"]
     jobs = wanted(python_jobs("structure", None, options))
     for kind in kinds:
         print(f"      building {kind} ...", flush=True)
         outcome = build(kind)
         total.add(outcome)
-        if outcome.failed or (kind == "clang" and not options.long):
+        if outcome.failed:
             continue
         if kind == "fuzz":
             jobs += wanted(fuzz_jobs(options))
@@ -246,8 +245,7 @@ def all_tests(options, total):
 def main():
     parser = argparse.ArgumentParser(prog="tests/run", description="Builds and runs every test.")
     parser.add_argument("--long", action="store_true",
-                        help="soak, more seeds and rounds, the tests as clang builds them, "
-                             "every fuzzer")
+                        help="soak, more seeds and rounds, a clang build, every fuzzer")
     parser.add_argument("--filter", default="", metavar="NAME",
                         help="only tests whose name, as printed, holds NAME")
     parser.add_argument("--fuzz-seconds", type=int, default=60, metavar="S",
