@@ -12,21 +12,24 @@ from pathlib import Path
 from measuring import RELEASE, Failed, alternate, median, pinned, ratios, show_ratio
 
 TARGET = 0.7  # of redis-cli --pipe, at least
+BENCH = RELEASE / "perf" / "micro" / "redis-bench"
 
 
 class Server:
     """redis-server without persistence, pinned beside the load."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, cpus=None):
         program = shutil.which("redis-server")
         if program is None or shutil.which("redis-cli") is None:
             raise Failed("redis-server and redis-cli are needed: apt-get install redis-server")
         with socket.socket() as chosen:
             chosen.bind(("127.0.0.1", 0))
             self.port = chosen.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            pinned(settings.server_cpus, [program, "--port", self.port, "--bind", "127.0.0.1",
-                                          "--save", "", "--appendonly", "no"]),
+            pinned(cpus or settings.server_cpus,
+                   [program, "--port", self.port, "--bind", "127.0.0.1", "--save", "",
+                    "--appendonly", "no"]),
             stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for _ in range(500):
             if self.cli("ping") == "PONG":
@@ -72,8 +75,7 @@ def record(port, target):
 
 
 def bench(settings, port, records):
-    command = [RELEASE / "perf" / "micro" / "redis-bench", "--url", f"redis://127.0.0.1:{port}",
-               "--records", records]
+    command = [BENCH, "--url", f"redis://127.0.0.1:{port}", "--records", records]
     done = subprocess.run(pinned(settings.load_cpus, command), capture_output=True, text=True,
                           check=False, timeout=300)
     if done.returncode != 0:
@@ -83,7 +85,7 @@ def bench(settings, port, records):
 
 def run(settings):
     records = 100_000 if settings.quick else 400_000
-    if not (RELEASE / "perf" / "micro" / "redis-bench").exists():
+    if not BENCH.exists():
         raise Failed("redis-bench is not built: it needs libhiredis-dev")
     server = Server(settings)
     try:

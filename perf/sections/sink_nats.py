@@ -19,16 +19,17 @@ BENCH = RELEASE / "perf" / "micro" / "nats-bench"
 class Server:
     """nats-server with JetStream on files, pinned beside the load. Each run has a new one."""
 
-    def __init__(self, settings, folder):
+    def __init__(self, settings, folder, cpus=None):
         program = shutil.which("nats-server", path="/usr/sbin:/usr/local/bin:/usr/bin")
         if program is None:
             raise Failed("nats-server is needed: apt-get install nats-server")
         with socket.socket() as chosen:
             chosen.bind(("127.0.0.1", 0))
             self.port = chosen.getsockname()[1]
+        self.url = f"nats://127.0.0.1:{self.port}"
         self.process = subprocess.Popen(
-            pinned(settings.server_cpus, [program, "-a", "127.0.0.1", "-p", self.port, "-js",
-                                          "-sd", folder]),
+            pinned(cpus or settings.server_cpus,
+                   [program, "-a", "127.0.0.1", "-p", self.port, "-js", "-sd", folder]),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
         for _ in range(500):
             with socket.socket() as probe:
@@ -46,8 +47,7 @@ def once(settings, kind, records):
     with tempfile.TemporaryDirectory(dir=settings.directory) as folder:
         server = Server(settings, Path(folder) / "jetstream")
         try:
-            command = [BENCH, "--url", f"nats://127.0.0.1:{server.port}", "--kind", kind,
-                       "--records", records]
+            command = [BENCH, "--url", server.url, "--kind", kind, "--records", records]
             done = subprocess.run(pinned(settings.load_cpus, command), capture_output=True,
                                   text=True, check=False, timeout=300)
             if done.returncode != 0:

@@ -35,14 +35,15 @@ class Server:
     """PostgreSQL as initdb leaves it, on TCP alone, pinned beside the load. It refuses to run as
     root: then it runs as user postgres."""
 
-    def __init__(self, settings, cpus=None):
+    def __init__(self, settings, cpus=None, directory=None):
         self.psql = program("psql")
         initdb, postgres = program("initdb"), program("postgres")
         with socket.socket() as chosen:
             chosen.bind(("127.0.0.1", 0))
             self.port = chosen.getsockname()[1]
         self.url = f"postgresql://ringgate@127.0.0.1:{self.port}/postgres"
-        self.folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=settings.directory))
+        self.folder = Path(tempfile.mkdtemp(prefix="postgres-",
+                                           dir=directory or settings.directory))
         self.process = None
         try:
             who = {}

@@ -1,6 +1,7 @@
 #include "tools/ringgate/server.hpp"
 
 #include <fmt/core.h>
+#include <pthread.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -298,6 +299,8 @@ Result<void> Server::start_sinks() {
 }
 
 void Server::run_shard(ShardThread& thread) {
+  // What top -H and perf/run tell threads apart by.
+  pthread_setname_np(pthread_self(), fmt::format("shard-{}", thread.index).c_str());
   const bool pin = start_settings_->boolean("server.pin") && shard_count_ <= cpus_.size();
   auto rooms = ShardRooms::build({*start_settings_,
                                   sys_,
