@@ -26,8 +26,8 @@ struct Loaded {
   std::vector<std::string> problems;  // a sentence each
 };
 
-// One table for each of `budgets`, which are charged until the tables are handed over: devices go to
-// their homes. The log was recovered before: every segment is sealed.
+// One table for each of `budgets`, which are charged until the tables are handed over: devices go
+// to their homes. The log was recovered before: every segment is sealed.
 Result<Loaded> load(io::Sys& sys, const std::string& data_dir, const log::NodeId& node,
                     std::vector<flow::Budget>& budgets);
 
