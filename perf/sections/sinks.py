@@ -213,8 +213,8 @@ def show_case(name, rounds, sinks):
     values = ratios(rounds, "all", "none", "shard_us")
     bunched = median(ratios(rounds, "all", "none", "records_per_commit"))
     if bunched > BUNCHED:
-        print(f"  {name}: {show_ratio(values)}   not judged: with sinks a commit held {bunched:.1f} "
-              "times\n    as many records, for the shard waited for CPUs that others used")
+        print(f"  {name}: {show_ratio(values)}   not judged: with sinks a commit held "
+              f"{bunched:.1f}\n    times as many records: the shard waited for CPUs in use")
     else:
         print(f"  {name}: {show_ratio(values)}   {judge(values, TARGET)}")
     for kind in ("none", "all"):
