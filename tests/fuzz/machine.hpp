@@ -23,7 +23,7 @@
 #include "protocols/jt808/session.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/blob/shard_store.hpp"
-#include "storage/event/device_gates.hpp"
+#include "storage/state/shard_host.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/recovery.hpp"
 #include "storage/log/supply.hpp"
@@ -74,7 +74,8 @@ class Machine {
   struct Place {
     std::unique_ptr<shard::Shard> shard;
     std::unique_ptr<shard::MailRoom> mail;
-    event::DeviceGates gates;
+    state::ShardHost gates;
+    std::unique_ptr<log::CommitWaits> waits;
     std::unique_ptr<shard::ErrandRoom> errands;
     std::unique_ptr<net::Links> links;
     std::unique_ptr<log::Writer> writer;
@@ -172,6 +173,8 @@ class Machine {
     place->gate = std::make_unique<jt808::Gate>(*place->session, *place->links, *place->writer,
                                                 *place->devices, logs);
     place->gates.add(*place->gate);
+    place->waits = std::make_unique<log::CommitWaits>(place->shard->watermark());
+    place->gates.use(*place->session->oversight().state, *place->waits, *place->writer);
     place->attachments = std::make_unique<jt808::AttachmentServer>(
         *place->links, *place->writer, *place->blobs, expectations_, counters, logs,
         jt808::AttachmentOptions{.max_file_size = 1U << 20,

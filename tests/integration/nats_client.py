@@ -143,11 +143,13 @@ class Client:
         return None if info is None or "error" in info else info
 
     def messages(self, name="RINGGATE"):
-        """All messages that the stream keeps."""
+        """All messages that the stream keeps; none where nobody leads it now."""
         info = self.stream(name)
         config = {"deliver_policy": "all", "ack_policy": "none", "max_deliver": -1,
                   "inactive_threshold": 30_000_000_000}
         made = self.api(f"CONSUMER.CREATE.{name}", {"stream_name": name, "config": config})
+        if info is None or made is None or "name" not in made:
+            return []
         wanted, found = info["state"]["messages"], []
         while len(found) < wanted:
             self.count += 1

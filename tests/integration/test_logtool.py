@@ -439,9 +439,12 @@ class Compressed(LogTool):
         self.assertGreaterEqual(told["deep"]["compressed_segments"], 2)
         # What was copied plain is there compressed now, once.
         tool("backup", self.data_dir, plain)
+        # Where the end came between naming a compressed file and removing its plain one, both are
+        # there, and the plain one counts.
         self.assertEqual({path.name for path in (plain / "log").iterdir()},
                          {path.name for path in (self.data_dir / "log").iterdir()
-                          if not path.name.startswith("spare-")})
+                          if not path.name.startswith("spare-")
+                          and not (path.suffix == ".segz" and path.with_suffix(".seg").exists())})
         self.assertEqual(harness.dump(plain), records)
 
         hurt = sorted((plain / "log").glob("0*.segz"))[0]

@@ -51,7 +51,7 @@ class Registry(harness.GatewayTest):
         gateway = self.start({"jt808.admission": "registry"})
         self.ctl("registry", "add", "13800138000", "--terminal-id", "OTHER")
         self.assertEqual(self.refused(gateway.address(), "13800138000"), 4)
-        self.assertIn("other_terminal", gateway.output)
+        servers.wait_until(lambda: "other_terminal" in gateway.output, "the log says why")
 
     def test_with_open_admission_the_registry_bars_nobody(self):
         gateway = self.start()

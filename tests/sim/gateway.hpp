@@ -51,7 +51,11 @@ class Gateway {
   static constexpr std::uint16_t port = 7808;
   std::uint32_t live() const;
   std::uint64_t turns() const { return turns_; }
-  std::uint64_t device_bytes(ShardIndex shard) { return places_[shard]->devices->memory_bytes(); }
+  // Of devices: the table, and what the session's state knows of them.
+  std::uint64_t device_bytes(ShardIndex shard) {
+    return places_[shard]->devices->memory_bytes() +
+           session(shard).oversight().state->table().memory_bytes();
+  }
   jt808::Session& session(ShardIndex shard) { return *places_[shard]->session; }
   const jt808::Authenticator& authenticator() const { return *authenticator_; }
   net::Links& links(ShardIndex shard) { return *places_[shard]->links; }
