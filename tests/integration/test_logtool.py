@@ -364,12 +364,13 @@ class Repair(LogTool):
             self.assertEqual("LOST" in out, code == 1)
             self.assertEqual(harness.verify(repaired)[0], 0, out)
             kept = [record["record_id"] for record in harness.dump(repaired)]
+            there = set(kept)
             wanted = [identity for identity, path, begin, end in places
                       if not any(begin < to and start < end for start, to in hurt.get(path, ()))]
-            self.assertEqual([identity for identity in wanted if identity not in set(kept)], [])
+            self.assertEqual([identity for identity in wanted if identity not in there], [])
             every = {identity for identity, *_ in places}
-            self.assertTrue(set(kept) <= every)
-            self.assertEqual(kept, [identity for identity, *_ in places if identity in set(kept)])
+            self.assertTrue(there <= every)
+            self.assertEqual(kept, [identity for identity, *_ in places if identity in there])
             shutil.rmtree(damaged)
             shutil.rmtree(repaired)
 
@@ -458,7 +459,8 @@ class Compressed(LogTool):
         self.assertEqual(harness.verify(repaired)[0], 0)
         kept = [record["record_id"] for record in harness.dump(repaired)]
         every = [record["record_id"] for record in records]
-        self.assertEqual(kept, [identity for identity in every if identity in set(kept)])
+        there = set(kept)
+        self.assertEqual(kept, [identity for identity in every if identity in there])
         self.assertGreater(len(kept), len(every) // 2)
 
 
