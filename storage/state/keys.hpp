@@ -1,6 +1,7 @@
 // Section `state` of the configuration.
 #pragma once
 
+#include "engine/base/clock.hpp"
 #include "engine/config/schema.hpp"
 
 namespace ringgate::state {
