@@ -32,6 +32,15 @@ inline std::size_t utf8_length(std::string_view text, std::size_t at) {
   return 0;
 }
 
+inline bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
 // At most `size_max` bytes of a text, cut at a whole character.
 inline std::string_view cut_utf8(std::string_view text, std::size_t size_max) {
   if (text.size() <= size_max) return text;

@@ -56,15 +56,6 @@ std::vector<std::string> split_list(std::string_view text) {
   }
 }
 
-bool valid_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = utf8_length(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
-
 // A figure of the key's kind in words.
 std::string figure(const KeySpec& key, std::int64_t value) {
   if (key.type == KeyType::size) return format_size(value);
@@ -87,7 +78,7 @@ std::int64_t measure(const Data& value) {
 }
 
 Result<void> check_text(const KeySpec& key, std::string_view text) {
-  if (!valid_utf8(text)) return Error{0, fmt::format("{} is not valid UTF-8", key.name)};
+  if (!is_utf8(text)) return Error{0, fmt::format("{} is not valid UTF-8", key.name)};
   if (key.check == nullptr) return {};
   const auto checked = key.check(text);
   if (!checked) {

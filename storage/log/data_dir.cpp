@@ -30,23 +30,6 @@ Result<void> make_directory(io::Sys& sys, const std::string& path) {
   return {};
 }
 
-// Replaces `path` by a file with this text, durably: a reader sees the old or the new one.
-Result<void> replace_small_file(io::Sys& sys, const std::string& directory, const std::string& name,
-                                std::string_view text) {
-  const std::string path = directory + "/" + name;
-  const std::string fresh = path + ".new";
-  const int fd = sys.open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0640);
-  if (fd < 0) return errno_error(-fd, "cannot write " + fresh);
-  std::int64_t result = sys.pwrite(fd, as_bytes(text), 0);
-  if (result >= 0 && result != static_cast<std::int64_t>(text.size())) result = -ENOSPC;
-  if (result >= 0) result = sys.data_sync(fd);
-  sys.close(fd);
-  if (result >= 0) result = sys.rename(fresh, path);
-  if (result >= 0) result = sys.sync_directory(directory);
-  if (result < 0) return errno_error(static_cast<int>(-result), "cannot write " + path);
-  return {};
-}
-
 std::string parent_of(const std::string& path) {
   const std::size_t last = path.find_last_not_of('/');
   const std::size_t slash = path.rfind('/', last);
@@ -66,6 +49,22 @@ Result<std::string> read_small_file(io::Sys& sys, const std::string& path) {
   if (got < 0) return errno_error(static_cast<int>(-got), "cannot read " + path);
   text.resize(static_cast<std::size_t>(got));
   return text;
+}
+
+Result<void> replace_small_file(io::Sys& sys, const std::string& directory, const std::string& name,
+                                std::string_view text) {
+  const std::string path = directory + "/" + name;
+  const std::string fresh = path + ".new";
+  const int fd = sys.open(fresh, O_WRONLY | O_CREAT | O_TRUNC, 0640);
+  if (fd < 0) return errno_error(-fd, "cannot write " + fresh);
+  std::int64_t result = sys.pwrite(fd, as_bytes(text), 0);
+  if (result >= 0 && result != static_cast<std::int64_t>(text.size())) result = -ENOSPC;
+  if (result >= 0) result = sys.data_sync(fd);
+  sys.close(fd);
+  if (result >= 0) result = sys.rename(fresh, path);
+  if (result >= 0) result = sys.sync_directory(directory);
+  if (result < 0) return errno_error(static_cast<int>(-result), "cannot write " + path);
+  return {};
 }
 
 bool is_held(io::Sys& sys, const std::string& data_dir) {

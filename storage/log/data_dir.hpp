@@ -45,5 +45,9 @@ bool is_held(io::Sys& sys, const std::string& data_dir);
 
 // Reads a small text file. Error: code ENOENT where there is none.
 Result<std::string> read_small_file(io::Sys& sys, const std::string& path);
+// Replaces the file `name` in `directory` by one with this text, durably: whoever reads it, also
+// after a power cut, sees the old text or the new one.
+Result<void> replace_small_file(io::Sys& sys, const std::string& directory, const std::string& name,
+                                std::string_view text);
 
 }  // namespace ringgate::log

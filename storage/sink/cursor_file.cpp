@@ -1,6 +1,5 @@
 #include "storage/sink/cursor_file.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <cerrno>
@@ -14,15 +13,11 @@ namespace {
 
 constexpr std::string_view sought_line = "sought\n";
 
-Bytes bytes_of(const std::string& text) {
-  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
-}
-
 }  // namespace
 
 CursorFile::CursorFile(io::Sys& sys, const std::string& data_dir, const std::string& name,
                        const log::NodeId& node)
-    : sys_(sys), folder_(data_dir + "/sink"), path_(fmt::format("{}/{}.cursor", folder_, name)),
+    : sys_(sys), folder_(data_dir + "/sink"), name_(name + ".cursor"), path_(folder_ + "/" + name_),
       node_(node) {}
 
 Result<std::optional<KeptCursor>> CursorFile::load() const {
@@ -55,27 +50,9 @@ Result<void> CursorFile::save(const KeptCursor& kept) {
   std::string text = log::to_text(node_, kept.cursor);
   text += '\n';
   if (kept.sought) text += sought_line;
-  const std::string beside = path_ + ".new";
-  const int fd = sys_.open(beside, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-  if (fd < 0) {
-    folder_made_ = false;  // somebody may have removed it
-    return errno_error(-fd, beside + ": open");
-  }
-  const std::int64_t written = sys_.pwrite(fd, bytes_of(text), 0);
-  int failed = 0;
-  if (written < 0) {
-    failed = static_cast<int>(-written);
-  } else if (static_cast<std::size_t>(written) != text.size()) {
-    failed = ENOSPC;
-  } else if (const int synced = sys_.data_sync(fd); synced < 0) {
-    failed = -synced;
-  }
-  sys_.close(fd);
-  if (failed != 0) return errno_error(failed, beside + ": write");
-  if (const int renamed = sys_.rename(beside, path_); renamed < 0) {
-    return errno_error(-renamed, path_ + ": rename");
-  }
-  return {};
+  auto saved = log::replace_small_file(sys_, folder_, name_, text);
+  if (!saved) folder_made_ = false;  // somebody may have removed it
+  return saved;
 }
 
 }  // namespace ringgate::sink

@@ -31,6 +31,7 @@ class CursorFile {
  private:
   io::Sys& sys_;
   std::string folder_;
+  std::string name_;
   std::string path_;
   log::NodeId node_;
   bool folder_made_ = false;

@@ -3,6 +3,8 @@
 #include <bit>
 #include <cmath>
 
+#include "engine/base/utf8.hpp"
+
 namespace ringgate::sink {
 
 namespace {
@@ -21,34 +23,17 @@ void put_big(std::string& out, Number value) {
   }
 }
 
-// The bytes of one character at the front, 0 where it is none.
-std::size_t utf8_size(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<std::uint8_t>(text[i]); };
-  const std::uint8_t first = byte(0);
-  if (first < 0x80) return first == 0 ? 0 : 1;
-  const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
-  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
-  for (std::size_t i = 1; i < size; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if (first == 0xe0 && byte(1) < 0xa0) return 0;  // longer than needed
-  if (first == 0xed && byte(1) > 0x9f) return 0;  // surrogates
-  if (first == 0xf0 && byte(1) < 0x90) return 0;
-  if (first == 0xf4 && byte(1) > 0x8f) return 0;  // beyond U+10FFFF
-  return size;
-}
-
 }  // namespace
 
 void append_clean(std::string& out, std::string_view text) {
-  while (!text.empty()) {
-    const std::size_t size = utf8_size(text);
-    if (size == 0) {
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = text[at] == 0 ? 0 : utf8_length(text, at);
+    if (length == 0) {
       out += "\xef\xbf\xbd";
     } else {
-      out += text.substr(0, size);
+      out += text.substr(at, length);
     }
-    text.remove_prefix(size == 0 ? 1 : size);
+    at += length == 0 ? 1 : length;
   }
 }
 

@@ -1,6 +1,5 @@
 #include "storage/state/covered.hpp"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -40,18 +39,7 @@ Result<void> write_covered(io::Sys& sys, const std::string& directory, const log
                            const std::string& snapshot, const log::Cursor& cursor) {
   std::string text = fmt::format("{}\n{}\n", snapshot, log::to_text(node, cursor));
   text += fmt::format("{:08x}\n", crc_of(text));
-  const std::string path = directory + "/covered";
-  const std::string beside = path + ".new";
-  const int fd = sys.open(beside, O_WRONLY | O_CREAT | O_TRUNC, 0640);
-  if (fd < 0) return errno_error(-fd, beside);
-  std::int64_t result = sys.pwrite(fd, as_bytes(text), 0);
-  if (result >= 0 && static_cast<std::size_t>(result) != text.size()) result = -ENOSPC;
-  if (result >= 0) result = sys.data_sync(fd);
-  sys.close(fd);
-  if (result >= 0) result = sys.rename(beside, path);
-  if (result >= 0) result = sys.sync_directory(directory);
-  if (result < 0) return errno_error(static_cast<int>(-result), path);
-  return {};
+  return log::replace_small_file(sys, directory, "covered", text);
 }
 
 }  // namespace ringgate::state

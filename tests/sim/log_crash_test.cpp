@@ -3,7 +3,6 @@
 // once. RG_TEST_LONG=1 runs 10,000 seeds; RG_TEST_SEED=n runs only that one.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <set>
@@ -18,6 +17,7 @@
 #include "storage/log/recovery.hpp"
 #include "storage/log/supply.hpp"
 #include "storage/log/writer.hpp"
+#include "tests/sim/seeds.hpp"
 
 using namespace ringgate;
 using namespace ringgate::log;
@@ -215,30 +215,21 @@ Totals run_seed(std::uint64_t seed) {
   return totals;
 }
 
-bool long_run() {
-  const char* text = std::getenv("RG_TEST_LONG");
-  return text != nullptr && std::string(text) == "1";
-}
-
 }  // namespace
 
 TEST_CASE("no crash and no failing disk loses what was acknowledged") {
-  std::uint64_t first = 1;
-  std::uint64_t last = long_run() ? long_seeds : short_seeds;
-  if (const char* text = std::getenv("RG_TEST_SEED"); text != nullptr) {
-    first = last = std::strtoull(text, nullptr, 10);
-  }
+  std::uint64_t seeds = 0;
   Totals all;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
-    INFO("seed ", seed, " (RG_TEST_SEED=", seed, " repeats it)");
+  sim::for_seeds(short_seeds, long_seeds, [&](std::uint64_t seed) {
+    ++seeds;
     const Totals totals = run_seed(seed);
     all.acknowledged += totals.acknowledged;
     all.failures += totals.failures;
     all.refusals += totals.refusals;
-  }
-  MESSAGE((last - first + 1), " seeds, ", all.acknowledged, " records acknowledged, ", all.failures,
+  });
+  MESSAGE(seeds, " seeds, ", all.acknowledged, " records acknowledged, ", all.failures,
           " failed writes, ", all.refusals, " crashes while refusing; 0 lost");
-  if (first != last) {
+  if (seeds >= short_seeds) {
     CHECK(all.acknowledged > 1000);
     CHECK(all.failures > 10);
   }

@@ -5,7 +5,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -18,6 +17,7 @@
 #include "storage/log/segment_list.hpp"
 #include "storage/query/scan.hpp"
 #include "tests/sim/log_life.hpp"
+#include "tests/sim/seeds.hpp"
 
 using namespace ringgate;
 using namespace ringgate::sim;
@@ -215,31 +215,22 @@ class Game {
   Totals totals_;
 };
 
-bool long_run() {
-  const char* text = std::getenv("RG_TEST_LONG");
-  return text != nullptr && std::string(text) == "1";
-}
-
 }  // namespace
 
 TEST_CASE("a scan finds what a filter over the whole log finds") {
-  std::uint64_t first = 1;
-  std::uint64_t last = long_run() ? long_seeds : short_seeds;
-  if (const char* text = std::getenv("RG_TEST_SEED"); text != nullptr) {
-    first = last = std::strtoull(text, nullptr, 10);
-  }
+  std::uint64_t seeds = 0;
   Totals all;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
-    INFO("seed ", seed, " (RG_TEST_SEED=", seed, " repeats it)");
+  sim::for_seeds(short_seeds, long_seeds, [&](std::uint64_t seed) {
+    ++seeds;
     const Totals totals = Game(seed).play();
     all.scans += totals.scans;
     all.found += totals.found;
     all.whole_found += totals.whole_found;
     all.indexes += totals.indexes;
-  }
-  MESSAGE((last - first + 1), " seeds, ", all.scans, " scans, ", all.found, " records found, ",
+  });
+  MESSAGE(seeds, " seeds, ", all.scans, " scans, ", all.found, " records found, ",
           all.whole_found, " by asking for all, ", all.indexes, " indexes");
-  if (first != last) {
+  if (seeds >= short_seeds) {
     CHECK(all.found > 2 * all.whole_found);
     CHECK(all.indexes > 20);
   }

@@ -4,7 +4,6 @@
 // RG_TEST_SEED=n runs only that one.
 #include <doctest/doctest.h>
 
-#include <cstdlib>
 #include <map>
 #include <memory>
 #include <set>
@@ -13,6 +12,7 @@
 
 #include "storage/query/tail.hpp"
 #include "tests/sim/log_life.hpp"
+#include "tests/sim/seeds.hpp"
 
 using namespace ringgate;
 using namespace ringgate::log;
@@ -268,32 +268,23 @@ class Game {
   std::uint64_t lost_in_life_ = 0;
 };
 
-bool long_run() {
-  const char* text = std::getenv("RG_TEST_LONG");
-  return text != nullptr && std::string(text) == "1";
-}
-
 }  // namespace
 
 TEST_CASE("a tail hands out what was acknowledged, once and in order, and nothing else") {
-  std::uint64_t first = 1;
-  std::uint64_t last = long_run() ? long_seeds : short_seeds;
-  if (const char* text = std::getenv("RG_TEST_SEED"); text != nullptr) {
-    first = last = std::strtoull(text, nullptr, 10);
-  }
+  std::uint64_t seeds = 0;
   Totals all;
-  for (std::uint64_t seed = first; seed <= last; ++seed) {
-    INFO("seed ", seed, " (RG_TEST_SEED=", seed, " repeats it)");
+  sim::for_seeds(short_seeds, long_seeds, [&](std::uint64_t seed) {
+    ++seeds;
     const Totals totals = Game(seed).play();
     all.acknowledged += totals.acknowledged;
     all.handed_out += totals.handed_out;
     all.lost_bytes += totals.lost_bytes;
     all.failures += totals.failures;
-  }
-  MESSAGE((last - first + 1), " seeds, ", all.acknowledged, " records acknowledged, ",
+  });
+  MESSAGE(seeds, " seeds, ", all.acknowledged, " records acknowledged, ",
           all.handed_out, " handed out, ", all.lost_bytes, " bytes taken by retention, ",
           all.failures, " failed writes");
-  if (first != last) {
+  if (seeds >= short_seeds) {
     CHECK(all.acknowledged > 10'000);
     CHECK(all.failures > 10);
     CHECK(all.lost_bytes > 0);

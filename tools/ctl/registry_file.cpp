@@ -20,15 +20,6 @@ constexpr std::array<std::string_view, 8> columns = {"phone", "plate", "plate_co
                                                      "terminal_id", "maker", "model", "note",
                                                      "enabled"};
 
-bool is_utf8(std::string_view text) {
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t length = utf8_length(text, at);
-    if (length == 0) return false;
-    at += length;
-  }
-  return true;
-}
-
 std::string known_columns() {
   std::string out;
   for (const std::string_view column : columns) {
