@@ -1,5 +1,6 @@
 // How many rows a second the PostgreSQL sink takes to a server.
-// postgres-bench --url URL [--records N] [--devices N] [--batch N] [--json FILE|-]
+// postgres-bench --url URL [--records N] [--devices N] [--batch N]
+//   [--connections N] [--json FILE|-]
 //
 // Batches of location reports of a fleet go through the sink's target, as its worker would hand
 // them over; each is a transaction of its own. The time is taken from the first to the last commit.
@@ -26,7 +27,8 @@ struct Options {
   std::string json;
   std::uint64_t records = 400'000;
   std::uint32_t devices = 20'000;
-  std::uint32_t batch = 10'000;  // the sink's default
+  std::uint32_t batch = 10'000;  // the sink's default, of each connection
+  std::uint32_t connections = static_cast<std::uint32_t>(sink::PostgresOptions().connections);
 };
 
 Options parse(int argc, char** argv) {
@@ -38,6 +40,9 @@ Options parse(int argc, char** argv) {
     if (name == "--json") options.json = value;
     if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
     if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
+    if (name == "--connections") {
+      options.connections = static_cast<std::uint32_t>(std::atoi(value));
+    }
     if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
   }
   return options;
@@ -58,11 +63,13 @@ int main(int argc, char** argv) {
   const jt808::Catalog catalog;
   // Days around now have partitions of their own.
   perf::Fleet fleet(options.devices, io::real_sys().wall_now() / us_per_s - 3600);
-  const auto batches = perf::make_batches(fleet, options.records, options.batch, catalog);
+  const auto batches = perf::make_batches(fleet, options.records,
+                                          options.batch * options.connections, catalog);
   observe::Logger logger;
   sink::PostgresOptions postgres;
   postgres.url = options.url;
   postgres.node[0] = 1;
+  postgres.connections = options.connections;
   const auto target = sink::make_postgres_target(postgres, logger.add_source("bench"));
   if (auto opened = target->open(); !opened) return fail(opened.error().message);
   const log::Cursor cursor;

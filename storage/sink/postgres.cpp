@@ -2,412 +2,309 @@
 
 #include <fmt/format.h>
 #include <libpq-fe.h>
-#include <poll.h>
 
 #include <algorithm>
-#include <cctype>
-#include <cstdlib>
-#include <cstring>
 #include <set>
+#include <thread>
+#include <vector>
 
 #include "engine/io/sys.hpp"
-#include "storage/sink/postgres_rows.hpp"
-#include "storage/sink/stop_signal.hpp"
+#include "storage/sink/postgres_lane.hpp"
 
 namespace ringgate::sink {
 
 namespace {
 
-constexpr std::size_t copy_chunk = 256U << 10;
-// Days around now that get partitions of their own; positions of other days (wrong clocks) go to
-// the default partition, so that no device can make thousands of tables.
-constexpr std::int64_t days_back = 400;
-constexpr std::int64_t days_ahead = 2;
 constexpr std::int64_t day_us = 86'400LL * us_per_s;
+// A lane that was not needed for so long is closed: its place is somebody else's meanwhile.
+constexpr MonoNs lane_idle_ns = 60 * ns_per_s;
+// After a lane could not be opened, or a table for tomorrow could not be made.
+constexpr MonoNs again_ns = 30 * ns_per_s;
 
-// Columns that all tables begin with: the record's identity, whose it is, when it came.
-#define RG_KEY_COLUMNS                                                                    \
-  "node uuid not null, run int4 not null, shard int2 not null, position int8 not null, "  \
-  "sub int4 not null, namespace int2 not null, device text not null, "                    \
-  "received timestamptz not null, "
+MonoNs now_ns() { return io::real_sys().mono_now(); }
 
-// Of version 1, in one transaction. Positions follow, for they depend on what the server has.
-constexpr std::string_view tables_1 =
-    "create table ringgate_cursor (node uuid primary key, name text not null, "
-    "cursor text not null, updated timestamptz not null default now());"
-    "create table ringgate_alarms (" RG_KEY_COLUMNS
-    "device_time timestamptz not null, type text not null, source text not null, "
-    "alarm_id int8 not null, level int2 not null, latitude float8, longitude float8, "
-    "speed_kmh float8, primary key (node, run, shard, position, sub));"
-    "create index on ringgate_alarms (device, device_time);"
-    "create table ringgate_sessions (" RG_KEY_COLUMNS
-    "what text not null, detail text not null, primary key (node, run, shard, position, sub));"
-    "create index on ringgate_sessions (device, received);"
-    "create table ringgate_devices (" RG_KEY_COLUMNS
-    "plate text not null, plate_colour int2 not null, terminal_id text not null, "
-    "maker text not null, model text not null, version text not null, "
-    "primary key (namespace, device));"
-    "create table ringgate_media (" RG_KEY_COLUMNS
-    "device_time timestamptz not null, blob text not null, name text not null, "
-    "type text not null, size_bytes int8 not null, metadata text not null, "
-    "primary key (node, run, shard, position, sub));"
-    "create index on ringgate_media (device, device_time);";
-constexpr std::string_view positions_1 =
-    "create table ringgate_positions (" RG_KEY_COLUMNS
-    "device_time timestamptz not null, latitude float8 not null, longitude float8 not null, "
-    "altitude_m float8, speed_kmh float8, heading_deg float8, odometer_km float8, "
-    "alarm_bits int8 not null, status_bits int8 not null, fixed bool not null, "
-    "late bool not null, primary key (node, run, shard, position, sub, device_time))";
-constexpr std::string_view devices_upsert =
-    "insert into ringgate_devices as d select distinct on (namespace, device) * "
-    "from stage_ringgate_devices order by namespace, device, received desc "
-    "on conflict (namespace, device) do update set node = excluded.node, run = excluded.run, "
-    "shard = excluded.shard, position = excluded.position, sub = excluded.sub, "
-    "received = excluded.received, plate = coalesce(nullif(excluded.plate, ''), d.plate), "
-    "plate_colour = case when excluded.plate = '' then d.plate_colour "
-    "else excluded.plate_colour end, "
-    "terminal_id = coalesce(nullif(excluded.terminal_id, ''), d.terminal_id), "
-    "maker = coalesce(nullif(excluded.maker, ''), d.maker), "
-    "model = coalesce(nullif(excluded.model, ''), d.model), "
-    "version = coalesce(nullif(excluded.version, ''), d.version) "
-    "where excluded.received >= d.received";
-
-Failure failure_of(std::string_view state) {
-  const std::string_view kind = state.substr(0, 2);
-  if (kind == "28" || state == "42501") return Failure::refused;
-  if (state == "42P01") return Failure::unreachable;  // our tables are gone: open() makes them
-  if (kind == "53" || kind == "40" || state == "55P03" || state == "57014") {
-    return Failure::overloaded;
-  }
-  if (kind == "08" || kind == "57" || kind == "58" || kind == "XX" || state.empty()) {
-    return Failure::unreachable;
-  }
-  return Failure::bad_config;
-}
-
-// "FATAL:  28P01: ..." of a connection that was refused.
-std::string_view state_in(std::string_view message) {
-  for (std::size_t at = message.find(":  "); at != std::string_view::npos;
-       at = message.find(":  ", at + 1)) {
-    const std::string_view state = message.substr(at + 3, 5);
-    const bool is_state = state.size() == 5 && message.substr(at + 8, 1) == ":" &&
-                          std::all_of(state.begin(), state.end(), [](unsigned char c) {
-                            return std::isdigit(c) != 0 || std::isupper(c) != 0;
-                          });
-    if (is_state) return state;
-  }
-  return {};
-}
-
-std::string one_line(std::string_view text) {
-  std::string out(text.substr(0, text.find_last_not_of("\n ") + 1));
-  std::replace(out.begin(), out.end(), '\n', ' ');
+// What both have passed.
+log::Cursor least(const log::Cursor& one, const log::Cursor& other) {
+  log::Cursor out;
+  out.finish_runs_below(std::min(one.done_runs_below(), other.done_runs_below()));
+  const auto take = [&](const log::Cursor& from, const log::Cursor& against) {
+    for (const auto& [stream, position] : from.positions()) {
+      const auto there = against.start_of(stream);
+      const Position both = there ? std::min(*there, position) : position;
+      if (both > 0) out.set(stream, both);
+    }
+  };
+  take(one, other);
+  take(other, one);
   return out;
 }
 
 class PostgresTarget final : public Target {
  public:
   PostgresTarget(const PostgresOptions& options, observe::LogSource& logs)
-      : options_(options), logs_(logs), node_(log::to_text(options.node)) {}
-  ~PostgresTarget() override { close(); }
+      : options_(options), logs_(logs), node_(log::to_text(options.node)) {
+    for (std::size_t i = 0; i < std::max<std::size_t>(options.connections, 1); ++i) {
+      lanes_.push_back(std::make_unique<PostgresLane>(options_, stop_));
+    }
+    rows_.resize(lanes_.size());
+  }
 
   bool keeps_cursor() const override { return true; }
   Result<std::optional<log::Cursor>, Trouble> open() override;
   Result<void, Trouble> write(const Batch& batch) override;
   std::uint64_t rows_written() const override { return rows_written_; }
-  Result<void, Trouble> idle() override { return query("select 1"); }
+  Result<void, Trouble> idle() override;
   void close() override {
-    if (connection_ != nullptr) PQfinish(connection_);
-    connection_ = nullptr;
+    for (const auto& lane : lanes_) lane->close();
     days_.clear();
-    staging_ = false;
+    half_.reset();
   }
   void stop() override { stop_.stop(); }
 
  private:
-  using Done = Result<void, Trouble>;
-  Done connect();
-  Done wait(short events);
-  Done flush();
-  // Runs statements to their end; the value of the last row's first column goes to `value`.
-  Done query(const std::string& sql, std::optional<std::string>* value = nullptr);
-  Done results(std::string_view what, std::optional<std::string>* value);
-  Done migrate();
+  using Done = PostgresLane::Done;
+  // A batch that was not written whole.
+  struct Half {
+    log::Cursor cursor;
+    std::size_t items = 0;
+    std::vector<std::uint8_t> done;  // by part
+  };
+
+  PostgresLane& first() { return *lanes_.front(); }
+  Result<std::optional<log::Cursor>, Trouble> kept_cursor();
+  Done ready(PostgresLane& lane);
+  void close_idle(MonoNs now);
+  std::size_t widen(std::size_t wanted);
   Done partitions();
-  Done transaction(const Batch& batch, bool staged);
-  Done copy(Table table, std::string_view before, bool staged);
-  Trouble trouble_of(const PGresult* result) const;
-  Trouble lost(std::string_view what) const;
+  Done write_parts(const Batch& batch, std::size_t lanes);
+  void say_slow();
 
   const PostgresOptions options_;
   observe::LogSource& logs_;
-  StopSignal stop_;
-  PGconn* connection_ = nullptr;
-  PostgresRows rows_;
-  std::set<std::int64_t> days_;  // that have a partition, or can have none
-  bool hypertable_ = false;
-  bool staging_ = false;  // rows came that were there: a seek; until the connection ends
-  bool duplicate_ = false;  // the last failure was one of these
   const std::string node_;
-  MonoNs opened_at_ = 0;
+  StopSignal stop_;
+  std::vector<std::unique_ptr<PostgresLane>> lanes_;  // the first has always a connection
+  std::vector<PostgresRows> rows_;                    // by part
+  PostgresLayout layout_;
+  std::set<std::int64_t> days_;  // that have a partition, or can have none
+  std::optional<Half> half_;
+  std::string cursor_text_;  // what part 0 of the cursor is there
+  MonoNs widen_at_ = 0;
+  MonoNs ahead_at_ = 0;
   std::uint64_t rows_written_ = 0;
 };
 
-MonoNs now_ns() { return io::real_sys().mono_now(); }
-
-Trouble PostgresTarget::lost(std::string_view what) const {
-  const char* said = connection_ == nullptr ? "" : PQerrorMessage(connection_);
-  return {Failure::unreachable, fmt::format("PostgreSQL: {}: {}", what, one_line(said)), 0};
-}
-
-Trouble PostgresTarget::trouble_of(const PGresult* result) const {
-  const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-  const std::string_view text = state == nullptr ? "" : state;
-  return {failure_of(text),
-          fmt::format("PostgreSQL: {} ({})", one_line(PQresultErrorMessage(result)), text), 0};
-}
-
-PostgresTarget::Done PostgresTarget::wait(short events) {
-  pollfd waits[] = {{PQsocket(connection_), events, 0}, {stop_.fd(), POLLIN, 0}};
-  const int ready = ::poll(waits, 2, static_cast<int>(options_.timeout_ns / ns_per_ms));
-  if (stop_.stopped()) return lost("the gateway ends");
-  if (ready == 0) {
-    return lost(fmt::format("no answer for {} s", options_.timeout_ns / ns_per_s));
-  }
-  return {};
-}
-
-PostgresTarget::Done PostgresTarget::connect() {
-  close();
-  connection_ = PQconnectStart(options_.url.c_str());
-  if (connection_ == nullptr) return lost("no memory");
-  PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // so that the refusal has its code
-  PostgresPollingStatusType next = PGRES_POLLING_WRITING;
-  while (PQstatus(connection_) != CONNECTION_BAD && next != PGRES_POLLING_OK &&
-         next != PGRES_POLLING_FAILED) {
-    if (auto waited = wait(next == PGRES_POLLING_READING ? POLLIN : POLLOUT); !waited) {
-      return waited;
-    }
-    next = PQconnectPoll(connection_);
-  }
-  if (PQstatus(connection_) != CONNECTION_OK) {
-    Trouble trouble = lost("can't connect");
-    const std::string_view state = state_in(PQerrorMessage(connection_));
-    if (!state.empty()) trouble.failure = failure_of(state);
-    return trouble;
-  }
-  PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
-  PQsetnonblocking(connection_, 1);
-  // What the server says beside errors ("relation exists") is no news.
-  PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
-  opened_at_ = now_ns();
-  return {};
-}
-
-PostgresTarget::Done PostgresTarget::flush() {
-  for (;;) {
-    const int left = PQflush(connection_);
-    if (left < 0) return lost("connection lost");
-    if (left == 0) return {};
-    if (auto waited = wait(POLLIN | POLLOUT); !waited) return waited;
-    if (PQconsumeInput(connection_) == 0) return lost("connection lost");
-  }
-}
-
-// Until nothing is left, or COPY wants its rows.
-PostgresTarget::Done PostgresTarget::results(std::string_view what,
-                                             std::optional<std::string>* value) {
-  const MonoNs began = now_ns();
-  std::optional<Trouble> trouble;
-  for (;;) {
-    while (PQisBusy(connection_) != 0) {
-      if (auto waited = wait(POLLIN); !waited) return waited;
-      if (PQconsumeInput(connection_) == 0) return lost("connection lost");
-    }
-    PGresult* result = PQgetResult(connection_);
-    if (result == nullptr) break;
-    const ExecStatusType status = PQresultStatus(result);
-    if (status == PGRES_FATAL_ERROR && !trouble) {
-      const char* state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
-      duplicate_ = state != nullptr && std::strcmp(state, "23505") == 0;
-      trouble = trouble_of(result);
-    }
-    if (status == PGRES_TUPLES_OK && value != nullptr && PQntuples(result) > 0) {
-      *value = PQgetvalue(result, 0, 0);
-    }
-    PQclear(result);
-    if (status == PGRES_COPY_IN) break;
-  }
-  const MonoNs took = now_ns() - began;
-  if (options_.slow_ns > 0 && took > options_.slow_ns) {
-    logs_.warn("slow statement", {{"sink", "postgres"},
-                                  {"ms", static_cast<double>(took) / ns_per_ms},
-                                  {"statement", what.substr(0, 200)}});
-  }
-  if (trouble) return *trouble;
-  return {};
-}
-
-PostgresTarget::Done PostgresTarget::query(const std::string& sql,
-                                           std::optional<std::string>* value) {
-  if (connection_ == nullptr) return lost("not connected");
-  if (PQsendQuery(connection_, sql.c_str()) == 0) return lost("connection lost");
-  if (auto flushed = flush(); !flushed) return flushed;
-  return results(sql, value);
-}
-
-// One node migrates, others wait for it.
-PostgresTarget::Done PostgresTarget::migrate() {
-  std::optional<std::string> version;
-  std::optional<std::string> timescale;
-  if (auto done = query("begin; select pg_advisory_xact_lock(7269737472);"
-                        "create table if not exists ringgate_schema (version int4 primary key, "
-                        "applied timestamptz not null default now())"); !done) {
-    return done;
-  }
-  if (auto done = query("select max(version) from ringgate_schema", &version); !done) return done;
-  if (auto done = query("select 1 from pg_extension where extname = 'timescaledb'", &timescale);
-      !done) {
-    return done;
-  }
-  if (!version || version->empty()) {
-    std::string sql(tables_1);
-    sql += positions_1;
-    sql += timescale ? "; select create_hypertable('ringgate_positions', 'device_time', "
-                       "chunk_time_interval => interval '1 day')"
-                     : " partition by range (device_time); create table "
-                       "ringgate_positions_other partition of ringgate_positions default";
-    sql += "; create index on ringgate_positions (device, device_time);"
-           "insert into ringgate_schema (version) values (1)";
-    if (auto done = query(sql); !done) return done;
-  } else if (*version != "1") {
-    return Trouble{Failure::bad_config,
-                   fmt::format("PostgreSQL: the tables have version {}, and this ringgate knows 1; "
-                               "use the ringgate that made them", *version), 0};
-  }
-  std::optional<std::string> plain;
-  if (auto done = query("select 1 from pg_partitioned_table p join pg_class c on c.oid = "
-                        "p.partrelid where c.relname = 'ringgate_positions'; commit", &plain);
-      !done) {
-    return done;
-  }
-  hypertable_ = !plain;
-  // Staging for rows that may be there already, and for devices.
-  std::string sql;
-  for (const std::string_view name : table_names) {
-    sql += fmt::format("create temp table if not exists stage_{} (like {}) on commit delete rows;",
-                       name, name);
-  }
-  return query(sql);
-}
-
 Result<std::optional<log::Cursor>, Trouble> PostgresTarget::open() {
-  if (auto connected = connect(); !connected) return connected.error();
-  if (auto migrated = migrate(); !migrated) return migrated.error();
-  std::optional<std::string> text;
-  if (auto done = query(fmt::format("select cursor from ringgate_cursor where node = '{}'", node_),
-                        &text); !done) {
+  close();
+  widen_at_ = ahead_at_ = 0;
+  if (auto connected = first().connect(); !connected) return connected.error();
+  auto migrated = migrate_schema(first().connection());
+  if (!migrated) return migrated.error();
+  layout_ = *migrated;
+  if (auto prepared = first().prepare(layout_); !prepared) return prepared.error();
+  auto cursor = kept_cursor();
+  say_slow();
+  return cursor;
+}
+
+// Each connection moves its own part of the cursor; a batch counts where all have passed it. What
+// some had passed comes again and is left out by its key.
+Result<std::optional<log::Cursor>, Trouble> PostgresTarget::kept_cursor() {
+  std::vector<std::string> texts;
+  PostgresConnection& connection = first().connection();
+  if (auto done = connection.query(fmt::format("select cursor from ringgate_cursor where node = "
+                                               "'{}' order by part", node_), texts); !done) {
     return done.error();
   }
-  if (!text) return std::optional<log::Cursor>{};
-  auto cursor = log::cursor_from_text(*text);
-  if (!cursor) {
-    return Trouble{Failure::bad_config, "PostgreSQL: ringgate_cursor holds no cursor: " + *text, 0};
+  std::optional<log::Cursor> cursor;
+  bool known = !texts.empty();
+  for (const std::string& text : texts) {
+    if (text.empty()) {
+      known = false;
+      continue;
+    }
+    auto part = log::cursor_from_text(text);
+    if (!part) {
+      return Trouble{Failure::bad_config,
+                     fmt::format("PostgreSQL: ringgate_cursor holds no cursor: {}; delete the rows "
+                                 "of node {}, and the sink begins anew", text, node_), 0};
+    }
+    if (!cursor) {
+      cursor = part->cursor;
+    } else if (text != texts.front()) {
+      cursor = least(*cursor, part->cursor);
+    }
   }
-  return std::optional(std::move(cursor->cursor));
+  if (!known) cursor.reset();
+  const bool same = texts.size() == lanes_.size() &&
+                    std::all_of(texts.begin(), texts.end(),
+                                [&](const std::string& text) { return text == texts.front(); });
+  cursor_text_ = cursor ? log::to_text(options_.node, *cursor) : std::string();
+  if (same) return cursor;
+  auto made = connection.query(fmt::format(
+      "begin; delete from ringgate_cursor where node = '{0}';"
+      "insert into ringgate_cursor (node, part, name, cursor) select '{0}', p, '', '{1}' "
+      "from generate_series(0, {2}) p; commit", node_, cursor_text_, lanes_.size() - 1));
+  if (!made) return made.error();
+  return cursor;
+}
+
+// A connection more, or anew. Behind a name may be another server by now, that lacks what the last
+// one had confirmed: then open() has to ask where it stands.
+PostgresTarget::Done PostgresTarget::ready(PostgresLane& lane) {
+  if (auto connected = lane.connect(); !connected) return connected;
+  std::optional<std::string> text;
+  auto asked = lane.connection().query(
+      fmt::format("select cursor from ringgate_cursor where node = '{}' and part = 0", node_),
+      &text);
+  if (!asked) return asked;
+  if (text != cursor_text_ && !half_) {
+    return Trouble{Failure::unreachable,
+                   "PostgreSQL: the server does not hold the cursor that was written last; it is "
+                   "another one, or it was restored", 0};
+  }
+  return lane.prepare(layout_);
+}
+
+void PostgresTarget::close_idle(MonoNs now) {
+  for (std::size_t i = 1; i < lanes_.size(); ++i) {
+    PostgresLane& lane = *lanes_[i];
+    if (lane.connection().is_open() && now - lane.used_at() > lane_idle_ns) lane.close();
+  }
+}
+
+PostgresTarget::Done PostgresTarget::idle() {
+  close_idle(now_ns());
+  auto done = first().connection().query("select 1");
+  say_slow();
+  return done;
+}
+
+// So many lanes are usable after it, of those that are wanted; at least one.
+std::size_t PostgresTarget::widen(std::size_t wanted) {
+  const MonoNs now = now_ns();
+  std::vector<std::thread> threads;
+  std::vector<Done> results(wanted);
+  for (std::size_t i = 1; i < wanted; ++i) {
+    PostgresLane& lane = *lanes_[i];
+    if (lane.usable() && !lane.expired(now)) continue;
+    lane.close();
+    if (now < widen_at_) continue;
+    threads.emplace_back([this, &lane, &result = results[i]] {
+      result = ready(lane);
+      if (!result) lane.close();
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (const Done& result : results) {
+    if (result || widen_at_ > now) continue;
+    widen_at_ = now + again_ns;
+    logs_.warn("fewer connections than allowed",
+               {{"sink", "postgres"}, {"why", result.error().message}});
+  }
+  std::size_t usable = 1;
+  for (std::size_t i = 1; i < wanted; ++i) {
+    if (!lanes_[i]->usable()) continue;
+    std::swap(lanes_[usable], lanes_[i]);
+    ++usable;
+  }
+  return usable;
 }
 
 PostgresTarget::Done PostgresTarget::partitions() {
-  if (hypertable_) return {};
+  if (layout_.hypertable) return {};
   const std::int64_t today = io::real_sys().wall_now() / day_us;
-  std::set<std::int64_t> wanted = rows_.days();
-  wanted.insert(today);
-  wanted.insert(today + 1);  // before its first row has to wait for it
-  for (const std::int64_t day : wanted) {
-    if (day < today - days_back || day > today + days_ahead || days_.contains(day)) continue;
-    const auto date = [](std::int64_t of) {
-      return fmt::format("to_timestamp({})", of * 86'400);
-    };
-    std::optional<std::string> name;
-    const std::string sql = fmt::format(
-        "select 'ringgate_positions_' || to_char({} at time zone 'UTC', 'YYYYMMDD')", date(day));
-    if (auto done = query(sql, &name); !done) return done;
-    auto made = query(fmt::format(
-        "select pg_advisory_lock(7269737473); create table if not exists {} partition of "
-        "ringgate_positions for values from ({}) to ({})", *name, date(day), date(day + 1)));
-    auto unlocked = query("select pg_advisory_unlock(7269737473)");
-    if (!unlocked) return unlocked;
-    // Rows of that day may lie in the default partition, from when it was far ahead: they stay, and
-    // others join them.
-    if (!made && made.error().message.find("(23514)") == std::string::npos) return made;
-    days_.insert(day);
+  std::vector<std::int64_t> wanted;
+  for (std::size_t part = 0; part < half_->done.size(); ++part) {
+    if (half_->done[part] != 0) continue;
+    for (const std::int64_t day : rows_[part].days()) {
+      if (day < today - postgres_limits::days_back || day > today + postgres_limits::days_ahead) {
+        continue;  // they share the default partition
+      }
+      if (days_.insert(day).second) wanted.push_back(day);
+    }
   }
+  if (!wanted.empty()) {
+    if (auto made = make_partitions(first().connection(), wanted); !made) {
+      for (const std::int64_t day : wanted) days_.erase(day);
+      return made;
+    }
+  }
+  // Before their first row has to wait for them.
+  if ((days_.contains(today) && days_.contains(today + 1)) || now_ns() < ahead_at_) return {};
+  if (auto made = make_partitions(first().connection(), {today, today + 1}); made) {
+    days_.insert({today, today + 1});
+    return {};
+  } else if (!first().usable()) {
+    return made;
+  }
+  ahead_at_ = now_ns() + again_ns;
   return {};
 }
 
-PostgresTarget::Done PostgresTarget::copy(Table table, std::string_view before, bool staged) {
-  const std::string_view name = table_names[static_cast<std::size_t>(table)];
-  const std::string sql = fmt::format("{}copy {}{} from stdin (format binary)", before,
-                                      staged ? "stage_" : "", name);
-  if (auto begun = query(sql); !begun) return begun;
-  std::string_view left = rows_.copy(table);
-  while (!left.empty()) {
-    const std::string_view chunk = left.substr(0, copy_chunk);
-    const int put = PQputCopyData(connection_, chunk.data(), static_cast<int>(chunk.size()));
-    if (put < 0) return lost("connection lost");
-    if (put == 1) left.remove_prefix(chunk.size());
-    if (auto flushed = flush(); !flushed) return flushed;
+PostgresTarget::Done PostgresTarget::write_parts(const Batch& batch, std::size_t lanes) {
+  const std::string cursor = log::to_text(batch.node, batch.cursor);
+  const std::size_t parts = half_->done.size();
+  std::vector<Done> results(parts);
+  const auto work = [&](std::size_t lane) {
+    for (std::size_t part = lane; part < parts; part += lanes) {
+      if (half_->done[part] != 0) continue;
+      results[part] = lanes_[lane]->write(rows_[part], {.node = node_,
+                                                        .name = batch.node_name,
+                                                        .cursor = cursor,
+                                                        .part = part,
+                                                        .step = parts,
+                                                        .parts = lanes_.size()});
+      if (!results[part]) return;
+      half_->done[part] = 1;
+    }
+  };
+  std::vector<std::thread> threads;
+  for (std::size_t lane = 1; lane < lanes; ++lane) threads.emplace_back(work, lane);
+  work(0);
+  for (std::thread& thread : threads) thread.join();
+  for (std::size_t part = 0; part < parts; ++part) {
+    if (!results[part]) return results[part];
   }
-  while (true) {
-    const int ended = PQputCopyEnd(connection_, nullptr);
-    if (ended < 0) return lost("connection lost");
-    if (auto flushed = flush(); !flushed) return flushed;
-    if (ended == 1) break;
-  }
-  return results(sql, nullptr);
+  cursor_text_ = cursor;
+  return {};
 }
 
-PostgresTarget::Done PostgresTarget::transaction(const Batch& batch, bool staged) {
-  std::string before = "begin; ";
-  for (std::size_t i = 0; i < table_count; ++i) {
-    const auto table = static_cast<Table>(i);
-    if (rows_.rows(table) == 0) continue;
-    const bool devices = table == Table::devices;
-    if (auto copied = copy(table, before, staged || devices); !copied) return copied;
-    // Goes out with the next statement: one way to the server and back for each COPY.
-    before.clear();
-    if (devices) {
-      before = fmt::format("{}; ", devices_upsert);
-    } else if (staged) {
-      before = fmt::format("insert into {} select * from stage_{} on conflict do nothing; ",
-                           table_names[i], table_names[i]);
+void PostgresTarget::say_slow() {
+  for (const auto& lane : lanes_) {
+    for (const PostgresConnection::Slow& slow : lane->connection().take_slow()) {
+      logs_.warn("slow statement", {{"sink", "postgres"},
+                                    {"ms", static_cast<double>(slow.took_ns) / ns_per_ms},
+                                    {"statement", slow.statement}});
     }
   }
-  return query(fmt::format("{}insert into ringgate_cursor (node, name, cursor) values "
-                           "('{}', $ringgate${}$ringgate$, '{}') on conflict (node) do update set "
-                           "name = excluded.name, cursor = excluded.cursor, updated = now(); "
-                           "commit", before, node_, batch.node_name,
-                           log::to_text(batch.node, batch.cursor)));
 }
 
 PostgresTarget::Done PostgresTarget::write(const Batch& batch) {
-  if (now_ns() - opened_at_ > options_.max_age_ns) {
-    if (auto connected = connect(); !connected) return connected;
-    if (auto migrated = migrate(); !migrated) return migrated;
+  close_idle(now_ns());
+  if (!half_ || half_->cursor != batch.cursor || half_->items != batch.items.size()) half_.reset();
+  if (first().expired(now_ns())) {
+    if (auto anew = ready(first()); !anew) return anew;
   }
-  rows_.fill(batch);
-  if (auto made = partitions(); !made) return made;
-  for (;;) {
-    duplicate_ = false;
-    auto done = transaction(batch, staging_);
-    if (done) break;
-    if (PQstatus(connection_) != CONNECTION_OK || stop_.stopped()) return done;
-    const bool again = duplicate_ && !staging_;
-    if (auto back = query("rollback"); !back) return back;
-    if (!again) return done;
-    staging_ = true;  // a seek: rows are there already
+  const std::size_t worth = batch.items.size() / postgres_limits::part_records_min;
+  const std::size_t parts =
+      half_ ? half_->done.size() : std::clamp<std::size_t>(worth, 1, lanes_.size());
+  const std::size_t lanes = widen(parts);
+  if (!half_) {
+    half_ = Half{batch.cursor, batch.items.size(), std::vector<std::uint8_t>(parts)};
   }
-  rows_written_ += rows_.rows();
+  std::uint64_t rows = 0;
+  for (std::size_t part = 0; part < parts; ++part) {
+    if (half_->done[part] != 0) continue;
+    rows_[part].fill(batch, part, parts, layout_.hypertable);
+    rows += rows_[part].rows();
+  }
+  Done done = partitions();
+  if (done) done = write_parts(batch, lanes);
+  say_slow();
+  if (!done) return done;
+  half_.reset();
+  rows_written_ += rows;
   return {};
 }
 
@@ -430,8 +327,10 @@ PostgresOptions postgres_options(const config::Settings& settings, const std::st
   PostgresOptions options;
   options.url = url;
   options.node = node;
+  options.connections = static_cast<std::size_t>(settings.integer("sink.postgres.connections"));
   options.slow_ns = settings.duration_ns("sink.postgres.slow");
   options.max_age_ns = settings.duration_ns("sink.postgres.max_age");
+  options.max_uses = static_cast<std::uint64_t>(settings.integer("sink.postgres.max_uses"));
   options.timeout_ns = settings.duration_ns("sink.postgres.timeout");
   return options;
 }

@@ -1,7 +1,11 @@
 #include "storage/sink/postgres_rows.hpp"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 
 #include "engine/base/utf8.hpp"
 
@@ -23,6 +27,8 @@ void put_big(std::string& out, Number value) {
   }
 }
 
+std::int64_t day_of(WallUs at) { return at / day_us - (at % day_us < 0 ? 1 : 0); }
+
 }  // namespace
 
 void append_clean(std::string& out, std::string_view text) {
@@ -40,12 +46,16 @@ void append_clean(std::string& out, std::string_view text) {
 // Writes the rows of one record.
 class PostgresVisitor final : public event::RowVisitor {
  public:
-  PostgresVisitor(PostgresRows& rows, const Batch& batch, const Item& item)
-      : rows_(rows), batch_(batch), item_(item) {}
+  PostgresVisitor(PostgresRows& rows, const Batch& batch, const Item& item, bool split_other)
+      : rows_(rows), batch_(batch), item_(item), split_other_(split_other) {}
 
   void position(const event::PositionRow& row) override {
     const WallUs at = time_of(row.device_time_us);
-    begin(Table::positions, 19, row.sub);
+    const std::int64_t day = day_of(at);
+    const std::int64_t received = day_of(item_.view.received_us);
+    const bool other = split_other_ && (day < received - postgres_limits::days_back ||
+                                        day > received + postgres_limits::days_ahead);
+    begin(other ? Table::positions_other : Table::positions, 19, row.sub);
     time(at);
     number(row.latitude_deg);
     number(row.longitude_deg);
@@ -57,12 +67,10 @@ class PostgresVisitor final : public event::RowVisitor {
     big(row.status_bits);
     flag(row.fixed);
     flag(row.late);
-    std::int64_t day = at / day_us;
-    if (at % day_us < 0) --day;
-    rows_.days_.insert(day);
+    if (!other) rows_.days_.insert(day);
   }
   void alarm(const event::AlarmRow& row) override {
-    begin(Table::alarms, 16, row.sub);
+    begin(Table::alarms, 17, row.sub);
     time(time_of(row.device_time_us));
     text(row.type);
     text(row.source);
@@ -71,6 +79,7 @@ class PostgresVisitor final : public event::RowVisitor {
     number(row.latitude_deg);
     number(row.longitude_deg);
     number(row.speed_kmh);
+    text(row.phase);
   }
   void session(const event::SessionRow& row) override {
     begin(Table::sessions, 10, 0);
@@ -79,6 +88,9 @@ class PostgresVisitor final : public event::RowVisitor {
   }
   void device(const event::DeviceRow& row) override {
     begin(Table::devices, 14, 0);
+    rows_.device_order_.emplace_back(
+        fmt::format("{:05} {}", static_cast<int>(item_.view.ns), item_.view.device),
+        rows_.at(Table::devices).starts.back());
     text(row.plate);
     small(row.plate_colour);
     text(row.terminal_id);
@@ -88,7 +100,7 @@ class PostgresVisitor final : public event::RowVisitor {
   }
   void media(const event::MediaRow& row) override {
     begin(Table::media, 14, 0);
-    time(row.device_time_us == 0 ? item_.view.received_us : row.device_time_us);
+    time(time_of(row.device_time_us));
     text(row.blob);
     text(row.name);
     text(row.type);
@@ -100,7 +112,7 @@ class PostgresVisitor final : public event::RowVisitor {
   // The eight columns that all tables begin with.
   void begin(Table table, std::int16_t columns, std::uint32_t sub) {
     PostgresRows::Buffer& buffer = rows_.at(table);
-    ++buffer.rows;
+    buffer.starts.push_back(static_cast<std::uint32_t>(buffer.bytes.size()));
     out_ = &buffer.bytes;
     put_big(*out_, columns);
     put_big(*out_, std::int32_t{16});
@@ -114,7 +126,8 @@ class PostgresVisitor final : public event::RowVisitor {
     time(item_.view.received_us);
   }
   WallUs time_of(WallUs device_us) const {
-    return device_us < time_least || device_us > time_most ? item_.view.received_us : device_us;
+    const bool none = device_us == 0 || device_us < time_least || device_us > time_most;
+    return none ? item_.view.received_us : device_us;
   }
   void time(WallUs at) { big(at - epoch_2000_us); }
   void big(std::int64_t value) {
@@ -149,26 +162,41 @@ class PostgresVisitor final : public event::RowVisitor {
   PostgresRows& rows_;
   const Batch& batch_;
   const Item& item_;
+  const bool split_other_;
   std::string* out_ = nullptr;
 };
 
-void PostgresRows::fill(const Batch& batch) {
+void PostgresRows::fill(const Batch& batch, std::size_t part, std::size_t parts,
+                        bool split_other) {
   days_.clear();
+  device_order_.clear();
   for (Buffer& buffer : buffers_) {
     buffer.bytes.assign(copy_signature);
-    buffer.rows = 0;
+    buffer.starts.clear();
   }
   for (const Item& item : batch.items) {
     if (item.catalog == nullptr) continue;
-    PostgresVisitor visitor(*this, batch, item);
+    if (parts > 1 && std::hash<std::string_view>()(item.view.device) % parts != part) continue;
+    PostgresVisitor visitor(*this, batch, item, split_other);
     item.catalog->rows(item.view, visitor);
   }
+  std::stable_sort(device_order_.begin(), device_order_.end(),
+                   [](const auto& one, const auto& other) { return one.first < other.first; });
   for (Buffer& buffer : buffers_) put_big(buffer.bytes, std::int16_t{-1});
+}
+
+std::string_view PostgresRows::tuple(Table table, std::size_t row) const {
+  const Buffer& buffer = at(table);
+  std::uint32_t start = buffer.starts[row];
+  if (table == Table::devices) start = device_order_[row].second;
+  const auto next = std::upper_bound(buffer.starts.begin(), buffer.starts.end(), start);
+  const std::size_t end = next == buffer.starts.end() ? buffer.bytes.size() - 2 : *next;
+  return std::string_view(buffer.bytes).substr(start, end - start);
 }
 
 std::uint64_t PostgresRows::rows() const {
   std::uint64_t sum = 0;
-  for (const Buffer& buffer : buffers_) sum += buffer.rows;
+  for (const Buffer& buffer : buffers_) sum += buffer.starts.size();
   return sum;
 }
 

@@ -137,6 +137,12 @@ sink::WorkerOptions worker_options(const config::Settings& settings, const std::
   options.name = name;
   options.node_name = node_name(settings);
   options.batch_records = static_cast<std::uint32_t>(settings.integer(section + ".batch"));
+  if (name == "postgres") {
+    // A batch for each connection.
+    const auto connections = static_cast<std::uint32_t>(settings.integer(section + ".connections"));
+    options.batch_records *= connections;
+    options.batch_bytes *= connections;
+  }
   options.batch_delay_ns = settings.duration_ns(section + ".batch_delay");
   options.start.where = settings.text(section + ".from") == "end"
                             ? query::TailStart::Where::end
