@@ -2,12 +2,18 @@
 
 namespace ringgate::device {
 
-DeviceTable::DeviceTable(flow::Budget& budget) : budget_(budget), index_(1024) {
-  budget_.charge(index_.size() * sizeof(Entry));
+DeviceTable::DeviceTable(flow::Budget& budget) : budget_(&budget), index_(1024) {
+  budget_->charge(index_.size() * sizeof(Entry));
 }
 
 DeviceTable::~DeviceTable() {
-  budget_.release(memory_bytes());
+  budget_->release(memory_bytes());
+}
+
+void DeviceTable::charge_to(flow::Budget& budget) {
+  budget_->release(memory_bytes());
+  budget_ = &budget;
+  budget_->charge(memory_bytes());
 }
 
 // Where a tag's probe begins. Made of the tag alone, so that growing needs no key. The tag is the
@@ -45,7 +51,7 @@ DeviceSlot DeviceTable::find_or_add(const DeviceKey& key) {
   }
   if (size_ == chunks_.size() * devices_per_chunk) {
     chunks_.push_back(std::make_unique<Device[]>(devices_per_chunk));
-    budget_.charge(devices_per_chunk * sizeof(Device));
+    budget_->charge(devices_per_chunk * sizeof(Device));
   }
   const DeviceSlot slot = size_++;
   at(slot).key = key;
@@ -56,7 +62,7 @@ DeviceSlot DeviceTable::find_or_add(const DeviceKey& key) {
 // Touches the index only, in order: doubling it for a million devices takes some 10 ms.
 void DeviceTable::grow() {
   std::vector<Entry> old(index_.size() * 2);
-  budget_.charge(index_.size() * sizeof(Entry));
+  budget_->charge(index_.size() * sizeof(Entry));
   old.swap(index_);
   const auto mask = static_cast<std::uint32_t>(index_.size() - 1);
   for (const Entry& entry : old) {

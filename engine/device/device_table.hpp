@@ -1,6 +1,9 @@
 // The devices whose home is this shard: who they are, which link speaks for them, the opaque last
 // state that their protocol keeps, and the frames last heard of them. A device stays known after
-// its link has gone. Lives on one shard, used only there.
+// its link has gone, and over a restart (storage/state).
+//
+// Built by the start (any thread) or with the shard, then lives on one shard and is used only
+// there.
 #pragma once
 
 #include <array>
@@ -50,6 +53,15 @@ struct Device {
     recent_at = static_cast<std::uint8_t>((recent_at + 1) % limits::recent_frames);
     return false;
   }
+  // The fingerprints that are kept, the oldest first: heard_before of each in this order makes the
+  // same list.
+  template <class Visit>
+  void for_each_recent(Visit&& visit) const {
+    for (std::size_t i = 0; i < recent.size(); ++i) {
+      const std::uint32_t fingerprint = recent[(recent_at + i) % recent.size()];
+      if (fingerprint != 0) visit(fingerprint);
+    }
+  }
   std::array<std::uint32_t, limits::recent_frames> recent{};
 };
 static_assert(sizeof(Device) <= 256);
@@ -61,6 +73,8 @@ class DeviceTable {
   ~DeviceTable();
   DeviceTable(const DeviceTable&) = delete;
   DeviceTable& operator=(const DeviceTable&) = delete;
+  // From now on this one is charged.
+  void charge_to(flow::Budget& budget);
 
   // no_device if it is not known.
   DeviceSlot find(const DeviceKey& key) const;
@@ -70,6 +84,9 @@ class DeviceTable {
     return chunks_[slot / devices_per_chunk][slot % devices_per_chunk];
   }
   std::uint32_t size() const { return size_; }
+  // Whoever changes a device says so: what has not changed need not be written to disk again.
+  void note_change() { ++changes_; }
+  std::uint64_t changes() const { return changes_; }
   std::uint64_t memory_bytes() const {
     return index_.size() * sizeof(Entry) + chunks_.size() * devices_per_chunk * sizeof(Device);
   }
@@ -91,10 +108,11 @@ class DeviceTable {
     std::uint32_t tag = 0;
     std::uint32_t slot_plus_1 = 0;
   };
-  flow::Budget& budget_;
+  flow::Budget* budget_;
   std::vector<Entry> index_;
   std::vector<std::unique_ptr<Device[]>> chunks_;
   std::uint32_t size_ = 0;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace ringgate::device

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "engine/base/crc32c.hpp"
 #include "protocols/jt808/codec/messages.hpp"
 #include "protocols/jt808/inflate.hpp"
 #include "protocols/jt808/session_events.hpp"
@@ -13,17 +12,7 @@ namespace ringgate::jt808 {
 
 namespace {
 
-// A terminal's clock may be so far ahead of ours.
-constexpr std::int64_t ahead_max_s = 86400;
-
 constexpr std::uint16_t attribute_rsa = 1U << 10;
-
-// Tells retransmissions: same message id, serial and body. JT/T 808-2019 6.5.
-std::uint32_t fingerprint(const Header& header, Bytes body) {
-  const std::uint32_t id = std::uint32_t{header.message_id} << 16 | header.serial;
-  const std::uint32_t value = crc32c(id, body);
-  return value == 0 ? 1 : value;  // 0 is an empty place of the device's list
-}
 
 }  // namespace
 
@@ -150,6 +139,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   if (id == id::authentication) return authentication(link, state, in);
   device::Device& device = devices_.at(state.device);
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
+  devices_.note_change();
   if (id == id::heartbeat && !options_.log_heartbeats) {
     counters_.frames.add();
     ack(link, state, state.peer, in.header, AckResult::ok);
@@ -359,25 +349,7 @@ AckResult Session::take_compressed(State& state, Bytes body) {
 
 void Session::take_position(device::Device& device, const Location& location) {
   counters_.positions.add();
-  LastState& last = device.last_state<LastState>();
-  const WallUs now_us = links_.shard().wall_now();
-  // Positions from before a gap in coverage come late and do not move the device back. A time that
-  // lies ahead of us orders nothing: receivers lose count of their weeks.
-  const bool ordered = last.received_us != 0 && last.time_unix_s <= now_us / us_per_s + ahead_max_s;
-  if (ordered && location.time_unix_s < last.time_unix_s) return;
-  last.time_unix_s = location.time_unix_s;
-  last.received_us = now_us;
-  last.alarm_bits = location.alarm_bits;
-  last.status_bits = location.status_bits;
-  last.latitude_deg_x1e6 = location.latitude_deg_x1e6;
-  last.longitude_deg_x1e6 = location.longitude_deg_x1e6;
-  last.altitude_m = location.altitude_m;
-  last.speed_kmh_x10 = location.speed_kmh_x10;
-  last.heading_deg = location.heading_deg;
-  if (location.has(Item::odometer_km_x10)) {
-    last.has_odometer = 1;
-    last.odometer_km_x10 = location.value(Item::odometer_km_x10);
-  }
+  jt808::take_position(device.last_state<LastState>(), location, links_.shard().wall_now());
 }
 
 // Before authentication, and frames of another phone than the link's.
@@ -434,6 +406,7 @@ Session::Taken Session::registration(net::Link& link, State& state, const Incomi
   device::Device* device = slot == device::no_device ? nullptr : &devices_.at(slot);
   const bool duplicate =
       device != nullptr && device->heard_before(fingerprint(in.header, in.body()));
+  devices_.note_change();
   if (duplicate) counters_.duplicates.add();
   RG_CHECK(store(link, key.id(), in, duplicate));
   counters_.frames.add();
@@ -511,6 +484,7 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
         state.registered == TerminalState::Registered::v2011 ? 1 : 0;
   }
   state.bound_ns = links_.shard().now();
+  devices_.note_change();
   links_.trust(link);
   device.link = link.id();
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());

@@ -18,6 +18,8 @@ namespace {
 constexpr std::chrono::seconds retention_pause{60};
 // A file system with less room than this many segments gets its blocks step by step.
 constexpr std::uint64_t roomy_segments = 8;
+// The last part of log.retention_hard_bytes, in which holders are told that their holds may break.
+constexpr std::uint64_t near_share = 8;
 
 Error supply_error(std::int64_t result, const std::string& what) {
   return errno_error(static_cast<int>(-result), what);
@@ -396,6 +398,8 @@ bool SegmentSupply::serve_given_back() {
 
 void SegmentSupply::apply_retention() {
   if (options_.retention_bytes == 0 && options_.retention_age_s == 0) return;
+  near_before_.swap(near_);
+  near_.clear();
   const std::vector<SegmentEntry> expired = expired_segments();
   for (const SegmentEntry& segment : expired) {
     const std::string plain = segment_file_name(segment.id.stream, segment.id.base);
@@ -417,13 +421,27 @@ void SegmentSupply::take_away(const std::string& name) {
   recycle_or_remove(name, reusable ? (*file)->file_bytes() : 0);
 }
 
+// Tells them that the hard limit is near. Whether all knew.
+bool SegmentSupply::told_before(const std::vector<std::string>& holders) {
+  if (!retention_.on_near) return true;
+  bool all = true;
+  for (const std::string& holder : holders) {
+    all &= near_before_.contains(holder);
+    if (near_.insert(holder).second) retention_.on_near(holder);
+  }
+  return all;
+}
+
 // Whether retention may take a segment although the log is `total` bytes long; tells of holds that
 // it breaks.
 bool SegmentSupply::may_take(const SegmentEntry& segment, const Seal& seal, std::uint64_t total) {
   if (retention_.holds == nullptr) return true;
   const auto holders = retention_.holds->holders(segment.id.stream, seal.end);
   if (holders.empty()) return true;
-  if (options_.retention_hard_bytes == 0 || total <= options_.retention_hard_bytes) return false;
+  const std::uint64_t hard = options_.retention_hard_bytes;
+  if (hard == 0 || total <= hard - hard / near_share) return false;
+  const bool told = told_before(holders);
+  if (total <= hard || !told) return false;
   counters_.holds_broken.fetch_add(1, std::memory_order_relaxed);
   for (const std::string& holder : holders) {
     const bool first = broken_.insert(holder).second;

@@ -64,6 +64,10 @@ struct Retention {
   // Called on the supply's thread for each hold that is broken, with the holder's name and the
   // segment's, and whether it is the first of this holder.
   std::function<void(const std::string&, const std::string&, bool)> on_broken;
+  // Called on the supply's thread at each look for each holder that keeps an expired segment while
+  // the log is near the hard limit or beyond. Where it is set, a hold is broken only if its holder
+  // was told at the look before, so that it may still let go. May be empty.
+  std::function<void(const std::string&)> on_near;
 };
 
 class SegmentSupply {
@@ -148,6 +152,7 @@ class SegmentSupply {
   void apply_retention();
   std::vector<SegmentEntry> expired_segments();
   bool may_take(const SegmentEntry& segment, const Seal& seal, std::uint64_t total);
+  bool told_before(const std::vector<std::string>& holders);
   void take_away(const std::string& name);
   void recycle_or_remove(const std::string& name, std::uint64_t size_bytes);
   void abandon(ReadySegment& segment);
@@ -177,6 +182,8 @@ class SegmentSupply {
   bool retention_due_ = true;
   Retention retention_;
   std::set<std::string> broken_;  // holders that were told of
+  std::set<std::string> near_;         // holders that Retention::on_near was called for
+  std::set<std::string> near_before_;  // at the look before
   std::mutex given_mutex_;        // guards given_back_; cold
   std::vector<std::string> given_back_;
   std::uint64_t next_spare_ = 0;

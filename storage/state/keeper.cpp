@@ -5,34 +5,43 @@
 
 #include <algorithm>
 #include <memory>
-
-#include "storage/state/covered.hpp"
-#include "storage/state/shard_host.hpp"
-#include "storage/state/snapshot.hpp"
+#include <utility>
 
 namespace ringgate::state {
 
 namespace {
 
 constexpr MonoNs look_every = 1 * ns_per_s;
-// The newest, and the one before it for the day when the newest can't be read.
-constexpr std::size_t snapshots_kept = 2;
 
 }  // namespace
 
 Keeper::Keeper(const KeeperParts& parts, const Loaded& loaded)
     : parts_(parts),
-      directory_(parts.data_dir + "/state"),
       post_(parts.errands, parts.producer),
+      snapshots_({.sys = parts.sys,
+                  .data_dir = parts.data_dir,
+                  .node = parts.node,
+                  .run = parts.run,
+                  .folders = parts.folders,
+                  .holds = parts.holds,
+                  .forget_after_us = parts.forget_after_us},
+                 *this, loaded),
       written_(parts.counters.counter(snapshots_written)),
+      urged_(parts.counters.counter(snapshots_urged)),
       failures_(parts.counters.counter(snapshot_failures)),
       records_(parts.counters.gauge(snapshot_records)),
+      devices_(parts.counters.gauge(snapshot_devices)),
       kept_ns_(parts.sys.mono_now() - parts.interval_ns) {
-  parts_.holds.set("state", loaded.covered);
-  // What was read of the log is in no snapshot: nothing stands for this run's beginning yet.
-  if (loaded.from_log == 0) newest_ = loaded.snapshot;
-  records_.set(static_cast<std::int64_t>(loaded.from_snapshot));
+  show(loaded);
   thread_ = std::thread([this] { run(); });
+}
+
+void Keeper::show(const Loaded& loaded) {
+  records_.set(static_cast<std::int64_t>(snapshots_.records()));
+  devices_.set(static_cast<std::int64_t>(snapshots_.devices()));
+  observe::CounterGroup& group = parts_.counters;
+  group.gauge(missing_log_bytes).set(static_cast<std::int64_t>(loaded.missing_bytes));
+  group.gauge(devices_without_room).set(static_cast<std::int64_t>(loaded.no_room));
 }
 
 Keeper::~Keeper() {
@@ -54,8 +63,14 @@ std::uint64_t Keeper::log_bytes() const {
   return bytes;
 }
 
+// The log was asked to take away what only a snapshot would make superfluous.
+bool Keeper::urged() const {
+  return parts_.urged != nullptr && parts_.urged->load(std::memory_order_acquire);
+}
+
 bool Keeper::due() {
   const MonoNs now = parts_.sys.mono_now();
+  if (urged()) return now >= urged_retry_ns_;
   if (now < retry_ns_) return false;
   return now - kept_ns_ >= parts_.interval_ns || log_bytes() - bytes_at_ >= parts_.interval_bytes;
 }
@@ -64,31 +79,53 @@ void Keeper::run() {
   while (!stop_.load(std::memory_order_acquire)) {
     wait(look_every);
     if (!due()) continue;
-    const std::uint64_t bytes = log_bytes();
-    if (auto kept = keep(); !kept) {
-      failures_.add();
-      retry_ns_ = parts_.sys.mono_now() + snapshot_retry;
-      parts_.logs.error("no snapshot of the state; the log is kept for it",
-                        {{"why", kept.error().message}});
-      continue;
-    }
-    bytes_at_ = bytes;
-    kept_ns_ = parts_.sys.mono_now();
+    keep();
   }
 }
 
-// Has `work` done on a shard and waits for it. Busy shards are asked again.
-template <class Work>
+void Keeper::keep() {
+  const std::uint64_t bytes = log_bytes();
+  const bool was_urged = urged();
+  if (was_urged) urged_.add();
+  // Where nothing changes while the log grows (of what is no device's), a snapshot now and then
+  // lets go of the log that the one before it needs.
+  const bool grown = bytes - written_at_ >= parts_.interval_bytes;
+  const auto kept = snapshots_.keep(was_urged ? Snapshots::Need::urgent
+                                    : grown   ? Snapshots::Need::always
+                                              : Snapshots::Need::changes);
+  const MonoNs now = parts_.sys.mono_now();
+  if (!kept) {
+    failures_.add();
+    retry_ns_ = now + snapshot_retry;
+    urged_retry_ns_ = now + snapshot_urged_retry;
+    parts_.logs.error("no snapshot of the state; the log is kept for it",
+                      {{"why", kept.error().message}});
+    return;
+  }
+  bytes_at_ = bytes;
+  kept_ns_ = now;
+  if (*kept != Snapshots::Kept::written) return;
+  written_.add();
+  written_at_ = bytes;
+  records_.set(static_cast<std::int64_t>(snapshots_.records()));
+  devices_.set(static_cast<std::int64_t>(snapshots_.devices()));
+  if (was_urged) parts_.urged->store(false, std::memory_order_release);
+}
+
+// Busy shards are asked again.
 Keeper::Got Keeper::ask(ShardIndex shard, Work work) {
+  if (stop_.load(std::memory_order_acquire)) return Got::stopped;
   bool home = false;
-  bool done = false;
+  bool ran = false;
   std::unique_ptr<shard::Errand> errand = shard::make_errand(
       [work = std::move(work)](shard::ErrandHost& host, shard::ErrandTicket ticket) {
-        work(ShardHost::of(host), std::move(ticket));
+        // Shared only because a function must be able to be copied.
+        auto kept = std::make_shared<shard::ErrandTicket>(std::move(ticket));
+        work(ShardHost::of(host), [kept] { kept->done(); });
       },
-      [&](bool ran) {
+      [&](bool done) {
         home = true;
-        done = ran;
+        ran = done;
       });
   for (;;) {
     const shard::Posted posted = post_.send(shard, errand);
@@ -97,90 +134,7 @@ Keeper::Got Keeper::ask(ShardIndex shard, Work work) {
     wait(snapshot_poll);
   }
   while (!home) wait(look_every);
-  return done ? Got::ok : Got::stopped;
-}
-
-Keeper::Got Keeper::begin(std::vector<Begun>& begun, log::Cursor& cursor) {
-  cursor.finish_runs_below(parts_.run);
-  for (ShardIndex i = 0; i < post_.shards(); ++i) {
-    Begun& one = begun.emplace_back();
-    const Got got = ask(i, [&one](ShardHost& host, shard::ErrandTicket ticket) {
-      one = {host.appended(), host.store().changes()};
-      ticket.done();
-    });
-    if (got != Got::ok) return got;
-    cursor.set({parts_.run, i}, one.appended);
-  }
-  return Got::ok;
-}
-
-// Everything that any shard has appended so far is durable.
-Keeper::Got Keeper::wait_committed() {
-  for (ShardIndex i = 0; i < post_.shards(); ++i) {
-    const Got got = ask(i, [](ShardHost& host, shard::ErrandTicket ticket) {
-      // The ticket is shared only because a function must be able to be copied.
-      auto kept = std::make_shared<shard::ErrandTicket>(std::move(ticket));
-      host.waits().wait(host.appended(), [kept] { kept->done(); });
-    });
-    if (got != Got::ok) return got;
-  }
-  return Got::ok;
-}
-
-Result<void> Keeper::keep() {
-  std::vector<Begun> begun;
-  log::Cursor cursor;
-  // A shard that stops takes no snapshot along: the log has everything.
-  if (begin(begun, cursor) != Got::ok) return {};
-  std::uint64_t changes = 0;
-  for (const Begun& one : begun) changes += one.changes;
-  if (newest_.empty() || changes != changes_) {
-    auto name = write_snapshot(cursor);
-    if (!name) return name.error();
-    if (name->empty()) return {};  // stopping
-    newest_ = std::move(*name);
-    changes_ = changes;
-    written_.add();
-    remove_older();
-  } else {
-    if (wait_committed() != Got::ok) return {};
-    auto noted = write_covered(parts_.sys, directory_, parts_.node, newest_, cursor);
-    if (!noted) return noted.error();
-  }
-  parts_.holds.set("state", cursor);
-  return {};
-}
-
-// Its name; empty where the shards stop.
-Result<std::string> Keeper::write_snapshot(const log::Cursor& cursor) {
-  auto writer = SnapshotWriter::create(parts_.sys, directory_, parts_.node);
-  if (!writer) return writer.error();
-  for (ShardIndex i = 0; i < post_.shards(); ++i) {
-    std::uint64_t place = 0;
-    do {
-      std::vector<std::uint8_t> bytes;
-      std::uint32_t count = 0;
-      const Got got = ask(i, [&](ShardHost& host, shard::ErrandTicket ticket) {
-        place = host.store().table().list(
-            place, entries_per_errand,
-            [&](const Table::Entry& entry) { count += encode_entry(entry, bytes); });
-        ticket.done();
-      });
-      if (got != Got::ok || stop_.load(std::memory_order_acquire)) return std::string();
-      if (auto added = (*writer)->add(bytes, count); !added) return added.error();
-    } while (place != 0);
-  }
-  if (wait_committed() != Got::ok) return std::string();
-  auto name = (*writer)->finish(cursor);
-  if (name) records_.set(static_cast<std::int64_t>((*writer)->records()));
-  return name;
-}
-
-void Keeper::remove_older() {
-  const std::vector<std::string> names = list_snapshots(parts_.sys, directory_);
-  for (std::size_t i = snapshots_kept; i < names.size(); ++i) {
-    parts_.sys.remove(directory_ + "/" + names[i]);
-  }
+  return ran ? Got::ok : Got::stopped;
 }
 
 }  // namespace ringgate::state

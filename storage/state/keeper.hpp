@@ -1,12 +1,8 @@
-// Writes snapshots of all shards' state in the background, and holds the log from the newest one
-// on. A thread of its own; reaches the shards by errands of bounded work.
+// Has snapshots of all shards' state written in the background (snapshots.hpp): each interval, when
+// so much log has been written, and when retention is about to take what none stands for. A thread
+// of its own; reaches the shards by errands of bounded work.
 //
-// A snapshot is taken while the state changes: its cursor is how far each shard's stream was
-// appended when the walk of that shard began, and what changed since is in the log behind it.
-// Applying a change twice is as once, so it does not matter which of those the walk has seen. It
-// is named only after the log has committed all that the walk may have seen.
-//
-// Life: made after the shards run; stop() after they have stopped.
+// Life: made after the shards run; ended after they have stopped.
 #pragma once
 
 #include <atomic>
@@ -22,6 +18,7 @@
 #include "storage/log/commit_board.hpp"
 #include "storage/log/holds.hpp"
 #include "storage/state/loader.hpp"
+#include "storage/state/snapshots.hpp"
 
 namespace ringgate::state {
 
@@ -36,6 +33,11 @@ struct KeeperParts {
   std::uint32_t producer = 0;
   const log::CommitBoard& board;
   log::Holds& holds;
+  const event::DeviceFolders& folders;
+  WallUs forget_after_us = 0;  // SnapshotParts::forget_after_us
+  // Set by whoever is about to take log away that the state holds; cleared when it holds it no
+  // longer. May be null.
+  std::atomic<bool>* urged = nullptr;
   observe::CounterGroup& counters;  // of the keeper's thread
   observe::LogSource& logs;
 };
@@ -47,50 +49,59 @@ inline constexpr observe::MetricSpec snapshot_failures{
     .help = "Snapshots of the state that could not be written."};
 inline constexpr observe::MetricSpec snapshot_records{
     .name = "ringgate_state_snapshot_records",
-    .help = "Records of the newest snapshot.",
+    .help = "State records of the newest snapshot.",
+    .kind = observe::MetricKind::gauge};
+inline constexpr observe::MetricSpec snapshot_devices{
+    .name = "ringgate_state_snapshot_devices",
+    .help = "Devices in the newest snapshot.",
+    .kind = observe::MetricKind::gauge};
+inline constexpr observe::MetricSpec snapshots_urged{
+    .name = "ringgate_state_snapshots_urged_total",
+    .help = "Snapshots tried at once because the log neared log.retention_hard_bytes."};
+inline constexpr observe::MetricSpec missing_log_bytes{
+    .name = "ringgate_state_missing_log_bytes",
+    .help = "Log that no snapshot stood for and that was gone when this process started.",
+    .kind = observe::MetricKind::gauge};
+inline constexpr observe::MetricSpec devices_without_room{
+    .name = "ringgate_state_devices_without_room",
+    .help = "Records of devices that found no room in their shard's table at start.",
     .kind = observe::MetricKind::gauge};
 
-class Keeper {
+class Keeper final : private ShardAsk {
  public:
   // `loaded`: what this run began with.
   Keeper(const KeeperParts& parts, const Loaded& loaded);
   // After all shards have stopped.
-  ~Keeper();
+  ~Keeper() override;
   Keeper(const Keeper&) = delete;
   Keeper& operator=(const Keeper&) = delete;
 
  private:
-  // What the walk of a shard begins with.
-  struct Begun {
-    Position appended = 0;
-    std::uint64_t changes = 0;
-  };
-  enum class Got : std::uint8_t { ok, stopped };
+  ShardIndex shards() const override { return post_.shards(); }
+  Got ask(ShardIndex shard, Work work) override;
 
+  void show(const Loaded& loaded);
   void run();
   bool due();
-  Result<void> keep();
-  Result<std::string> write_snapshot(const log::Cursor& cursor);
-  template <class Work>
-  Got ask(ShardIndex shard, Work work);
-  Got begin(std::vector<Begun>& begun, log::Cursor& cursor);
-  Got wait_committed();
-  void remove_older();
+  bool urged() const;
+  void keep();
   std::uint64_t log_bytes() const;
   // Until the post has something, or so long.
   void wait(MonoNs most_ns);
 
   KeeperParts parts_;
-  std::string directory_;
   shard::ErrandPost post_;
+  Snapshots snapshots_;
   observe::Counter written_;
+  observe::Counter urged_;
   observe::Counter failures_;
   observe::Gauge records_;
-  std::string newest_;          // snapshot of this run's changes; empty: none yet
-  std::uint64_t changes_ = 0;   // of all shards, that it holds
-  std::uint64_t bytes_at_ = 0;  // log of this run at the last look
+  observe::Gauge devices_;
+  std::uint64_t bytes_at_ = 0;    // log of this run at the last look
+  std::uint64_t written_at_ = 0;  // and when a snapshot was written last
   MonoNs kept_ns_ = 0;
   MonoNs retry_ns_ = 0;
+  MonoNs urged_retry_ns_ = 0;
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -29,11 +29,15 @@ constexpr std::size_t pending_json_max = 8 * 1024;
 
 // Entries that one errand of a snapshot copies as JSON: some 200 us of its shard.
 constexpr std::uint32_t entries_per_errand = 128;
+// Devices that one errand of a snapshot copies, each of three or four cache lines: some 50 us.
+constexpr std::uint32_t devices_per_errand = 256;
 // A block of a snapshot; what is written and checked at a time.
 constexpr std::size_t snapshot_block_bytes = 256 * 1024;
 // A shard that is busy is asked again after this time.
 constexpr MonoNs snapshot_poll = 10 * ns_per_ms;
 // A snapshot that could not be written is tried again after this time.
 constexpr MonoNs snapshot_retry = 60 * ns_per_s;
+// And after this one where log is about to go that none stands for.
+constexpr MonoNs snapshot_urged_retry = 2 * ns_per_s;
 
 }  // namespace ringgate::state

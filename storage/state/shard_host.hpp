@@ -1,7 +1,8 @@
-// What errands of control threads find on a shard: the gates of its protocols and its state. Filled
-// while the shard is wired, before any errand runs.
+// What errands of control threads find on a shard: the gates of its protocols, its state and
+// its devices. Filled while the shard is wired, before any errand runs.
 #pragma once
 
+#include "engine/device/device_table.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/log/commit_waits.hpp"
 #include "storage/state/store.hpp"
@@ -12,12 +13,15 @@ class ShardHost final : public event::DeviceGates {
  public:
   static ShardHost& of(shard::ErrandHost& host) { return static_cast<ShardHost&>(host); }
 
-  void use(Store& store, log::CommitWaits& waits, const log::Writer& log) {
+  void use(Store& store, log::CommitWaits& waits, const log::Writer& log,
+           device::DeviceTable& devices) {
+    devices_ = &devices;
     store_ = &store;
     waits_ = &waits;
     log_ = &log;
   }
   Store& store() { return *store_; }
+  device::DeviceTable& devices() { return *devices_; }
   log::CommitWaits& waits() { return *waits_; }
   // Whatever was appended so far is durable once this is.
   Position appended() const { return log_->appended(); }
@@ -26,6 +30,7 @@ class ShardHost final : public event::DeviceGates {
   Store* store_ = nullptr;
   log::CommitWaits* waits_ = nullptr;
   const log::Writer* log_ = nullptr;
+  device::DeviceTable* devices_ = nullptr;
 };
 
 }  // namespace ringgate::state

@@ -27,18 +27,6 @@ constexpr std::uint32_t cursor_mark = ~std::uint32_t{0};
 // A cursor has some 20 bytes for each shard of each run that is not read to its end.
 constexpr std::uint32_t block_max = 64U << 20;
 
-void add_record(const DeviceKey& device, Change change, std::string_view payload,
-                std::vector<std::uint8_t>& out) {
-  std::uint8_t head[record_head];
-  store_native(head, static_cast<std::uint16_t>(change));
-  head[2] = static_cast<std::uint8_t>(device.ns);
-  head[3] = device.size;
-  store_native(head + 4, static_cast<std::uint32_t>(payload.size()));
-  out.insert(out.end(), head, head + record_head);
-  out.insert(out.end(), device.text, device.text + device.size);
-  out.insert(out.end(), payload.begin(), payload.end());
-}
-
 std::uint64_t number_of(std::string_view name) {
   std::uint64_t number = 0;
   if (!name.starts_with(prefix)) return 0;
@@ -96,10 +84,23 @@ class Source {
 
 }  // namespace
 
+void encode_record(Namespace ns, std::string_view id, std::uint16_t message, Bytes payload,
+                   std::vector<std::uint8_t>& out) {
+  std::uint8_t head[record_head];
+  store_native(head, message);
+  head[2] = static_cast<std::uint8_t>(ns);
+  head[3] = static_cast<std::uint8_t>(id.size());
+  store_native(head + 4, static_cast<std::uint32_t>(payload.size()));
+  out.insert(out.end(), head, head + record_head);
+  out.insert(out.end(), id.begin(), id.end());
+  out.insert(out.end(), payload.begin(), payload.end());
+}
+
 std::uint32_t encode_entry(const Table::Entry& entry, std::vector<std::uint8_t>& out) {
   std::uint32_t count = 0;
   const auto add = [&](Change change, std::string_view payload) {
-    add_record(entry.device, change, payload, out);
+    encode_record(entry.device.ns, entry.device.id(), static_cast<std::uint16_t>(change),
+                  as_bytes(payload), out);
     ++count;
   };
   if (entry.registration) add(Change::registration_put, json_of(*entry.registration));
@@ -126,10 +127,16 @@ std::vector<std::string> list_snapshots(io::Sys& sys, const std::string& directo
 }
 
 Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(io::Sys& sys, std::string directory,
-                                                               const log::NodeId& node) {
+                                                               const log::NodeId& node,
+                                                               bool sync) {
   std::unique_ptr<SnapshotWriter> writer(new SnapshotWriter(sys, std::move(directory), node));
+  writer->sync_ = sync;
   const int made = sys.make_directory(writer->directory_, 0755);
   if (made < 0 && made != -EEXIST) return writer->failed(made, "the directory can't be made");
+  // Whether or not it was just made: the one that made it may have died before this.
+  const std::string above = writer->directory_.substr(0, writer->directory_.rfind('/'));
+  const int listed = writer->sync_ ? sys.sync_directory(above) : 0;
+  if (listed < 0) return writer->failed(listed, "its directory can't be synced");
   const std::string path = fmt::format("{}/{}", writer->directory_, unfinished);
   writer->fd_ = sys.open(path, O_WRONLY | O_CREAT | O_TRUNC, 0640);
   if (writer->fd_ < 0) return writer->failed(writer->fd_, "it can't be made");
@@ -184,7 +191,7 @@ Result<std::string> SnapshotWriter::finish(const log::Cursor& cursor) {
   block_.assign(text.begin(), text.end());
   in_block_ = cursor_mark;
   if (auto done = flush(); !done) return done.error();
-  const int synced = sys_.data_sync(fd_);
+  const int synced = sync_ ? sys_.data_sync(fd_) : 0;
   if (synced < 0) return failed(synced, "it can't be synced");
   sys_.close(fd_);
   fd_ = -1;
@@ -194,7 +201,7 @@ Result<std::string> SnapshotWriter::finish(const log::Cursor& cursor) {
   const int named = sys_.rename(fmt::format("{}/{}", directory_, unfinished),
                                 fmt::format("{}/{}", directory_, name));
   if (named < 0) return failed(named, "it can't be named");
-  const int listed = sys_.sync_directory(directory_);
+  const int listed = sync_ ? sys_.sync_directory(directory_) : 0;
   if (listed < 0) return failed(listed, "its directory can't be synced");
   return name;
 }

@@ -16,6 +16,9 @@
 
 namespace ringgate::state {
 
+// One record as a snapshot holds it, appended to `out`. `id` may be empty.
+void encode_record(Namespace ns, std::string_view id, std::uint16_t message, Bytes payload,
+                   std::vector<std::uint8_t>& out);
 // What an entry of the table is as state records: appended to `out` as the snapshot holds them.
 // Returns how many.
 std::uint32_t encode_entry(const Table::Entry& entry, std::vector<std::uint8_t>& out);
@@ -25,15 +28,16 @@ std::vector<std::string> list_snapshots(io::Sys& sys, const std::string& directo
 
 class SnapshotWriter {
  public:
-  // Error: the file and why it can't be made.
+  // Error: the file and why it can't be made. Without `sync` a power cut loses snapshots: only for
+  // tests that show it.
   static Result<std::unique_ptr<SnapshotWriter>> create(io::Sys& sys, std::string directory,
-                                                        const log::NodeId& node);
+                                                        const log::NodeId& node, bool sync = true);
   // Removes what was not finished.
   ~SnapshotWriter();
   SnapshotWriter(const SnapshotWriter&) = delete;
   SnapshotWriter& operator=(const SnapshotWriter&) = delete;
 
-  // `records` as encode_entry made them.
+  // `records` as the encode functions made them.
   Result<void> add(Bytes records, std::uint32_t count);
   // Makes it durable under the next free number; its name.
   Result<std::string> finish(const log::Cursor& cursor);
@@ -53,6 +57,7 @@ class SnapshotWriter {
   std::uint64_t at_ = 0;
   std::uint64_t records_ = 0;
   std::uint32_t in_block_ = 0;
+  bool sync_ = true;
   std::vector<std::uint8_t> block_;
 };
 

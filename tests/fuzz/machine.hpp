@@ -174,7 +174,8 @@ class Machine {
                                                 *place->devices, logs);
     place->gates.add(*place->gate);
     place->waits = std::make_unique<log::CommitWaits>(place->shard->watermark());
-    place->gates.use(*place->session->oversight().state, *place->waits, *place->writer);
+    place->gates.use(*place->session->oversight().state, *place->waits, *place->writer,
+                     *place->devices);
     place->attachments = std::make_unique<jt808::AttachmentServer>(
         *place->links, *place->writer, *place->blobs, expectations_, counters, logs,
         jt808::AttachmentOptions{.max_file_size = 1U << 20,

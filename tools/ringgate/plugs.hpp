@@ -12,6 +12,7 @@
 #include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "protocols/jt808/catalog.hpp"
+#include "protocols/jt808/device_folder.hpp"
 #include "protocols/jt808/gate.hpp"
 #include "protocols/jt808/keys.hpp"
 #include "protocols/jt808/prepared.hpp"
@@ -45,6 +46,8 @@ struct Plug {
   std::unique_ptr<event::DeviceGate> (*make_gate)(net::Protocol& made, const PlugParts& parts);
   const event::DeviceProtocol* devices = nullptr;
   const event::MessageCatalog* catalog = nullptr;
+  // Reads the last state of its devices from the log; null: it keeps none.
+  std::unique_ptr<event::DeviceFolder> (*make_folder)() = nullptr;
   bool datagrams = false;  // also over UDP; then it has RG_DATAGRAM_KEY
 };
 
@@ -66,7 +69,11 @@ inline const Plug plugs[] = {
        return std::make_unique<jt808::Gate>(static_cast<jt808::Session&>(made), p.links, p.log,
                                             p.devices, p.logs);
      },
-     &jt808_devices, &jt808_catalog, true},
+     &jt808_devices, &jt808_catalog,
+     []() -> std::unique_ptr<event::DeviceFolder> {
+       return std::make_unique<jt808::DeviceFolder>();
+     },
+     true},
     {"attachment", jt808::attachment_keys,
      "attachment.admission is \"open\": whoever reaches the port may send files",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {

@@ -49,11 +49,15 @@ std::string absolute(const std::string& path) {
   return out;
 }
 
-// Retention waits for snapshots: they must come often enough that it can go on.
+// Retention waits for snapshots: they must come often enough that it can go on. The log is held
+// from the last but one on, which may be twice as much.
 std::uint64_t snapshot_bytes(const config::Settings& settings) {
-  const auto bytes = static_cast<std::uint64_t>(settings.size_bytes("state.snapshot_bytes"));
-  const std::uint64_t kept = log::log_options(settings).retention_bytes;
-  return kept == 0 ? bytes : std::min(bytes, kept / 4);
+  auto bytes = static_cast<std::uint64_t>(settings.size_bytes("state.snapshot_bytes"));
+  const log::LogOptions log = log::log_options(settings);
+  for (const std::uint64_t kept : {log.retention_bytes, log.retention_hard_bytes}) {
+    if (kept != 0) bytes = std::min(bytes, kept / 4);
+  }
+  return bytes;
 }
 
 }  // namespace
@@ -145,7 +149,10 @@ Result<void> Server::open_data(observe::LogSource& logs) {
 Result<void> Server::load_state(observe::LogSource& logs) {
   const MonoNs began = sys_.mono_now();
   start_budgets_.assign(shard_count_, flow::Budget(0));
-  auto loaded = state::load(sys_, data_dir_->path(), data_dir_->node(), start_budgets_);
+  for (const Plug& plug : plugs) {
+    if (plug.make_folder != nullptr) folders_.add(plug.make_folder());
+  }
+  auto loaded = state::load(sys_, data_dir_->path(), data_dir_->node(), start_budgets_, folders_);
   if (!loaded) return loaded.error();
   state_ = std::move(*loaded);
   for (const std::string& problem : state_.problems)
@@ -153,11 +160,21 @@ Result<void> Server::load_state(observe::LogSource& logs) {
                {{"what", problem}});
   if (state_.not_understood > 0)
     logs.error("state records that are not understood", {{"records", state_.not_understood}});
+  if (state_.no_room > 0)
+    logs.error("more devices than shards have room for: some are not known any more",
+               {{"records", state_.no_room},
+                {"devices_per_shard", limits::devices_per_shard_max},
+                {"cure", "a higher server.shards, or state.forget_after"}});
+  if (state_.rebuilt)
+    logs.warn("the snapshot lacks last states of devices: they were read from all of the log",
+              {{"of_another_layout", state_.other_layout}});
   // Before retention looks for the first time.
   holds_.set("state", state_.covered);
-  if (state_.from_snapshot + state_.from_log == 0) return {};
+  if (state_.from_snapshot + state_.from_log + state_.known_devices == 0) return {};
   logs.info("state loaded", {{"snapshot_records", state_.from_snapshot},
                              {"log_records", state_.from_log},
+                             {"devices", state_.known_devices},
+                             {"frames", state_.folded},
                              {"log_bytes", state_.log_bytes},
                              {"ms", (sys_.mono_now() - began) / ns_per_ms}});
   return {};
@@ -176,6 +193,10 @@ void Server::start_state_keeper() {
           .producer = hub_->control_producer(keeper_thread),
           .board = *board_,
           .holds = holds_,
+          .folders = folders_,
+          .forget_after_us =
+              start_settings_->duration_ns("state.forget_after") / ns_per_us,
+          .urged = &snapshot_urged_,
           .counters = registry_.add_group("thread", "state"),
           .logs = logger_.add_source("state")},
       state_);
@@ -194,9 +215,12 @@ void Server::open_log() {
     logs.warn("the log is beyond log.retention_hard_bytes: a segment that is still needed went",
               {{"needed_by", holder}, {"segment", segment}});
   };
+  const auto on_near = [this](const std::string& holder) {
+    if (holder == "state") snapshot_urged_.store(true, std::memory_order_release);
+  };
   supply_ = std::make_unique<log::SegmentSupply>(
       sys_, options, data_dir_->log_path(), data_dir_->node(), data_dir_->run(),
-      log::SegmentSupply::Mode::thread, log::Retention{&holds_, on_broken});
+      log::SegmentSupply::Mode::thread, log::Retention{&holds_, on_broken, on_near});
   for (const Plug& plug : plugs) {
     if (plug.catalog != nullptr) catalogs_.add(*plug.catalog);
   }
@@ -309,6 +333,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *supply_,
                                   *board_,
                                   state_.tables[thread.index],
+                                  state_.devices[thread.index],
                                   *keeper_,
                                   *authenticator_,
                                   *expectations_,

@@ -2,6 +2,7 @@
 // methods on the main thread.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -81,6 +82,9 @@ class Server {
   std::unique_ptr<log::SegmentSupply> supply_;
   std::vector<flow::Budget> start_budgets_;  // charged for the state until its shard takes it
   state::Loaded state_;           // what this run began with
+  event::DeviceFolders folders_;
+  // Retention is about to take log that the state holds.
+  std::atomic<bool> snapshot_urged_{false};
   event::CatalogSet catalogs_;
   std::unique_ptr<log::Curator> curator_;  // ends before the supply and the loggers do
   std::unique_ptr<blob::Keeper> keeper_;

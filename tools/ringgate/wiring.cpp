@@ -136,10 +136,11 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
   waits_ = std::make_unique<log::CommitWaits>(shard_->watermark());
   state_ = std::make_unique<state::Store>(*writer_, links_->budget(), std::move(parts.state));
-  gates_.use(*state_, *waits_, *writer_);
+  devices_ = std::move(parts.devices);
+  devices_->charge_to(links_->budget());
+  gates_.use(*state_, *waits_, *writer_, *devices_);
   blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
                                          parts.logs);
-  devices_ = std::make_unique<device::DeviceTable>(links_->budget());
   shard_->arm(timer_, report_interval);
   return {};
 }

@@ -29,6 +29,7 @@ struct WiringParts {
   log::SegmentSupply& supply;
   log::CommitBoard& board;
   std::unique_ptr<state::Table>& state;  // what the start has found; taken
+  std::unique_ptr<device::DeviceTable>& devices;  // the same
   blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
