@@ -9,6 +9,8 @@ kill(), freeze() and go_on() may be called in between, and start(empty=True) for
     with servers.Postgres() as postgres:
         postgres.query("select 1")  # [["1"]]
     with servers.SmallDisk(64) as disk: ...     # a tmpfs of 64 MiB; needs root
+    with servers.FarAway(redis, 20) as far: ...  # the same server, 20 ms for a way and back
+    with servers.Stranger(b"hello") as port: ...  # says that to everybody, or nothing
 
 A server that is not installed skips the test (tests/run installs all)."""
 
@@ -17,11 +19,13 @@ import glob
 import json
 import os
 import pwd
+import queue
 import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import unittest
 import urllib.error
@@ -422,6 +426,17 @@ class Postgres(Server):
                        stdin=subprocess.DEVNULL, check=True, capture_output=True, timeout=LIMIT_S,
                        cwd=self.folder, **self.identity())
 
+    def copy(self, standby=False):
+        """Another server with what this one has now; not started. A `standby` follows it from
+        then on, and only reads."""
+        other = Postgres()
+        program = find_program("pg_basebackup", "/usr/lib/postgresql/*/bin/pg_basebackup")
+        subprocess.run([program, "-D", str(other.data_dir), "-c", "fast", "-d", self.url,
+                        *(["-R"] if standby else [])], stdin=subprocess.DEVNULL, check=True,
+                       capture_output=True, timeout=LIMIT_S, cwd=other.folder,
+                       **other.identity())
+        return other
+
     def command(self):
         command = [self.programs["postgres"], "-D", str(self.data_dir), "-p", str(self.port),
                    "-k", str(self.folder), "-h", "127.0.0.1"]
@@ -451,6 +466,118 @@ class Postgres(Server):
         if not self.query("select 1 from pg_database where datname = 'ringgate'", "postgres"):
             self.query("create database ringgate", "postgres")
         return True
+
+
+class FarAway:
+    """A wire to a server on 127.0.0.1 that everything takes half of `round_trip_ms` on, each way.
+    `url` is that server's with the wire's port; cut() breaks all connections."""
+
+    def __init__(self, server, round_trip_ms):
+        self.server, self.delay_s = server, round_trip_ms / 2000
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = self.listener.getsockname()[1]
+        self.ends, self.threads = [], []
+        self.connections = 0
+
+    @property
+    def url(self):
+        return self.server.url.replace(f":{self.server.port}", f":{self.port}")
+
+    def __enter__(self):
+        self.start(self.accept)
+        return self
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.threads[0].join(LIMIT_S)
+        self.cut()
+        for thread in self.threads:
+            thread.join(LIMIT_S)
+        for each in [self.listener, *self.ends]:
+            each.close()
+
+    def start(self, target, *arguments):
+        self.threads.append(threading.Thread(target=target, args=arguments, daemon=True))
+        self.threads[-1].start()
+
+    def cut(self):
+        for end in self.ends:
+            self.close(end)
+
+    @staticmethod
+    def close(end):
+        with contextlib.suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.listener.accept()
+                self.connections += 1
+                far = socket.socket()
+                self.ends += [near, far]
+                if far.connect_ex(("127.0.0.1", self.server.port)) != 0:
+                    near.close()
+                    continue
+                for one, other in ((near, far), (far, near)):
+                    one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    waiting = queue.Queue(64)
+                    self.start(self.take, one, waiting)
+                    self.start(self.deliver, other, waiting)
+
+    def take(self, one, waiting):
+        data = b"more"
+        while data:
+            try:
+                data = one.recv(1 << 18)
+            except OSError:
+                data = b""
+            waiting.put((time.monotonic() + self.delay_s, data))
+
+    def deliver(self, other, waiting):
+        """What comes goes on later, in its order, without waiting for what came before."""
+        broken = False
+        while True:
+            at, data = waiting.get()
+            if not data:
+                self.close(other)
+                return
+            time.sleep(max(at - time.monotonic(), 0))
+            try:
+                if not broken:
+                    other.sendall(data)
+            except OSError:
+                broken = True
+
+
+class Stranger:
+    """Accepts everybody, says `words` and nothing more, and reads what they say."""
+
+    def __init__(self, words=b""):
+        self.words = words
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.links = []
+        self.thread = threading.Thread(target=self.accept, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self.port
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(LIMIT_S)
+        for link in self.links:
+            link.close()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = self.listener.accept()
+                self.links.append(link)
+                with contextlib.suppress(OSError):
+                    link.sendall(self.words)
 
 
 class SmallDisk:

@@ -221,7 +221,8 @@ TEST_CASE("parts: each record in one of them, and a device's all in the same, in
 }
 
 TEST_CASE("devices as statements come by name, each device's in their order") {
-  const PostgresRows rows = Batches(std::vector<Made>{{"zed", "d"}, {"abc", "d"}, {"abc", "D"}}).rows();
+  const Batches batch(std::vector<Made>{{"zed", "d"}, {"abc", "d"}, {"abc", "D"}});
+  const PostgresRows rows = batch.rows();
   REQUIRE(rows.rows(Table::devices) == 3);
   CHECK(rows.tuple(Table::devices, 0).find("abc") != std::string_view::npos);
   CHECK(hex(rows.tuple(Table::devices, 0)).find("0000000141") != std::string::npos);
