@@ -1,6 +1,6 @@
 // How long one device-hour takes in a log of some gigabytes that spans a day, and how fast a tail
 // reads the log.
-// query-bench [--dir DIR] [--gb N] [--devices N] [--queries N] [--compress 0|1] [--json FILE|-]
+// query-bench [--dir DIR] [--gb N] [--devices N] [--queries N] [--compress 0|1] [--keep 0|1]
 //
 // Makes sealed segments of two streams with the log's own code (reports of a fleet, at the pace
 // that fills a day), and their indexes. Then asks for random hours of random devices, by received
@@ -31,6 +31,7 @@
 #include "storage/log/record.hpp"
 #include "storage/log/segment.hpp"
 #include "storage/log/segment_file.hpp"
+#include "storage/log/segment_times.hpp"
 #include "storage/query/scan.hpp"
 #include "storage/query/tail.hpp"
 
@@ -44,11 +45,11 @@ constexpr ShardIndex streams = 2;
 
 struct Options {
   std::string directory = ".";
-  std::string json;
   double gigabytes = 4;
   std::uint32_t devices = 2000;
   std::uint32_t queries = 200;
   bool compress = false;
+  bool keep = false;  // the log is left there, and one that is there is used
 };
 
 [[noreturn]] void fail(const std::string& message) {
@@ -68,11 +69,11 @@ Options parse(int argc, char** argv) {
     const std::string name = argv[i];
     const char* value = argv[i + 1];
     if (name == "--dir") options.directory = value;
-    if (name == "--json") options.json = value;
     if (name == "--gb") options.gigabytes = std::atof(value);
     if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
     if (name == "--queries") options.queries = static_cast<std::uint32_t>(std::atoi(value));
     if (name == "--compress") options.compress = std::atoi(value) != 0;
+    if (name == "--keep") options.keep = std::atoi(value) != 0;
   }
   return options;
 }
@@ -182,17 +183,22 @@ void make_side_files(const Options& options, const std::string& directory,
   for (const auto& entry : std::filesystem::directory_iterator(directory)) {
     names.push_back(entry.path().filename().string());
   }
+  log::TimesTable times;
   for (const std::string& name : names) {
+    const auto indexed = need(log::make_index(io::real_sys(), directory, name, catalogs, go_on));
+    if (!indexed.made) fail("no index of " + name);
+    const auto id = log::parse_segment_file_name(name);
+    times[{id->stream, id->base}] = indexed.times;
     if (options.compress) {
       const auto made =
           need(log::compress_segment(io::real_sys(), directory, name, catalogs, {.pause = go_on}));
       if (!made.made) fail(made.why);
       std::filesystem::remove(directory + "/" + name);
-      continue;
+      std::filesystem::remove(directory + "/" + log::index_name_of(name));
     }
-    if (!need(log::make_index(io::real_sys(), directory, name, catalogs, go_on)).made) {
-      fail("no index of " + name);
-    }
+  }
+  if (auto put = log::write_times(io::real_sys(), directory, times); !put) {
+    fail(put.error().message);
   }
 }
 
@@ -318,15 +324,17 @@ void put(JsonWriter& out, const char* name, const Figures& figures, std::uint32_
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   const std::string data_dir = options.directory + "/query-bench-data";
-  std::filesystem::remove_all(data_dir);
+  if (!options.keep) std::filesystem::remove_all(data_dir);
+  const bool there = std::filesystem::exists(data_dir + "/made");
   const jt808::Catalog catalog;
   event::CatalogSet catalogs;
   catalogs.add(catalog);
-  make_log(options, data_dir);
+  if (!there) make_log(options, data_dir);
   Bench bench(options, data_dir, catalogs);
   std::uint64_t records = 0;
   const double tail_rate = bench.tail(records);
-  make_side_files(options, data_dir + "/log", catalogs);
+  if (!there) make_side_files(options, data_dir + "/log", catalogs);
+  if (options.keep) std::filesystem::create_directory(data_dir + "/made");
   const bool dropped = drop_caches();
   const Figures received = bench.device_hours(false);
   const Figures device = bench.device_hours(true);
@@ -342,6 +350,6 @@ int main(int argc, char** argv) {
   put(out, "by_device_time", device, options.queries);
   out.end_object();
   fmt::print("{}\n", text);
-  std::filesystem::remove_all(data_dir);
+  if (!options.keep) std::filesystem::remove_all(data_dir);
   return 0;
 }

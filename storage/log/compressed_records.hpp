@@ -23,7 +23,9 @@ class CompressedRecords final : public SegmentRecords {
   bool gone() const override { return scan_ ? scan_->gone() : gone_; }
   const std::string& problem() const override { return scan_ ? scan_->problem() : problem_; }
   std::uint64_t bytes_read() const override;
-  bool index_lied() const override { return lied_; }
+  IndexState index_state() const override {
+    return lied_ ? IndexState::lied : IndexState::good;
+  }
 
  private:
   bool plan();

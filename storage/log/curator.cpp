@@ -125,7 +125,56 @@ bool Curator::look() {
     if (serve(*segment)) return true;
     if (stop_.load(std::memory_order_acquire)) return false;
   }
-  return false;
+  return keep_times(segments);
+}
+
+// The file of times: checks what an earlier life left, adds what is missing, writes it where
+// something changed. Once nothing else is to be done.
+bool Curator::keep_times(const std::vector<SegmentEntry>& segments) {
+  if (!times_loaded_) {
+    std::uint64_t bytes = 0;
+    auto table = read_times(parts_.sys, parts_.directory, bytes);
+    times_changed_ = !table;
+    // What was learned since is as good.
+    if (table) times_.merge(*table);
+    times_loaded_ = true;
+  }
+  std::set<SegmentKey> there;
+  for (const SegmentEntry& segment : segments) {
+    there.insert({segment.id.stream, segment.id.base});
+    Known& known = known_[plain_name(segment)];
+    const bool described = segment.indexed || segment.id.compressed;
+    if (known.timed || known.unfit || !described) continue;
+    known.timed = true;
+    learn_times(segment);
+    if (!pace()) return false;
+  }
+  times_changed_ |=
+      std::erase_if(times_, [&](const auto& one) { return !there.contains(one.first); }) > 0;
+  if (!times_changed_) return false;
+  times_changed_ = false;
+  if (auto put = write_times(parts_.sys, parts_.directory, times_); !put) {
+    times_changed_ = true;
+    failed(put.error().message);
+    return false;
+  }
+  return true;
+}
+
+void Curator::learn_times(const SegmentEntry& segment) {
+  const SegmentKey key{segment.id.stream, segment.id.base};
+  const auto kept = times_.find(key);
+  if (kept != times_.end()) {
+    const auto file = SegmentFile::open(parts_.sys, parts_.directory + "/" + segment.name,
+                                        Access::scattered);
+    if (file && (*file)->seal() && kept->second.fits((*file)->header(), *(*file)->seal())) return;
+    times_.erase(kept);
+    times_changed_ = true;
+  }
+  auto times = look_up_times(parts_.sys, parts_.directory, segment);
+  if (!times) return;  // readers look themselves
+  times_[key] = std::move(*times);
+  times_changed_ = true;
 }
 
 bool Curator::serve(const SegmentEntry& segment) {
@@ -191,6 +240,8 @@ bool Curator::serve_plain(const SegmentEntry& segment, Known& known) {
   if (options_.compress == Compress::zstd && age_us >= options_.compress_after_s * us_per_s) {
     return compress(segment, known);
   }
+  // One that was good may have been taken away so that it is made again.
+  if (!segment.indexed) known.index_good = false;
   return !known.index_good && index(segment, known);
 }
 
@@ -199,7 +250,7 @@ bool Curator::index(const SegmentEntry& segment, Known& known) {
     known.index_good = true;
     return true;
   }
-  const auto made = make_index(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
+  auto made = make_index(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
                                [this] { return pace(); });
   if (!made) {
     failed(made.error().message);
@@ -208,6 +259,10 @@ bool Curator::index(const SegmentEntry& segment, Known& known) {
   if (stop_.load(std::memory_order_acquire)) return false;
   known.unfit = !made->made;
   known.index_good = made->made;
+  if (made->made) {
+    times_[{segment.id.stream, segment.id.base}] = std::move(made->times);
+    known.timed = times_changed_ = true;
+  }
   if (made->made && counters_) counters_->indexes.add(1);
   return true;
 }

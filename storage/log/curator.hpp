@@ -1,5 +1,6 @@
 // Looks after sealed segments in the background: makes their indexes, compresses those that are old
-// enough, and takes away what a crash or an earlier life left half done. Its thread runs only when
+// enough, keeps the file of their times, makes indexes again that lied or went, and takes away what
+// a crash or an earlier life left half done. Its thread runs only when
 // nobody else wants the CPU (SCHED_IDLE) or the disk (idle I/O class, where the scheduler has one).
 //
 // Life: made after the supply, ended before it. In Mode::inline_now look() does the work, for
@@ -22,6 +23,7 @@
 #include "storage/event/catalog.hpp"
 #include "storage/log/options.hpp"
 #include "storage/log/segment_list.hpp"
+#include "storage/log/segment_times.hpp"
 #include "storage/log/supply.hpp"
 
 namespace ringgate::log {
@@ -69,6 +71,7 @@ class Curator {
     bool unfit = false;         // damaged, unsealed for good or unreadable: left as it is
     bool sealed = false;
     bool compared = false;      // the compressed file is as good as the plain one
+    bool timed = false;         // times_ was looked after
     WallUs last_received_us = 0;
     MonoNs named_ns = 0;        // when `compared` became true
   };
@@ -82,12 +85,17 @@ class Curator {
   bool learn_seal(const SegmentEntry& segment, Known& known);
   bool index(const SegmentEntry& segment, Known& known);
   bool compress(const SegmentEntry& segment, Known& known);
+  bool keep_times(const std::vector<SegmentEntry>& segments);
+  void learn_times(const SegmentEntry& segment);
   void failed(const std::string& what);
 
   Parts parts_;
   LogOptions options_;
   Mode mode_;
   std::map<std::string, Known> known_;  // by the plain file's name
+  TimesTable times_;                    // what the file of times is to say
+  bool times_loaded_ = false;
+  bool times_changed_ = false;
   MonoNs rest_until_ns_ = 0;            // after a failure
   MonoNs paced_ns_ = 0;                 // the thread's CPU time at the last pace()
   struct Counters {

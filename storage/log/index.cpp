@@ -59,10 +59,6 @@ void put_times(std::vector<std::uint8_t>& out, std::uint64_t count, const TimeSp
   put_varint(out, zigzag(floor_seconds(times.last_us) + 1 - from_s));
 }
 
-// Device times in these bounds alone are kept as such; what lies beyond counts as no time. They
-// keep sums away from overflow.
-constexpr WallUs time_bound = WallUs{1} << 56;
-
 }  // namespace
 
 void IndexBuilder::add(const Record& record, const std::optional<event::DeviceTimes>& times) {
@@ -71,8 +67,11 @@ void IndexBuilder::add(const Record& record, const std::optional<event::DeviceTi
   while (blocks_.size() <= number) {
     blocks_.push_back({record.header.received_us, position, {}});
   }
-  const bool timed = times && times->first_us > -time_bound && times->last_us < time_bound;
-  if (timed) blocks_.back().device_times.add(*times);
+  const bool timed = times && is_kept_time(*times);
+  if (timed) {
+    blocks_.back().device_times.add(*times);
+    device_times_.add({times->first_us, times->last_us});
+  }
   ++records_;
   if (record.device.empty()) return;
   Device& device = devices_[device_hash(record.header.ns, record.device)];
@@ -122,6 +121,7 @@ Result<std::unique_ptr<IndexFile>> IndexFile::open(io::Sys& sys, const std::stri
                                                    const SegmentHeader& header, Position end) {
   const int fd = sys.open(path, O_RDONLY, 0);
   if (fd < 0) return errno_error(-fd, path);
+  sys.will_need(fd, 0, index_fetch);
   std::unique_ptr<IndexFile> file(new IndexFile(sys, fd));
   if (auto loaded = file->load(header, end); !loaded) {
     return Error{0, path + ": " + loaded.error().message};
@@ -156,8 +156,10 @@ Result<void> IndexFile::load(const SegmentHeader& header, Position end) {
   }
   base_ = head.base;
   end_ = head.end;
+  records_ = head.records;
   blocks_ = head.blocks;
   pages_ = std::make_unique<PageReader>(sys_, fd_, 0, head.size_bytes, seed);
+  pages_->fetch(0, std::min<std::uint64_t>(fixed, index_fetch));
   directory_ = {*pages_, sizeof head + head.blocks * sizeof(SparseEntry), head.devices};
   return {};
 }

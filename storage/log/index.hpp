@@ -18,20 +18,9 @@
 #include "storage/log/pages.hpp"
 #include "storage/log/record.hpp"
 #include "storage/log/segment.hpp"
+#include "storage/log/time_ranges.hpp"
 
 namespace ringgate::log {
-
-// From the earliest to the latest device time of some records; first > last where they have none.
-struct TimeSpan {
-  WallUs first_us = std::numeric_limits<WallUs>::max();
-  WallUs last_us = std::numeric_limits<WallUs>::min();
-
-  void add(const event::DeviceTimes& times) {
-    first_us = times.first_us < first_us ? times.first_us : first_us;
-    last_us = times.last_us > last_us ? times.last_us : last_us;
-  }
-  bool empty() const { return first_us > last_us; }
-};
 
 // What begins within index_block bytes of positions.
 struct IndexBlock {
@@ -47,6 +36,8 @@ class IndexBuilder {
   void add(const Record& record, const std::optional<event::DeviceTimes>& times);
   // The file's bytes. `end`: the seal's.
   std::vector<std::uint8_t> finish(Position end);
+  // All device times of the records so far.
+  const TimeRanges& device_times() const { return device_times_; }
 
  private:
   struct Device {
@@ -57,6 +48,7 @@ class IndexBuilder {
   };
   SegmentHeader header_;
   std::uint64_t records_ = 0;
+  TimeRanges device_times_;
   std::vector<IndexBlock> blocks_;
   std::unordered_map<std::uint64_t, Device> devices_;
 };
@@ -70,6 +62,7 @@ class IndexFile {
   IndexFile(const IndexFile&) = delete;
   IndexFile& operator=(const IndexFile&) = delete;
 
+  std::uint64_t records() const { return records_; }
   std::uint32_t blocks() const { return blocks_; }
   std::uint32_t devices() const { return directory_.size(); }
   std::optional<IndexBlock> block(std::uint32_t number);
@@ -97,6 +90,7 @@ class IndexFile {
   std::unique_ptr<PageReader> pages_;
   Position base_ = 0;
   Position end_ = 0;
+  std::uint64_t records_ = 0;
   std::uint32_t blocks_ = 0;
   HashDirectory directory_;
 };

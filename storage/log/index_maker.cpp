@@ -42,7 +42,9 @@ Result<IndexMade> make_index(io::Sys& sys, const std::string& directory, const s
   if (auto put = put_side_file(sys, directory, "new-" + index, index, bytes); !put) {
     return put.error();
   }
-  return IndexMade{true, bytes.size(), end - header.base};
+  return IndexMade{
+      true, bytes.size(), end - header.base,
+      times_of(header, *(*file)->seal(), builder.device_times().spans(times_spans_max))};
 }
 
 bool index_is_good(io::Sys& sys, const std::string& directory, const std::string& name) {

@@ -8,6 +8,7 @@
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
 #include "storage/event/catalog.hpp"
+#include "storage/log/segment_times.hpp"
 
 namespace ringgate::log {
 
@@ -15,6 +16,7 @@ struct IndexMade {
   bool made = false;  // false: the segment is damaged, not sealed, too long, or gone
   std::uint64_t index_bytes = 0;
   std::uint64_t log_bytes = 0;
+  SegmentTimes times;
 };
 
 // Of `directory`/`name`, a plain segment. `pause` is called every now and then and says whether to

@@ -1,6 +1,7 @@
 // The log's bounds, each with its reason.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "engine/base/clock.hpp"
@@ -63,11 +64,20 @@ constexpr std::uint32_t scan_window = 1 << 20;
 constexpr std::uint64_t index_block = 64 * 1024;
 // Building an index takes up to a thirtieth of the segment in memory. Longer ones do without.
 constexpr std::uint64_t index_segment_max = 4ULL << 30;
+// Of an index, what a reader fetches at once when it opens it: the blocks of a segment of the usual
+// size and the directory of a thousand devices.
+constexpr std::uint64_t index_fetch = 64 * 1024;
 // What a reader of single records fetches at once: nearly every record lies in it whole.
 constexpr std::uint32_t scattered_window = 8 * 1024;
 // Records that were found by an index are checked together up to so many bytes before the first is
 // handed out: a wrong index shows before it has led astray.
 constexpr std::uint32_t picked_batch = 1 << 20;
+
+// Ranges of device times that are told apart in one segment: the hour it was written in, what came
+// late, and some clocks that were wrong.
+constexpr std::size_t times_spans_max = 8;
+// Of the file that says the times of all segments: some hundred thousand of them.
+constexpr std::uint64_t times_size_max = 64ULL << 20;
 
 // A compressed segment is inflated in chunks of this many positions by who reads it in order, and
 // that is what such a reader holds in memory for each stream under way. Shorter ones have fewer

@@ -36,19 +36,44 @@ const std::uint8_t* PageReader::page(std::uint64_t number) {
   const auto known = pages_.find(number);
   if (known != pages_.end()) return known->second.get();
   if (broken_) return nullptr;
+  std::uint8_t bytes[block_size];
+  const std::int64_t got = sys_.pread(fd_, bytes, offset_ + number * block_size);
+  broken_ = got != block_size;
+  if (broken_ || !take(number, bytes)) return nullptr;
+  return pages_.find(number)->second.get();
+}
+
+// A page as it was read. False: damaged.
+bool PageReader::take(std::uint64_t number, const std::uint8_t* bytes) {
+  broken_ = load_native<std::uint32_t>(bytes + page_room) != page_crc(seed_, number, bytes);
+  if (broken_) return false;
+  bytes_read_ += block_size;
   if (pages_.size() >= pages_kept_max) pages_.clear();
   Page fresh(new std::uint8_t[block_size]);
-  const std::int64_t got =
-      sys_.pread(fd_, {fresh.get(), block_size}, offset_ + number * block_size);
-  broken_ = got != block_size || load_native<std::uint32_t>(fresh.get() + page_room) !=
-                                     page_crc(seed_, number, fresh.get());
-  if (broken_) return nullptr;
-  bytes_read_ += block_size;
-  return pages_.emplace(number, std::move(fresh)).first->second.get();
+  std::memcpy(fresh.get(), bytes, block_size);
+  pages_.emplace(number, std::move(fresh));
+  return true;
+}
+
+void PageReader::fetch(std::uint64_t at, std::uint64_t size_bytes) {
+  const std::uint64_t end = std::min(size_bytes_, at + std::min(size_bytes, size_bytes_));
+  std::uint64_t first = at / page_room;
+  std::uint64_t after = (end + page_room - 1) / page_room;
+  after = std::min<std::uint64_t>(after, first + pages_kept_max / 2);
+  while (first < after && pages_.contains(first)) ++first;
+  while (first < after && pages_.contains(after - 1)) --after;
+  if (broken_ || after < first + 2) return;  // one is read when it is asked for
+  std::vector<std::uint8_t> bytes((after - first) * block_size);
+  const std::int64_t got = sys_.pread(fd_, bytes, offset_ + first * block_size);
+  for (std::uint64_t i = 0; first + i < after && got >= static_cast<std::int64_t>(
+                                                             (i + 1) * block_size); ++i) {
+    if (!pages_.contains(first + i) && !take(first + i, bytes.data() + i * block_size)) return;
+  }
 }
 
 bool PageReader::read(std::uint64_t at, MutableBytes into) {
   if (at > size_bytes_ || into.size() > size_bytes_ - at) return false;
+  if (at / page_room != (at + into.size() - 1) / page_room) fetch(at, into.size());
   std::size_t done = 0;
   while (done < into.size()) {
     const std::uint8_t* from = page(at / page_room);

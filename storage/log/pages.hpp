@@ -45,12 +45,15 @@ class PageReader {
     return load_native<T>(bytes);
   }
   bool broken() const { return broken_; }
+  // Fetches so many bytes of content from `at` on at once, as far as they are there.
+  void fetch(std::uint64_t at, std::uint64_t size_bytes);
   // Reads every page.
   bool check();
 
  private:
   using Page = std::unique_ptr<std::uint8_t[]>;
   const std::uint8_t* page(std::uint64_t number);
+  bool take(std::uint64_t number, const std::uint8_t* bytes);
 
   io::Sys& sys_;
   int fd_;

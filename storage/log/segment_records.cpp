@@ -20,19 +20,25 @@ namespace {
 
 // Reads that a disk is told of before they are needed: 8 MiB of page cache.
 constexpr std::size_t hints_ahead = 1024;
+// The same, before anybody asked for the first of them: many segments may be open.
+constexpr std::size_t hints_first = 512;
 
 // Fetches the records that the index names, a batch at a time, each checked. What is not there
 // as the index says makes it scan the segment.
 class PickedRecords final : public SegmentRecords {
  public:
   PickedRecords(io::Sys& sys, std::unique_ptr<SegmentFile> file, const WantedFilter& filter,
-                std::vector<Position> picks, std::uint64_t index_bytes)
+                std::vector<Position> picks, std::vector<Witness> witnesses,
+                std::uint64_t index_bytes)
       : sys_(sys),
         file_(std::move(file)),
         filter_(filter),
         picks_(std::move(picks)),
-        index_bytes_(index_bytes),
-        memory_(picked_batch + record_size_max) {}
+        witnesses_(std::move(witnesses)),
+        index_bytes_(index_bytes) {
+    for (const Witness& witness : witnesses_) file_->will_need(witness.position);
+    hint(hints_first);
+  }
 
   const SegmentHeader& header() const override { return file_->header(); }
   bool gone() const override { return scan_ ? scan_->gone() : gone_; }
@@ -40,7 +46,9 @@ class PickedRecords final : public SegmentRecords {
   std::uint64_t bytes_read() const override {
     return index_bytes_ + file_->bytes_read() + (scan_ ? scan_->bytes_read() : 0);
   }
-  bool index_lied() const override { return lied_; }
+  IndexState index_state() const override {
+    return lied_ ? IndexState::lied : IndexState::good;
+  }
 
   bool next(Record& record) override {
     while (!scan_) {
@@ -49,21 +57,38 @@ class PickedRecords final : public SegmentRecords {
         passed_ = record.end();
         return true;
       }
-      if (picked_ >= picks_.size() || gone_) return false;
+      if (gone_) return false;
+      if (!witnesses_.empty()) {
+        hear_witnesses();
+        continue;
+      }
+      if (picked_ >= picks_.size()) return false;
       load_batch();
     }
     return scan_->next(record);
   }
 
  private:
+  // All at once: a disk serves many reads in the time of one.
+  void hint(std::size_t ahead) {
+    for (; hinted_ < picks_.size() && hinted_ < picked_ + ahead; ++hinted_) {
+      file_->will_need(picks_[hinted_]);
+    }
+  }
+
+  void hear_witnesses() {
+    const std::vector<Witness> witnesses = std::exchange(witnesses_, {});
+    for (const Witness& witness : witnesses) {
+      if (!agrees(*file_, witness)) return fall_back(witness.position);
+    }
+  }
+
   void load_batch() {
     batch_.clear();
     handed_ = 0;
     std::size_t used = 0;
-    // All at once: a disk serves many reads in the time of one.
-    for (; hinted_ < picks_.size() && hinted_ < picked_ + hints_ahead; ++hinted_) {
-      file_->will_need(picks_[hinted_]);
-    }
+    memory_.resize(picked_batch + record_size_max);
+    hint(hints_ahead);
     for (; picked_ < picks_.size() && used < picked_batch; ++picked_) {
       const auto found = file_->record_at(picks_[picked_]);
       if (!found || !named(*found)) return fall_back(picks_[picked_]);
@@ -113,6 +138,7 @@ class PickedRecords final : public SegmentRecords {
   std::unique_ptr<SegmentFile> file_;
   WantedFilter filter_;
   std::vector<Position> picks_;
+  std::vector<Witness> witnesses_;  // until they were heard
   std::size_t picked_ = 0;
   std::size_t hinted_ = 0;  // the disk was told of those before
   std::uint64_t index_bytes_ = 0;
@@ -171,6 +197,20 @@ class Plan {
     return true;
   }
 
+  // What shows that the blocks left out were received earlier or later: received times never fall
+  // within a segment.
+  bool witnesses(std::vector<Witness>& out) {
+    for (const auto& [asked, number] :
+         {std::pair{filter_.wanted().received_from_us > no_time_before && begin_ > 0, begin_},
+          std::pair{filter_.wanted().received_to_us < no_time_after, end_}}) {
+      if (!asked || number >= index_.blocks()) continue;
+      const auto block = index_.block(number);
+      if (!block) return false;
+      out.push_back({block->first_position, block->first_received_us});
+    }
+    return true;
+  }
+
   bool picks(Position base, std::vector<Position>& out) {
     for (const auto& [hash, device] : filter_.devices()) {
       if (hash == last_hash_ && !first_) continue;
@@ -219,23 +259,35 @@ bool wants_all(const WantedFilter& filter) {
          wanted.from == 0 && wanted.to == ~Position{0};
 }
 
-// Null: the index is of no use.
+// Null: the index is of no use; `state` says why.
 std::unique_ptr<SegmentRecords> open_indexed(io::Sys& sys, std::unique_ptr<SegmentFile>& file,
-                                             const WantedFilter& filter) {
+                                             const WantedFilter& filter, IndexState& state) {
   const SegmentHeader& header = file->header();
   const Position end = file->seal()->end;
   auto index = IndexFile::open(sys, index_name_of(file->path()), header, end);
+  state = IndexState::damaged;
+  if (!index && index.error().code == ENOENT) state = IndexState::none;
   if (!index) return nullptr;
   Plan plan(**index, filter);
   if (!plan.bound()) return nullptr;
+  if ((*index)->records() != file->seal()->records) {
+    state = IndexState::lied;
+    return nullptr;
+  }
+  std::vector<Witness> witnesses;
+  if (!plan.witnesses(witnesses)) return nullptr;
   if (filter.devices().empty()) {
     std::vector<IndexedSpan> spans;
     if (!plan.spans(end, spans)) return nullptr;
-    return std::make_unique<SegmentScan>(std::move(file), filter, std::move(spans),
-                                         (*index)->bytes_read());
+    state = IndexState::good;
+    auto scan = std::make_unique<SegmentScan>(std::move(file), filter, std::move(spans),
+                                              (*index)->bytes_read());
+    scan->set_witnesses(std::move(witnesses));
+    return scan;
   }
   std::vector<Position> picks;
   if (!plan.picks(header.base, picks)) return nullptr;
+  state = IndexState::good;
   // So many of them that reading on is less work than reading each.
   const bool dense = picks.size() > 64 && (picks.back() - picks.front()) / picks.size() <
                                               scattered_window;
@@ -245,7 +297,7 @@ std::unique_ptr<SegmentRecords> open_indexed(io::Sys& sys, std::unique_ptr<Segme
     file = std::move(*sequential);
   }
   return std::make_unique<PickedRecords>(sys, std::move(file), filter, std::move(picks),
-                                         (*index)->bytes_read());
+                                         std::move(witnesses), (*index)->bytes_read());
 }
 
 Result<std::unique_ptr<SegmentRecords>> open_compressed(io::Sys& sys,
@@ -272,12 +324,20 @@ Result<std::unique_ptr<SegmentRecords>> SegmentRecords::open(io::Sys& sys, const
   if (!file) return file.error();
   const WantedFilter filter(wanted);
   if ((*file)->compressed()) return open_compressed(sys, std::move(*file), filter);
+  IndexState state = IndexState::none;
   if ((*file)->seal() && !wants_all(filter)) {
-    if (auto indexed = open_indexed(sys, *file, filter)) return indexed;
+    if (auto indexed = open_indexed(sys, *file, filter, state)) return indexed;
   }
-  if (few) file = SegmentFile::open(sys, path);
+  if (few || !*file) file = SegmentFile::open(sys, path);
   if (!file) return file.error();
-  return std::unique_ptr<SegmentRecords>(new SegmentScan(std::move(*file), filter, 0, {}));
+  std::string problem;
+  if (state == IndexState::lied) {
+    problem = fmt::format("{}: its index is of other records; the segment was read without it",
+                          (*file)->path());
+  }
+  auto scan = std::make_unique<SegmentScan>(std::move(*file), filter, 0, std::move(problem));
+  scan->set_index_state(state);
+  return std::unique_ptr<SegmentRecords>(std::move(scan));
 }
 
 }  // namespace ringgate::log

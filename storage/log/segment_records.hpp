@@ -34,6 +34,10 @@ struct Wanted {
   Position to = ~Position{0};
 };
 
+// What came of a segment's index. `lied`: it said something that the segment does not hold, and was
+// not followed; `damaged`: no index of this segment.
+enum class IndexState : std::uint8_t { none, good, damaged, lied };
+
 class SegmentRecords {
  public:
   // `path`: the segment's file, of either kind. Error: code ENOENT where retention has taken it.
@@ -50,9 +54,9 @@ class SegmentRecords {
   // A sentence about damage met; empty: none.
   virtual const std::string& problem() const = 0;
   virtual std::uint64_t bytes_read() const = 0;  // from disk, its index included
-  // The index said something that the segment does not hold; a scan was made instead. Whoever owns
-  // the directory has it made again (Curator::remake_index).
-  virtual bool index_lied() const { return false; }
+  // Whoever owns the directory has an index made again that lied or is damaged
+  // (Curator::remake_index).
+  virtual IndexState index_state() const = 0;
 };
 
 }  // namespace ringgate::log

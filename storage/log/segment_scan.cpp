@@ -27,6 +27,7 @@ SegmentScan::SegmentScan(std::unique_ptr<SegmentFile> file, const WantedFilter& 
     : SegmentScan(std::move(file), filter, 0, {}) {
   spans_ = std::move(spans);
   index_bytes_ = index_bytes;
+  index_state_ = IndexState::good;
   passed_ = file_->header().base;
   if (!spans_.empty()) {
     limit_ = at_ = 0;
@@ -35,7 +36,13 @@ SegmentScan::SegmentScan(std::unique_ptr<SegmentFile> file, const WantedFilter& 
   }
 }
 
+bool agrees(SegmentFile& file, const Witness& witness) {
+  const auto found = file.record_at(witness.position);
+  return found && found->header.received_us == witness.received_us;
+}
+
 bool SegmentScan::next(Record& record) {
+  if (!witnesses_.empty()) hear_witnesses();
   while (at_ < limit_ || next_span()) {
     const auto found = file_->record_at(at_);
     if (!found || found->end() > limit_) {
@@ -68,18 +75,35 @@ bool SegmentScan::next_span() {
     ++span_;
     return true;
   }
+  go_on_without_index();
+  return at_ < limit_;
+}
+
+// The index does not fit at at_.
+void SegmentScan::go_on_without_index() {
   if (!file_->refresh()) {
     gone_ = true;
-    return false;
+    at_ = limit_;
+    return;
   }
   problem_ = fmt::format(
       "{}: its index does not fit it at position {}; the segment was read without it",
       file_->path(), at_);
-  lied_ = true;
+  index_state_ = IndexState::lied;
   spans_.clear();
   at_ = passed_;
   limit_ = all_;
-  return at_ < limit_;
+}
+
+void SegmentScan::hear_witnesses() {
+  const std::vector<Witness> witnesses = std::exchange(witnesses_, {});
+  file_->set_window(scattered_window);
+  const auto liar = std::find_if(witnesses.begin(), witnesses.end(),
+                                 [&](const Witness& one) { return !agrees(*file_, one); });
+  file_->set_window(scan_window + record_size_max);
+  if (liar == witnesses.end()) return;
+  at_ = liar->position;
+  go_on_without_index();
 }
 
 bool SegmentScan::span_holds() {

@@ -4,6 +4,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/log/segment_file.hpp"
@@ -19,6 +20,14 @@ struct IndexedSpan {
   WallUs received_us = 0;
 };
 
+// What an index says of one record. Those on the border of what it leaves out show whether it tells
+// times as they are.
+struct Witness {
+  Position position = 0;
+  WallUs received_us = 0;
+};
+bool agrees(SegmentFile& file, const Witness& witness);
+
 class SegmentScan final : public SegmentRecords {
  public:
   // `begin`: where to begin, 0: at the first record. `problem`: what is known already.
@@ -33,12 +42,18 @@ class SegmentScan final : public SegmentRecords {
   bool gone() const override { return gone_; }
   const std::string& problem() const override { return problem_; }
   std::uint64_t bytes_read() const override { return index_bytes_ + file_->bytes_read(); }
-  bool index_lied() const override { return lied_; }
+  IndexState index_state() const override { return index_state_; }
+  // They are heard before the first record is handed out.
+  void set_witnesses(std::vector<Witness> witnesses) { witnesses_ = std::move(witnesses); }
+  // What came of the index before this scan was chosen.
+  void set_index_state(IndexState state) { index_state_ = state; }
 
  private:
   bool pass_damage();
   bool next_span();
   bool span_holds();
+  void hear_witnesses();
+  void go_on_without_index();
 
   std::unique_ptr<SegmentFile> file_;
   WantedFilter filter_;
@@ -48,9 +63,10 @@ class SegmentScan final : public SegmentRecords {
   Position passed_ = 0;  // everything wanted below was handed out
   bool open_end_ = false;
   bool gone_ = false;
-  bool lied_ = false;
+  IndexState index_state_ = IndexState::none;
   std::string problem_;
   std::vector<IndexedSpan> spans_;
+  std::vector<Witness> witnesses_;  // until they were heard
   std::size_t span_ = 0;
   std::uint64_t index_bytes_ = 0;
 };

@@ -20,6 +20,12 @@ constexpr std::uint64_t look_window = 64 << 10;
 // What one read takes of a segment that is known to hold as much: the disk's own rate is reached.
 constexpr std::uint64_t read_window = 1 << 20;
 
+// Segments that a stream of a scan opens before their turn, so that the disk fetches from all of
+// them at once: an hour lies in two or three.
+constexpr std::size_t ahead_segments_max = 4;
+// Of all streams together: an open file each.
+constexpr std::size_t ahead_all_max = 64;
+
 // Sentences about damage that are kept; what comes after is only counted.
 constexpr std::size_t problems_max = 1000;
 // Between two questions whether a scan goes on: some milliseconds.

@@ -10,6 +10,34 @@
 
 namespace ringgate::query {
 
+// ---- Heads ----
+
+bool Heads::check(const log::SegmentKey& key, const log::SegmentHeader& header,
+                  const log::Seal& seal) {
+  const auto [at, fresh] = times_.try_emplace(key);
+  const bool fits = !fresh && at->second.is.fits(header, seal);
+  if (!fits) at->second = {log::times_of(header, seal, {}), false, false};
+  at->second.checked = true;
+  return fresh || fits;
+}
+
+void Heads::learn(const log::TimesTable& table) {
+  for (const auto& [key, told] : table) {
+    const auto [at, fresh] = times_.try_emplace(key, Times{told, true, false});
+    Times& times = at->second;
+    if (fresh || times.device_times_known || times.is.epoch != told.epoch) continue;
+    times.is.device_times = told.device_times;
+    times.device_times_known = true;
+  }
+}
+
+void Heads::distrust() {
+  std::erase_if(times_, [](const auto& one) { return !one.second.checked; });
+  for (auto& [key, times] : times_) times.device_times_known = false;
+}
+
+// ---- The scan ----
+
 namespace {
 
 // Earliest first, for std heaps.
@@ -21,6 +49,7 @@ class LogScan final : public Scan {
  public:
   LogScan(const Parts& parts, const Selection& selection, OnGone on_gone, const log::NodeId& node)
       : node_(node),
+        data_dir_(parts.data_dir),
         selection_(selection),
         directory_(parts.sys, parts.data_dir),
         parts_{parts.sys,
@@ -33,7 +62,9 @@ class LogScan final : public Scan {
                {},
                0,
                {},
-               parts.keep_going} {}
+               parts.keep_going} {
+    parts_.index_lied = parts.index_lied;
+  }
 
   Result<void> begin();
   const log::NodeId& node() const override { return node_; }
@@ -45,8 +76,10 @@ class LogScan final : public Scan {
 
  private:
   void queue(Source& source);
+  void learn_times();
 
   log::NodeId node_;
+  std::string data_dir_;
   Selection selection_;
   Directory directory_;
   Heads own_heads_;
@@ -63,7 +96,7 @@ Result<void> LogScan::begin() {
       return errno_error(-result, "cannot list the log's directory");
     }
   }
-  std::set<Heads::Key> known;
+  std::set<log::SegmentKey> known;
   for (const auto& [id, segments] : directory_.streams()) {
     KnownSegments there;
     for (const KnownSegment& segment : segments) {
@@ -76,12 +109,37 @@ Result<void> LogScan::begin() {
       sources_.push_back(std::make_unique<Source>(parts_, id, std::move(there)));
     }
   }
-  parts_.heads.keep([&](const Heads::Key& key) { return known.contains(key); });
+  parts_.heads.keep([&](const log::SegmentKey& key) { return known.contains(key); });
+  learn_times();
   for (const auto& source : sources_) {
     if (auto begun = source->begin(); !begun) return begun.error();
+  }
+  for (const auto& source : sources_) {
+    source->open_ahead();
     queue(*source);
   }
   return {};
+}
+
+// Reads the file of times, where it may tell something new. Without one segments tell themselves.
+void LogScan::learn_times() {
+  const bool by_device_time = selection_.device_from_us != log::no_time_before ||
+                              selection_.device_to_us != log::no_time_after;
+  const bool by_time = by_device_time || selection_.received_from_us != log::no_time_before ||
+                       selection_.received_to_us != log::no_time_after;
+  if (!by_time) return;
+  bool all_known = true;
+  for (const auto& [id, segments] : directory_.streams()) {
+    for (const KnownSegment& segment : segments) {
+      // The last one may be growing: nobody has its times.
+      if (&segment == &segments.back()) continue;
+      const Heads::Times* times = parts_.heads.find({id, segment.base});
+      all_known &= times != nullptr && (times->device_times_known || !by_device_time);
+    }
+  }
+  if (all_known) return;
+  const auto table = log::read_times(parts_.sys, data_dir_ + "/log", parts_.stats.bytes_read);
+  if (table) parts_.heads.learn(*table);
 }
 
 void LogScan::queue(Source& source) {

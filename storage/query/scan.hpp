@@ -10,13 +10,13 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/base/result.hpp"
 #include "engine/io/sys.hpp"
 #include "storage/log/commit_board.hpp"
 #include "storage/log/record.hpp"
+#include "storage/log/segment_times.hpp"
 #include "storage/query/selection.hpp"
 
 namespace ringgate::query {
@@ -37,30 +37,38 @@ struct ScanStats {
   std::uint64_t segments = 0;
   std::uint64_t segments_opened = 0;
   std::uint64_t segments_gone = 0;  // taken by retention meanwhile (OnGone::skip)
+  // Indexes that said what their segment does not hold (the file of times counts as one), and
+  // damaged ones. The answer is right all the same: they were not followed.
+  std::uint64_t indexes_lied = 0;
+  std::uint64_t indexes_damaged = 0;
 };
 
 // The times of sealed segments, kept from one scan to the next, so that with thousands of segments
-// few are opened to find out. One owner, who runs one scan at a time; some 80 bytes a segment.
+// few are opened to find out. One owner, who runs one scan at a time; some 150 bytes a segment.
 class Heads {
  public:
   struct Times {
-    std::uint64_t records = 0;
-    WallUs first_received_us = 0;
-    WallUs last_received_us = 0;
+    log::SegmentTimes is;
+    bool device_times_known = false;
+    bool checked = false;  // against the segment itself
   };
-  using Key = std::pair<log::StreamId, Position>;  // and base
-  const Times* find(const Key& key) const {
+  const Times* find(const log::SegmentKey& key) const {
     const auto found = times_.find(key);
     return found == times_.end() ? nullptr : &found->second;
   }
-  const Times& put(const Key& key, const Times& times) { return times_[key] = times; }
+  // What a segment's own seal says. True: nothing else was known of it.
+  bool check(const log::SegmentKey& key, const log::SegmentHeader& header, const log::Seal& seal);
+  // What the directory's file of times says, where nothing is known yet.
+  void learn(const log::TimesTable& table);
+  // Of what was learned, forgets what was not checked.
+  void distrust();
   template <class Known>
   void keep(const Known& known) {
     std::erase_if(times_, [&](const auto& one) { return !known(one.first); });
   }
 
  private:
-  std::map<Key, Times> times_;
+  std::map<log::SegmentKey, Times> times_;
 };
 
 class Scan {
@@ -74,6 +82,8 @@ class Scan {
     // Asked every few thousand records looked at, whether or not they are selected; false ends the
     // scan as if there were no more. Null: it goes on.
     std::function<bool()> keep_going = {};
+    // Told the name of a segment whose index is of no use (log::Curator::remake_index).
+    std::function<void(const std::string&)> index_lied = {};
   };
   // Error: what about the directory can't be read.
   static Result<std::unique_ptr<Scan>> open(const Parts& parts, const Selection& selection,

@@ -22,12 +22,19 @@ Source::Source(SourceParts& parts, const log::StreamId& stream, KnownSegments se
 
 // ---- Which segments ----
 
-Result<Source::Head> Source::head(std::size_t index) {
-  const Position base = segments_[index].base;
-  if (const Heads::Times* known = parts_.heads.find({stream_, base})) {
-    return Head{true, true, *known};
-  }
-  auto file = parts_.directory.open(stream_, base, log::Access::scattered);
+void SourceParts::distrust_times() {
+  if (times_lied) return;
+  times_lied = true;
+  heads.distrust();
+  ++stats.indexes_lied;
+  report("the list of the segments' times does not fit them; the log was read without it");
+}
+
+Result<Source::Head> Source::head(std::size_t index, Trust trust) {
+  const log::SegmentKey key{stream_, segments_[index].base};
+  const Heads::Times* known = parts_.heads.find(key);
+  if (known != nullptr && (known->checked || trust == Trust::told)) return Head{true, true, *known};
+  const auto file = parts_.directory.open(stream_, key.second, log::Access::scattered);
   if (!file && file.error().code == ENOENT) {
     if (auto told = gone(index); !told) return told.error();
     return Head{};
@@ -38,23 +45,24 @@ Result<Source::Head> Source::head(std::size_t index) {
   }
   parts_.stats.bytes_read += (*file)->bytes_read();
   const std::optional<log::Seal>& seal = (*file)->seal();
+  if (!seal || !parts_.heads.check(key, (*file)->header(), *seal)) {
+    if (known != nullptr) parts_.distrust_times();
+  }
   if (!seal) return Head{true, false, {}};
-  const Heads::Times times{seal->records, seal->first_received_us, seal->last_received_us};
-  return Head{true, true, parts_.heads.put({stream_, base}, times)};
+  return Head{true, true, *parts_.heads.find(key)};
 }
 
-Result<void> Source::begin() {
-  const WallUs from = parts_.selection.received_from_us;
-  if (from == log::no_time_before) return {};
-  // Received times never fall within a stream.
+// The first segment that does not end before what is selected, as far as is known.
+Result<std::size_t> Source::first_wanted() {
   std::size_t low = 0;
   std::size_t high = segments_.size();
   while (low < high) {
     const std::size_t middle = low + (high - low) / 2;
-    const auto looked = head(middle);
+    const auto looked = head(middle, Trust::told);
     if (!looked) return looked.error();
-    const bool before =
-        looked->sealed && looked->times.records > 0 && looked->times.last_received_us < from;
+    const log::SegmentTimes& times = looked->times.is;
+    const bool before = looked->sealed && times.records > 0 &&
+                        times.last_received_us < parts_.selection.received_from_us;
     // What was taken away was older than what is left.
     if (before || !looked->there) {
       low = middle + 1;
@@ -62,8 +70,25 @@ Result<void> Source::begin() {
       high = middle;
     }
   }
-  while (index_ < low) next_segment();
-  return {};
+  return low;
+}
+
+Result<void> Source::begin() {
+  if (parts_.selection.received_from_us == log::no_time_before) return {};
+  for (;;) {
+    const bool lied = parts_.times_lied;
+    const auto first = first_wanted();
+    if (!first) return first.error();
+    // Received times never fall within a stream: where the segment before ends too early, by its
+    // own seal, all before it do.
+    if (*first > 0) {
+      const auto before = head(*first - 1, Trust::checked);
+      if (!before) return before.error();
+    }
+    if (lied != parts_.times_lied) continue;  // once
+    while (index_ < *first) next_segment();
+    return {};
+  }
 }
 
 void Source::next_segment() {
@@ -90,12 +115,28 @@ Result<void> Source::gone(std::size_t index) {
                            parts_.directory.path_of(stream_, segments_[index].base))};
 }
 
+// Whether all of its records have other device times than those that are selected.
+bool Source::out_of_device_times(const Head& head) const {
+  const Selection& wanted = parts_.selection;
+  if (wanted.device_from_us == log::no_time_before && wanted.device_to_us == log::no_time_after) {
+    return false;
+  }
+  return head.sealed && head.times.device_times_known &&
+         !head.times.is.may_hold(wanted.device_from_us, wanted.device_to_us);
+}
+
 // Looks whether the segment at index_ may hold anything, and sets due_us_. False: it was passed.
 Result<bool> Source::enter() {
   const Selection& wanted = parts_.selection;
-  const auto looked = head(index_);
+  const auto told = head(index_, Trust::told);
+  if (!told) return told.error();
+  if (out_of_device_times(*told)) {
+    next_segment();
+    return false;
+  }
+  const auto looked = told->there ? head(index_, Trust::checked) : told;
   if (!looked) return looked.error();
-  const Heads::Times& times = looked->times;
+  const log::SegmentTimes& times = looked->times.is;
   if (!looked->there || (looked->sealed && times.records == 0) ||
       (looked->sealed && times.last_received_us < wanted.received_from_us)) {
     next_segment();
@@ -170,7 +211,8 @@ Position Source::growing_end(const log::SegmentFile& file) {
 
 // ---- Reading ----
 
-Result<void> Source::open_records(Position to) {
+Result<std::unique_ptr<log::SegmentRecords>> Source::open_segment(std::size_t index, Position from,
+                                                                  Position to) {
   const Selection& selection = parts_.selection;
   log::Wanted wanted;
   wanted.devices = selection.devices;
@@ -178,26 +220,75 @@ Result<void> Source::open_records(Position to) {
   wanted.received_to_us = selection.received_to_us;
   wanted.device_from_us = selection.device_from_us;
   wanted.device_to_us = selection.device_to_us;
-  wanted.from = passed_;
+  wanted.from = from;
   wanted.to = to;
-  const Position base = segments_[index_].base;
-  auto opened =
-      log::SegmentRecords::open(parts_.sys, parts_.directory.path_of(stream_, base), wanted);
-  if (opened) {
-    records_ = std::move(*opened);
-    ++parts_.stats.segments_opened;
-    return {};
+  return log::SegmentRecords::open(
+      parts_.sys, parts_.directory.path_of(stream_, segments_[index].base), wanted);
+}
+
+void Source::open_ahead() {
+  if (parts_.selection.devices.empty()) return;
+  looked_ahead_ = std::max(looked_ahead_, index_);
+  while (looked_ahead_ < segments_.size() && ahead_.size() < ahead_segments_max &&
+         parts_.opened_ahead < ahead_all_max) {
+    // Nothing is decided here: what is wrong with a segment shows when its turn comes.
+    const Heads::Times* known = parts_.heads.find({stream_, segments_[looked_ahead_].base});
+    const std::size_t index = looked_ahead_;
+    if (known == nullptr) return;
+    if (known->is.first_received_us >= parts_.selection.received_to_us) return;
+    ++looked_ahead_;
+    if (known->is.records == 0 ||
+        known->is.last_received_us < parts_.selection.received_from_us ||
+        out_of_device_times({true, true, *known})) {
+      continue;
+    }
+    auto opened = open_segment(index, 0, ~Position{0});
+    if (!opened) return;
+    ahead_.push_back({index, std::move(*opened)});
+    ++parts_.opened_ahead;
   }
-  const bool taken = opened.error().code == ENOENT;
-  if (!taken) parts_.report(opened.error().message);
-  next_segment();
-  return taken ? gone(index_ - 1) : Result<void>{};
+}
+
+// Whether the segment at index_ was opened before.
+bool Source::take_ahead() {
+  while (!ahead_.empty() && ahead_.front().index <= index_) {
+    Ahead one = std::move(ahead_.front());
+    ahead_.pop_front();
+    --parts_.opened_ahead;
+    if (one.index < index_ || passed_ > 0) continue;
+    records_ = std::move(one.records);
+  }
+  return records_ != nullptr;
+}
+
+Result<void> Source::open_records(Position to) {
+  const bool sealed = to == ~Position{0};
+  if (!sealed || !take_ahead()) {
+    auto opened = open_segment(index_, passed_, to);
+    if (!opened) {
+      const bool taken = opened.error().code == ENOENT;
+      if (!taken) parts_.report(opened.error().message);
+      next_segment();
+      return taken ? gone(index_ - 1) : Result<void>{};
+    }
+    records_ = std::move(*opened);
+  }
+  ++parts_.stats.segments_opened;
+  if (sealed) open_ahead();
+  return {};
 }
 
 // The segment gives no more.
 Result<void> Source::ended() {
   parts_.stats.bytes_read += records_->bytes_read();
   parts_.report(records_->problem());
+  if (records_->index_state() >= log::IndexState::damaged) {
+    const bool lied = records_->index_state() == log::IndexState::lied;
+    ++(lied ? parts_.stats.indexes_lied : parts_.stats.indexes_damaged);
+    if (parts_.index_lied) {
+      parts_.index_lied(log::segment_file_name(stream_, segments_[index_].base));
+    }
+  }
   const bool taken = records_->gone();
   next_segment();
   return taken ? gone(index_ - 1) : Result<void>{};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,8 +30,13 @@ struct SourceParts {
   std::vector<std::string> problems;
   std::function<bool()> keep_going = {};  // Scan::Parts
   bool stopped = false;                   // it said no
+  std::function<void(const std::string&)> index_lied = {};  // Scan::Parts
 
   void report(const std::string& problem);
+  // The file of times is wrong about a segment: none of it is believed any more.
+  void distrust_times();
+  bool times_lied = false;
+  std::size_t opened_ahead = 0;  // segments, by all sources
 };
 
 class Source {
@@ -40,6 +46,9 @@ class Source {
   const log::StreamId& stream() const { return stream_; }
   // Passes over segments that end before what is selected. Error: see OnGone.
   Result<void> begin();
+  // For some devices: opens the first segments that may have something, so that the disk fetches
+  // what all sources want while the first of it is looked at.
+  void open_ahead();
   // Nothing more comes.
   bool done() const { return !loaded_ && !records_ && index_ >= segments_.size(); }
   // Received time of the loaded record; without one, no later than that of the next.
@@ -56,7 +65,18 @@ class Source {
     bool sealed = false;
     Heads::Times times;
   };
-  Result<Head> head(std::size_t index);
+  // A segment opened before its turn.
+  struct Ahead {
+    std::size_t index = 0;
+    std::unique_ptr<log::SegmentRecords> records;
+  };
+  enum class Trust : std::uint8_t { told, checked };  // what is enough to know
+  Result<Head> head(std::size_t index, Trust trust);
+  Result<std::size_t> first_wanted();
+  bool out_of_device_times(const Head& head) const;
+  Result<std::unique_ptr<log::SegmentRecords>> open_segment(std::size_t index, Position from,
+                                                            Position to);
+  bool take_ahead();
   Result<bool> enter();
   Result<bool> enter_growing();
   Position growing_end(const log::SegmentFile& file);
@@ -71,6 +91,8 @@ class Source {
   KnownSegments segments_;
   std::size_t index_ = 0;
   std::unique_ptr<log::SegmentRecords> records_;
+  std::deque<Ahead> ahead_;  // rising
+  std::size_t looked_ahead_ = 0;
   Position to_ = 0;      // of records_
   Position passed_ = 0;  // in it
   bool entered_ = false;

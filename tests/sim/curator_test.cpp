@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+
 #include <cerrno>
 #include <cstring>
 #include <memory>
@@ -13,7 +15,10 @@
 
 #include "engine/io/sim.hpp"
 #include "engine/io/sim_disk.hpp"
+#include "storage/log/index_maker.hpp"
 #include "storage/log/reader.hpp"
+#include "storage/log/segment_file.hpp"
+#include "storage/log/segment_times.hpp"
 #include "tests/sim/seeds.hpp"
 
 using namespace ringgate;
@@ -161,6 +166,21 @@ void curate(MortalSys& sys, Compress compress) {
   }
 }
 
+// The file of times knows each segment as it is.
+void check_times(io::Sys& sys, const std::vector<SegmentEntry>& found) {
+  std::uint64_t bytes = 0;
+  const auto times = read_times(sys, "/data/log", bytes);
+  REQUIRE_MESSAGE(times.ok(), (times.ok() ? std::string() : times.error().message));
+  CHECK(times->size() == found.size());
+  for (const SegmentEntry& segment : found) {
+    const auto one = times->find({segment.id.stream, segment.id.base});
+    REQUIRE(one != times->end());
+    const auto file = SegmentFile::open(sys, "/data/log/" + segment.name);
+    REQUIRE(file.ok());
+    CHECK(one->second.fits((*file)->header(), *(*file)->seal()));
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a curator that dies anywhere leaves every record; the next one ends its work") {
@@ -191,6 +211,65 @@ TEST_CASE("a curator that dies anywhere leaves every record; the next one ends i
       CHECK_FALSE(segment.both);
       CHECK_FALSE(segment.indexed);
     }
+    check_times(world->sys(), found);
   });
   CHECK(interrupted > 0);
+}
+
+TEST_CASE("what is wrong with an index or the times is put right, once it is known") {
+  io::SimOptions options;
+  options.seed = 4;
+  io::World world(options, sample_disk(4));
+  io::Sys& sys = world.sys();
+  LogOptions log_options;
+  log_options.compress = Compress::off;
+  const auto curate_all = [](Curator& curator) {
+    for (int i = 0; i < 40 && curator.look(); ++i) {
+    }
+  };
+  Curator curator({sys, "/data/log", no_catalogs}, log_options, Curator::Mode::inline_now);
+  curate_all(curator);
+  std::vector<SegmentEntry> found;
+  const auto list = [&] { REQUIRE(list_segments(sys, "/data/log", found) == 0); };
+  list();
+  REQUIRE(found.size() == segments);
+  check_times(sys, found);
+  const std::string index = "/data/log/" + index_name_of(found[1].name);
+  std::vector<std::uint8_t> good(200'000);
+  const auto read_index = [&](std::vector<std::uint8_t>& into) {
+    const int fd = sys.open(index, O_RDONLY, 0);
+    REQUIRE(fd >= 0);
+    const std::int64_t got = sys.pread(fd, into, 0);
+    sys.close(fd);
+    into.resize(static_cast<std::size_t>(got));
+  };
+  read_index(good);
+  // Somebody found that it lies: here it is another segment's.
+  sys.rename("/data/log/" + index_name_of(found[0].name), index);
+  curator.remake_index(found[1].name);
+  curate_all(curator);
+  std::vector<std::uint8_t> again(200'000);
+  read_index(again);
+  CHECK(again == good);
+  for (const SegmentEntry& segment : found) {
+    CHECK(index_is_good(sys, "/data/log", segment.name));
+  }
+  // Somebody took it away.
+  sys.remove(index);
+  curate_all(curator);
+  CHECK(index_is_good(sys, "/data/log", found[1].name));
+  // The next life finds times that are wrong, and then none.
+  std::uint64_t bytes = 0;
+  auto times = read_times(sys, "/data/log", bytes);
+  REQUIRE(times.ok());
+  times->begin()->second.last_received_us += 1;
+  times->begin()->second.device_times = {{1, 2}};
+  (*times)[{{7, 7}, 0}] = times->begin()->second;
+  REQUIRE(write_times(sys, "/data/log", *times).ok());
+  for (int life = 0; life < 2; ++life) {
+    Curator next({sys, "/data/log", no_catalogs}, log_options, Curator::Mode::inline_now);
+    curate_all(next);
+    check_times(sys, found);
+    sys.remove("/data/log/times");
+  }
 }

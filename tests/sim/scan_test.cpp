@@ -1,6 +1,7 @@
 // Scans on a simulated machine against the plainest answer: every record that a reader of the whole
 // log gives, filtered one by one. Random selections on random logs: growing ones (with a commit
-// board and without), crashed ones, sealed ones, with indexes and without. RG_TEST_LONG=1 runs
+// board and without), crashed ones, sealed ones, with indexes and without, with indexes and times
+// that lie. RG_TEST_LONG=1 runs
 // 3,000 seeds; RG_TEST_SEED=n runs only that one.
 #include <doctest/doctest.h>
 
@@ -12,9 +13,13 @@
 #include <vector>
 
 #include "storage/event/catalog.hpp"
+#include "storage/log/index.hpp"
 #include "storage/log/index_maker.hpp"
 #include "storage/log/reader.hpp"
+#include "storage/log/segment_file.hpp"
 #include "storage/log/segment_list.hpp"
+#include "storage/log/segment_times.hpp"
+#include "storage/log/side_file.hpp"
 #include "storage/query/scan.hpp"
 #include "tests/sim/log_life.hpp"
 #include "tests/sim/seeds.hpp"
@@ -62,6 +67,8 @@ struct Totals {
   std::uint64_t found = 0;
   std::uint64_t whole_found = 0;  // of selections that are all
   std::uint64_t indexes = 0;
+  std::uint64_t falsified = 0;
+  std::uint64_t lies = 0;  // that were found out
 };
 
 class Game {
@@ -132,8 +139,43 @@ class Game {
       if (segment.indexed || random_.below(3) == 0) continue;
       const auto made = log::make_index(world_->sys(), data_dir + "/log", segment.name, catalogs_,
                                         [] { return true; });
-      if (made && made->made) ++totals_.indexes;
+      if (!made || !made->made) continue;
+      ++totals_.indexes;
+      times_[{segment.id.stream, segment.id.base}] = made->times;
+      if (random_.below(6) == 0) falsify_index(segment.name);
     }
+    log::TimesTable told = times_;
+    for (auto& [key, times] : told) {
+      if (random_.below(20) != 0) continue;
+      const auto by = static_cast<WallUs>(random_.below(3'000'000));
+      times.first_received_us += random_.below(2) == 0 ? by : -by;
+      times.last_received_us += random_.below(2) == 0 ? by : -by;
+      times.epoch += random_.below(2);
+    }
+    REQUIRE(log::write_times(world_->sys(), data_dir + "/log", told).ok());
+  }
+  // Puts an index in place that is sound in itself, but made of records that are not there.
+  void falsify_index(const std::string& name) {
+    const auto file = log::SegmentFile::open(world_->sys(), data_dir + "/log/" + name);
+    REQUIRE(file.ok());
+    const log::SegmentHeader& header = (*file)->header();
+    const std::uint64_t how = random_.below(3);
+    log::IndexBuilder builder(header);
+    for (Position at = header.base; at < (*file)->seal()->end;) {
+      auto record = (*file)->record_at(at);
+      REQUIRE(record);
+      at = record->end();
+      if (record->is_own()) continue;
+      if (how == 0) record->header.position += 8;           // where none begins
+      if (how == 1 && random_.below(9) == 0) continue;      // left out
+      if (how == 2) record->header.received_us -= 500'000;  // received at another time
+      builder.add(*record, catalog_.device_times(record->view()));
+    }
+    const auto bytes = builder.finish((*file)->seal()->end);
+    const std::string index = log::index_name_of(name);
+    const std::string folder = data_dir + "/log";
+    REQUIRE(log::put_side_file(world_->sys(), folder, "new-" + index, index, bytes).ok());
+    ++totals_.falsified;
   }
 
   WallUs some_time() {
@@ -187,7 +229,12 @@ class Game {
       CHECK(selection.matches(found.record.view(), catalogs_));
       out.emplace_back(found.stream, found.record.header.position);
     }
-    for (const std::string& problem : (*scan)->problems()) FAIL_CHECK(problem);
+    for (const std::string& problem : (*scan)->problems()) {
+      const bool told = problem.find("its index") != std::string::npos ||
+                        problem.find("segments' times") != std::string::npos;
+      CHECK_MESSAGE(told, problem);
+    }
+    totals_.lies += (*scan)->stats().indexes_lied;
     CHECK((*scan)->stats().records_found == out.size());
     CHECK((*scan)->bytes_done() == (*scan)->bytes_total());
     std::sort(out.begin(), out.end());
@@ -211,6 +258,7 @@ class Game {
   TestCatalog catalog_;
   event::CatalogSet catalogs_;
   query::Heads heads_;
+  log::TimesTable times_;
   WallUs begin_us_ = log::no_time_after;
   Totals totals_;
 };
@@ -227,11 +275,15 @@ TEST_CASE("a scan finds what a filter over the whole log finds") {
     all.found += totals.found;
     all.whole_found += totals.whole_found;
     all.indexes += totals.indexes;
+    all.falsified += totals.falsified;
+    all.lies += totals.lies;
   });
   MESSAGE(seeds, " seeds, ", all.scans, " scans, ", all.found, " records found, ",
-          all.whole_found, " by asking for all, ", all.indexes, " indexes");
+          all.whole_found, " by asking for all, ", all.indexes, " indexes, ", all.falsified,
+          " falsified, ", all.lies, " lies found");
   if (seeds >= short_seeds) {
     CHECK(all.found > 2 * all.whole_found);
     CHECK(all.indexes > 20);
+    CHECK(all.lies > all.falsified);
   }
 }

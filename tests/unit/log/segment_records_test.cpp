@@ -22,6 +22,7 @@ struct Seen {
   std::vector<std::uint64_t> links;
   bool gone = false;
   bool lied = false;
+  IndexState state = IndexState::none;
   std::uint64_t bytes_read = 0;
   std::string problem;
   friend bool operator==(const Seen& a, const Seen& b) { return a.positions == b.positions; }
@@ -37,7 +38,8 @@ Seen collect(const std::string& path, const Wanted& wanted) {
     seen.links.push_back(record.header.link);
   }
   seen.gone = (*records)->gone();
-  seen.lied = (*records)->index_lied();
+  seen.state = (*records)->index_state();
+  seen.lied = seen.state == IndexState::lied;
   seen.bytes_read = (*records)->bytes_read();
   seen.problem = (*records)->problem();
   return seen;
@@ -269,7 +271,8 @@ TEST_CASE("a damaged, short or foreign index is not used; one that lies is found
     CHECK_FALSE(index_is_good(io::real_sys(), log, name));
     const Seen seen = collect(path, wanted);
     CHECK(seen == expected);
-    CHECK_FALSE(seen.lied);
+    // A page that was not needed may be the damaged one.
+    CHECK((seen.state == IndexState::damaged || seen.state == IndexState::good));
   }
 
   // An index that is sound in itself but was made of other records.
@@ -300,7 +303,7 @@ TEST_CASE("a damaged, short or foreign index is not used; one that lies is found
     part.from = expected.positions[5];
     part.to = expected.positions[9];
     const Seen ranged = collect(path, part);
-    CHECK(ranged.lied == (shift != 0));
+    CHECK(ranged.lied);  // of other places, or of fewer records than there are
     CHECK(ranged.positions.front() == part.from);
     CHECK(ranged.positions.back() < part.to);
   }
