@@ -20,7 +20,7 @@ LOG = BUILD / "tools" / "log" / "ringgate-log"
 LOAD = BUILD / "tools" / "load" / "ringgate-load"
 CTL = BUILD / "tools" / "ctl" / "ringgate-ctl"
 LONG = os.environ.get("RG_TEST_LONG") == "1"
-SANITIZED = BUILD.name == "asan"
+SANITIZED = BUILD.name in ("asan", "tsan")
 # Only a hang reaches it.
 LIMIT_S = 60
 
