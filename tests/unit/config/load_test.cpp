@@ -162,6 +162,37 @@ TEST_CASE("values out of range say the range and its unit") {
               "this machine, such as 127.0.0.1, 0.0.0.0 or [::1]; \":PORT\" means all addresses"});
 }
 
+TEST_CASE("letters beyond ASCII outside of quotes are errors, whichever they are") {
+  // One of each block of 256: where the parser asks for their class, it must have an answer.
+  for (std::uint32_t code = 0x80; code <= 0xffff; code += code < 0x3100 ? 1 : 256) {
+    if (code >= 0xd800 && code <= 0xdfff) continue;
+    std::string letter;
+    if (code < 0x800) {
+      letter += static_cast<char>(0xc0 | code >> 6);
+    } else {
+      letter += static_cast<char>(0xe0 | code >> 12);
+      letter += static_cast<char>(0x80 | (code >> 6 & 0x3f));
+    }
+    letter += static_cast<char>(0x80 | (code & 0x3f));
+    for (const std::string_view before : {"", "[server]", "[server]\nalpha", "[server]\nalpha = "}) {
+      const Texts errors = file_errors(std::string(before) + letter + "x\n");
+      REQUIRE(errors.size() == 1);
+      CHECK(errors[0].starts_with("F:"));
+    }
+  }
+}
+
+TEST_CASE("table names that are none are errors and end nothing") {
+  for (const std::string_view text :
+       {"[.jt808]", "[=]", "[\x1bx]", "[[.jt808]]", "[ (x]", "[\"x\".]", "[x.=]", "[#]", "[\n]",
+        "[[\x7f]]", ".x = 1", "= 1", "x. = 1", "x.. = 1", "[x", "[[x", "[[x]", "[", "[["}) {
+    CAPTURE(text);
+    const Texts errors = file_errors(std::string(text));
+    REQUIRE(errors.size() == 1);
+    CHECK(errors[0].starts_with("F:1:"));
+  }
+}
+
 TEST_CASE("every error is reported, in the order of the file, then of the layers") {
   const Schema schema = make_schema();
   const TempFile file("[server]\nzeta = 1\nshards = -1\nalpha = 1\n[jt808]\nidle_timeout = 5\n");
