@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/base/json_scan.hpp"
+#include "engine/base/utf8.hpp"
 #include "engine/config/units.hpp"
 #include "storage/sink/nats.hpp"
 #include "tools/ringgate/fabric_node.hpp"
@@ -38,7 +39,7 @@ Result<Terms> take_terms(Json& request) {
   }
   if (const auto by = request.find("by"); by != request.end()) {
     if (!by->is_string()) return Error{0, "\"by\" is a text"};
-    terms.by = by->get<std::string>().substr(0, by_size_max);
+    terms.by = cut_utf8(by->get_ref<const std::string&>(), by_size_max);
     request.erase(by);
   }
   return terms;
@@ -139,7 +140,9 @@ void Node::forward(Request request) {
   const std::string subject =
       std::string(command_prefix).append(sink::subject_token(request.device.id()));
   const std::string reply = fmt::format("{}f{:x}", link_->inbox(), ++forwards_);
-  auto published = link_->publish(subject.c_str(), reply.c_str(), json->dump());
+  // `by` is of whoever asked, and may hold anything.
+  const std::string text = json->dump(-1, ' ', false, Json::error_handler_t::replace);
+  auto published = link_->publish(subject.c_str(), reply.c_str(), text);
   if (!published) return fail(request, "unreachable", published.error().message);
   counters_.requests.add(Answered::forwarded);
   request.due = mono_now() + terms->wait_ns + limits::answer_margin_ns;

@@ -2,6 +2,7 @@
 // of a node has the next number of its sequence; who misses one asks for the whole list.
 #include <fmt/format.h>
 
+#include "engine/base/json_scan.hpp"
 #include "engine/base/json_writer.hpp"
 #include "storage/sink/nats.hpp"
 #include "tools/ringgate/fabric_node.hpp"
@@ -94,7 +95,10 @@ void Node::tell_list() {
 }
 
 void Node::on_presence(const sink::NatsMessage& message) {
-  const Json said = Json::parse(sink::data_of(message), nullptr, false);
+  // The library's functions recurse as deep as values nest.
+  const std::string_view payload = sink::data_of(message);
+  if (scan_json_object(payload, "").error != JsonScan::Error::none) return;
+  const Json said = Json::parse(payload, nullptr, false);
   const auto text = [&](const char* key) -> std::string {
     const auto found = said.find(key);
     return found != said.end() && found->is_string() ? found->get<std::string>() : std::string();

@@ -60,6 +60,8 @@ class Node final : public Router {
   void send(Ask ask, Done done) override;
 
  private:
+  friend class NodeProbe;  // of tests: turns without a thread
+
   // One request: from NATS (`reply`), or of our own process (`done`).
   struct Request {
     DeviceKey device;

@@ -37,10 +37,11 @@ std::optional<Presence::Heard> Presence::heard(std::string_view id, std::string_
   const auto found = std::find_if(nodes_.begin() + 1, nodes_.end(),
                                   [&](const Node& node) { return node.id == id; });
   if (found == nodes_.end()) {
-    if (nodes_.size() == nodes_max) return {};
-    nodes_.push_back({.id = std::string(id), .name = std::string(name), .run = run,
-                      .sequence = sequence, .heard = now, .here = true});
-    return Heard{.node = static_cast<NodeNumber>(nodes_.size() - 1), .fresh = true};
+    const auto number = free_number(now);
+    if (!number) return {};
+    nodes_[*number] = {.id = std::string(id), .name = std::string(name), .run = run,
+                       .sequence = sequence, .heard = now, .here = true};
+    return Heard{.node = *number, .fresh = true};
   }
   Heard heard{.node = static_cast<NodeNumber>(found - nodes_.begin())};
   heard.fresh = found->run != run || !is_alive(heard.node, now);
@@ -52,6 +53,22 @@ std::optional<Presence::Heard> Presence::heard(std::string_view id, std::string_
   found->heard = now;
   found->here = true;
   return heard;
+}
+
+std::optional<NodeNumber> Presence::free_number(MonoNs now) {
+  if (nodes_.size() < nodes_max) {
+    nodes_.emplace_back();
+    return static_cast<NodeNumber>(nodes_.size() - 1);
+  }
+  std::optional<NodeNumber> longest;
+  for (NodeNumber node = 1; node < nodes_.size(); ++node) {
+    if (is_alive(node, now)) continue;
+    if (!longest || nodes_[node].heard < nodes_[*longest].heard) longest = node;
+  }
+  if (longest) {
+    std::erase_if(claims_, [&](const auto& known) { return known.second.node == *longest; });
+  }
+  return longest;
 }
 
 void Presence::left(NodeNumber node) {
@@ -72,6 +89,7 @@ bool Presence::newer(const Claim& one, const Claim& other) const {
 
 std::optional<std::int64_t> Presence::claim(NodeNumber node, const DeviceKey& device, bool online,
                                             std::int64_t stamp_us, WallUs now_us) {
+  if (stamp_us < 0 || stamp_us > stamp_max_us) return {};
   const Claim said{.node = node, .online = online, .mark = nodes_[node].mark,
                    .stamp_us = stamp_us};
   const auto known = claims_.find(device);

@@ -25,7 +25,10 @@ namespace ringgate::fabric {
 constexpr std::size_t presence_devices_max = 4U << 20;
 // A node that was not heard of for so long is gone. Three of its heartbeats.
 constexpr MonoNs node_silence_ns = 3 * ns_per_s;
+// Nodes that are heard of; one that is gone makes room for a new one.
 constexpr std::size_t nodes_max = 256;
+// No clock goes so far (the year 148,000); a claim beyond it could not be outdone by anybody.
+constexpr std::int64_t stamp_max_us = std::int64_t{1} << 62;
 
 using NodeNumber = std::uint16_t;
 constexpr NodeNumber self_node = 0;
@@ -56,7 +59,7 @@ class Presence {
   // Devices with a link here, with their stamps.
   const auto& own() const { return own_; }
 
-  // Heard of a node. Nothing: too many nodes. `fresh`: it is new, or has started again; then all
+  // Heard of a node. Nothing: too many nodes are there. `fresh`: it is new, or has started again; then all
   // that was known of its links is over.
   struct Heard {
     NodeNumber node = 0;
@@ -68,7 +71,8 @@ class Presence {
   void left(NodeNumber node);
 
   // What it says of a device. Returns a new stamp of ours where our claim must be told again: the
-  // other's link is over, and ours, which is older, is still there.
+  // other's link is over, and ours, which is older, is still there. A stamp that is none (below 0,
+  // above stamp_max_us) says nothing.
   std::optional<std::int64_t> claim(NodeNumber node, const DeviceKey& device, bool online,
                                     std::int64_t stamp_us, WallUs now_us);
   // Around all claims of a whole list: what it did not name is offline.
@@ -102,6 +106,8 @@ class Presence {
   }
   bool newer(const Claim& one, const Claim& other) const;
   void forget_links(NodeNumber node);
+  // A number for a new node: the next, or that of the node that is gone for the longest time.
+  std::optional<NodeNumber> free_number(MonoNs now);
 
   std::vector<Node> nodes_;  // [0]: we
   std::unordered_map<DeviceKey, Claim, Hash> claims_;  // the newest of each device

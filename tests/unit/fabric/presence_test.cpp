@@ -3,6 +3,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cstdint>
+#include <string>
+
 namespace {
 
 using namespace ringgate;
@@ -53,6 +56,48 @@ TEST_CASE("the newest link wins, though the old one looks alive and clocks diffe
   c.hears('a', false, first);
   CHECK(c.presence.last_node(device) == "b");
   CHECK(b.verdict() == Verdict::ours);
+}
+
+TEST_CASE("a stamp that no clock tells is no claim, and the largest can be outdone") {
+  View a("a");
+  a.presence.attached(device, wall);
+  for (const std::int64_t stamp : {std::int64_t{-1}, stamp_max_us + 1, INT64_MAX, INT64_MIN}) {
+    a.hears('b', true, stamp);
+    CHECK(a.verdict() == Verdict::ours);
+    a.hears('b', false, stamp);
+    CHECK_FALSE(a.again);
+  }
+  a.hears('b', true, stamp_max_us);
+  CHECK(a.verdict() == Verdict::theirs);
+  a.hears('b', false, stamp_max_us);
+  CHECK(a.again == stamp_max_us + 1);
+  CHECK(a.verdict() == Verdict::ours);
+}
+
+TEST_CASE("nodes that are gone make room for new ones") {
+  View a("a");
+  a.hears('b', true, wall);
+  const MonoNs later = 10 * node_silence_ns;
+  // c speaks on; b has been silent for the longest time when there is no room any more.
+  std::size_t heard = 0;
+  for (std::size_t i = 0; i < 3 * nodes_max; ++i) {
+    const MonoNs now = later + static_cast<MonoNs>(i) * node_silence_ns / 8;
+    REQUIRE(a.presence.heard("c", "c", 1, 2 + i, now)->node == a.number('c'));
+    const std::string id = "node-" + std::to_string(i);
+    const auto node = a.presence.heard(id, id, 1, 1, now);
+    REQUIRE(node);
+    CHECK(node->fresh);
+    ++heard;
+  }
+  CHECK(heard == 3 * nodes_max);
+  CHECK(a.presence.last_node(device) == "");  // with the node went what it had said
+  // All alive: no room.
+  std::size_t refused = 0;
+  for (std::size_t i = 0; i < nodes_max; ++i) {
+    const std::string id = "late-" + std::to_string(i);
+    refused += a.presence.heard(id, id, 1, 1, 1000 * later) ? 0 : 1;
+  }
+  CHECK(refused == 1);
 }
 
 TEST_CASE("an older link that is still there is claimed anew when the newer one ends") {
