@@ -11,10 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <optional>
 
 #include "engine/base/json_scan.hpp"
-#include "protocols/jt808/codec/messages.hpp"
+#include "tests/fuzz/guest.hpp"
 #include "tests/fuzz/machine.hpp"
 #include "tools/ringgate/control.hpp"
 
@@ -22,9 +21,9 @@ namespace {
 
 using namespace ringgate;
 using namespace ringgate::jt808;
+using fuzz::Guest;
 using fuzz::Machine;
 using fuzz::require;
-using Raw = std::vector<std::uint8_t>;
 
 constexpr std::string_view online_phone = "13800000001";
 constexpr std::string_view offline_phone = "13800000002";
@@ -40,7 +39,7 @@ class Scene {
                                                  .producer = machine_.control_producer(),
                                                  .registry = machine_.registry(),
                                                  .logs = machine_.logger().add_source("control")}));
-    log_in(offline_phone);
+    guest_.log_in(offline_phone);
   }
   ~Scene() {
     machine_.drain(world_.now() + ns_per_s);
@@ -51,7 +50,7 @@ class Scene {
   }
 
   void serve(std::string_view text) {
-    if (!device(online_phone).link.valid()) log_in(online_phone);
+    if (!guest_.is_online(online_phone)) guest_.log_in(online_phone);
     const int fd = connect();
     std::size_t sent = 0;
     std::string heard;
@@ -68,7 +67,7 @@ class Scene {
       if (sent == text.size() && told.ends == requests && heard.empty()) break;
       // Answers of the shard take a moment, those of terminals, and their time-outs, seconds.
       for (int i = 0; i < 4; ++i) machine_.turn(round < 30 ? 200 * ns_per_us : ns_per_s);
-      answer();
+      guest_.answer(online_phone);
     }
     require(sent == text.size());
     require(told.ends <= requests);
@@ -94,50 +93,6 @@ class Scene {
     static Expectations one(world.sys());
     return one;
   }
-  device::Device& device(std::string_view phone) {
-    device::DeviceTable& devices = *machine_.places[0]->devices;
-    static device::Device none;
-    const device::DeviceSlot slot = devices.find(DeviceKey(Namespace::phone, phone));
-    return slot == device::no_device ? none : devices.at(slot);
-  }
-
-  void turns(int count) {
-    for (int i = 0; i < count; ++i) machine_.turn(ns_per_ms);
-  }
-
-  void log_in(std::string_view phone) {
-    if (peer_) peer_->close();
-    peer_ = world_.connect_ipv4(Machine::port);
-    const Authenticator::Code code =
-        machine_.authenticator->make_code(
-            phone, machine_.places[0]->session->oversight().state->generation(
-                       DeviceKey(Namespace::phone, phone)));
-    Raw wire(wire_size_max);
-    wire.resize(write_auth(wire, make_peer(Version::v2013, phone), 1, {code.data(), code.size()},
-                           "123456789012345", "v"));
-    peer_->send(wire);
-    for (int i = 0; i < 100 && !device(phone).link.valid(); ++i) turns(1);
-    require(device(phone).link.valid());
-  }
-
-  // The terminal says ok to what it is told.
-  void answer() {
-    const Raw bytes = peer_->take();
-    std::uint8_t scratch[scratch_size];
-    for (std::size_t used = 0; used < bytes.size();) {
-      const NextFrame next = next_frame(Bytes(bytes).subspan(used), scratch);
-      if (next.kind != NextFrame::Kind::frame) break;
-      used += next.consumed;
-      Header header;
-      require(parse_header(next.frame, header) == BadReason::none);
-      if (header.message_id == id::platform_reply) continue;
-      FrameWriter frame(make_peer(Version::v2013, online_phone), id::terminal_reply, serial_++);
-      frame.u16(header.serial).u16(header.message_id).u8(0);
-      std::uint8_t wire[wire_size_max];
-      peer_->send({wire, frame.finish(wire)});
-    }
-  }
-
   int connect() {
     const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     sockaddr_un address{};
@@ -185,10 +140,9 @@ class Scene {
 
   io::World world_;
   Machine machine_;
+  Guest guest_{world_, machine_};
   std::string path_;
   std::unique_ptr<server::Control> control_;
-  std::optional<io::Peer> peer_;  // the last that logged in
-  std::uint16_t serial_ = 100;
 };
 
 }  // namespace
