@@ -2,8 +2,9 @@
 
 What counts as one test: a doctest case in one build, a test method of a Python file in one build
 (the structure tests know no build and count once), the replay of one fuzz corpus in one build, and
-with --long one minute of one fuzzer and what has threads under ThreadSanitizer. A build that fails is one failure; so is an executable that
-ends badly without naming the case. The last line is always the sum.
+with --long one minute of one fuzzer, and whatever has threads once more under ThreadSanitizer. A
+build that fails is one failure; so is an executable that ends badly without naming the case. The
+last line is always the sum.
 """
 
 import argparse

@@ -59,8 +59,8 @@ class Presence {
   // Devices with a link here, with their stamps.
   const auto& own() const { return own_; }
 
-  // Heard of a node. Nothing: too many nodes are there. `fresh`: it is new, or has started again; then all
-  // that was known of its links is over.
+  // Heard of a node. Nothing: too many nodes are there. `fresh`: it is new, or has started again;
+  // then all that was known of its links is over.
   struct Heard {
     NodeNumber node = 0;
     bool fresh = false;

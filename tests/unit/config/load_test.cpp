@@ -174,7 +174,7 @@ TEST_CASE("letters beyond ASCII outside of quotes are errors, whichever they are
       letter += static_cast<char>(0x80 | (code >> 6 & 0x3f));
     }
     letter += static_cast<char>(0x80 | (code & 0x3f));
-    for (const std::string_view before : {"", "[server]", "[server]\nalpha", "[server]\nalpha = "}) {
+    for (const std::string_view before : {"", "[server]", "[server]\nzeta", "zeta = "}) {
       const Texts errors = file_errors(std::string(before) + letter + "x\n");
       REQUIRE(errors.size() == 1);
       CHECK(errors[0].starts_with("F:"));
