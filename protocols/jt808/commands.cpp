@@ -21,7 +21,7 @@ using Rule = Answer::Rule;
 
 constexpr std::string_view status_labels[] = {"answered",  "refused",     "sent",    "timed_out",
                                               "offline",   "unknown",     "link_lost", "busy",
-                                              "not_stored", "unsupported", "expired"};
+                                              "not_stored", "unsupported", "expired", "pending"};
 static_assert(std::size(status_labels) == static_cast<std::size_t>(CommandStatus::count));
 
 constexpr observe::MetricSpec outcomes{.name = "ringgate_jt808_commands_total",

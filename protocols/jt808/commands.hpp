@@ -69,6 +69,11 @@ class Commands final : public shard::Hook, public flow::CommitListener {
   // As DeviceGate::send. The waiter is never called from inside.
   void send(const DeviceKey& device, std::shared_ptr<const event::PreparedCommand> command,
             MonoNs wait_ns, std::unique_ptr<event::CommandWaiter> waiter);
+  // Whether the device speaks on a link.
+  bool online(const DeviceKey& device) {
+    const device::DeviceSlot slot = devices_.find(device);
+    return slot != device::no_device && link_of(slot) != nullptr;
+  }
   // Adds keys to the open object: the device's commands. For DeviceGate::describe.
   void describe(device::DeviceSlot slot, JsonWriter& out) const;
 

@@ -136,7 +136,10 @@ bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
   const device::DeviceSlot slot = devices_.find(key);
   const state::Ban* const ban = oversight_.state->ban_of(key, now());
   const auto registration = oversight_.state->registration(key);
-  if (slot == device::no_device && ban == nullptr && !registration) return false;
+  const auto* const pending = oversight_.state->pending(key);
+  if (slot == device::no_device && ban == nullptr && !registration && pending == nullptr) {
+    return false;
+  }
   if (slot != device::no_device) {
     device::Device& device = devices_.at(slot);
     row(device, out);
@@ -155,6 +158,7 @@ bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
     out.key("phone").text(key.id());
     out.key("online").boolean(false);
   }
+  if (pending != nullptr) out.key("commands_pending").unsigned_integer(pending->size());
   out.key("shard").unsigned_integer(links_.shard().index());
   if (registration) json_registration(*registration, out);
   if (ban != nullptr) {
@@ -252,7 +256,7 @@ bool Gate::trace(const DeviceKey& device, event::TraceWatcher* watcher) {
   return oversight_.tracer.watch(device, watcher);
 }
 
-void Gate::watch_presence(event::PresenceWatcher* watcher) { session_.use_presence(watcher); }
+void Gate::watch_presence(event::PresenceWatcher& watcher) { session_.use_presence(watcher); }
 
 void Gate::bad_frames(std::uint32_t limit, std::vector<std::string>& out) {
   oversight_.bad_frames.list(limit, out);

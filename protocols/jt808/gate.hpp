@@ -30,6 +30,7 @@ class Gate final : public event::DeviceGate {
   Namespace ns() const override { return Namespace::phone; }
   void send(const DeviceKey& device, std::shared_ptr<const event::PreparedCommand> command,
             MonoNs wait_ns, std::unique_ptr<event::CommandWaiter> waiter) override;
+  bool online(const DeviceKey& device) override { return session_.commands().online(device); }
   std::uint32_t list(std::uint32_t cursor, std::uint32_t limit,
                      std::vector<std::string>& out) override;
   bool describe(const DeviceKey& device, JsonWriter& out) override;
@@ -40,7 +41,7 @@ class Gate final : public event::DeviceGate {
   bool unban(const DeviceKey& device, const event::Act& act) override;
   void bans(std::vector<std::string>& out) override;
   bool trace(const DeviceKey& device, event::TraceWatcher* watcher) override;
-  void watch_presence(event::PresenceWatcher* watcher) override;
+  void watch_presence(event::PresenceWatcher& watcher) override;
   void bad_frames(std::uint32_t limit, std::vector<std::string>& out) override;
 
  private:

@@ -497,7 +497,7 @@ void Session::attach(net::Link& link, State& state, device::DeviceSlot slot, con
     store_session(link, device.key.id(), event_online,
                   "online " + peer_text(link.peer) + (link.datagram ? " udp" : ""));
     commands_.on_attached(slot);
-    if (presence_ != nullptr) presence_->on_presence(device.key, true);
+    for (event::PresenceWatcher* watcher : presence_) watcher->on_presence(device.key, true);
   }
   links_.set_idle_timeout(link, options_.idle_timeout_ms);
 }
@@ -507,7 +507,9 @@ void Session::detach(net::Link& link, State& state, std::string_view why) {
   if (device.link == link.id()) device.link = {};
   store_session(link, device.key.id(), event_offline, "offline " + std::string(why));
   commands_.on_detached(state.device);
-  if (presence_ != nullptr && !device.link.valid()) presence_->on_presence(device.key, false);
+  if (!device.link.valid()) {
+    for (event::PresenceWatcher* watcher : presence_) watcher->on_presence(device.key, false);
+  }
   state.authenticated = false;
   state.device = device::no_device;
   counters_.online.sub();

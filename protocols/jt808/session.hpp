@@ -73,8 +73,8 @@ class Session final : public net::Protocol {
   const Parts& parts() const { return parts_; }
   // Where media goes; wiring, before the first turn.
   void use_uploads(blob::Uploads& uploads) { media_.use(uploads); }
-  // Who is told which terminals come and go; null: nobody.
-  void use_presence(event::PresenceWatcher* watcher) { presence_ = watcher; }
+  // Who else is told which terminals come and go; wiring, before the first turn.
+  void use_presence(event::PresenceWatcher& watcher) { presence_.push_back(&watcher); }
   // Bans and registrations that outlive the process; wiring, before the first turn.
   void use_state(state::Store& state) { oversight_.use(state); }
   bool wants_registration() const { return options_.admission == Admission::registry; }
@@ -144,7 +144,7 @@ class Session final : public net::Protocol {
   Oversight oversight_;
   Downlink downlink_;
   Commands commands_;
-  event::PresenceWatcher* presence_ = nullptr;
+  std::vector<event::PresenceWatcher*> presence_;
   Parts parts_;
   Media media_;
   std::unique_ptr<RsaKey> rsa_;  // null: none is configured

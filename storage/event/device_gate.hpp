@@ -39,6 +39,7 @@ enum class CommandStatus : std::uint8_t {
   not_stored,   // the log takes nothing now: the intent could not be committed
   unsupported,  // the device's version does not have this message
   expired,      // the caller's time ended before the command could be sent
+  pending,      // it waits for the device to come online (storage/state/pending.hpp)
   count,
 };
 std::string_view name_of(CommandStatus status);  // "timed-out"
@@ -51,6 +52,8 @@ struct CommandOutcome {
   Position intent = 0;               // record of the intent; 0: none
   std::uint32_t transmissions = 0;
   MonoNs elapsed_ns = 0;
+  std::uint64_t pending = 0;  // status pending: its id,
+  WallUs expires_us = 0;      // and until when it waits
 };
 
 // Told the outcome exactly once, on the device's home shard. Owned by the gate until then.
@@ -92,6 +95,9 @@ class DeviceGate {
   virtual void send(const DeviceKey& device, std::shared_ptr<const PreparedCommand> command,
                     MonoNs wait_ns, std::unique_ptr<CommandWaiter> waiter) = 0;
 
+  // Whether a command that is sent now has a link to leave by.
+  virtual bool online(const DeviceKey& device) = 0;
+
   // Devices of this shard from `cursor` on (0: the first), at most `limit`; each as one JSON object
   // of what `describe` would write, short. Returns the next cursor, 0 at the end. Looks at no more
   // than `limit` devices, so that a shard is not held up.
@@ -119,8 +125,8 @@ class DeviceGate {
   // At most one watcher per device; null ends it. False: somebody else watches.
   virtual bool trace(const DeviceKey& device, TraceWatcher* watcher) = 0;
 
-  // At most one watcher, for all devices; wiring, before the first turn. Outlives the gate.
-  virtual void watch_presence(PresenceWatcher* watcher) = 0;
+  // Adds a watcher of all devices; wiring, before the first turn. Outlives the gate.
+  virtual void watch_presence(PresenceWatcher& watcher) = 0;
 
   // The last bad frames of this shard, newest first, each one JSON object (time, peer, reason,
   // offset, bytes).

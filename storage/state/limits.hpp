@@ -23,9 +23,34 @@ constexpr std::size_t bans_max = 65'536;
 // reaches a fleet, and a device that comes online after weeks is not kept busy for an hour.
 constexpr std::size_t pending_max = 65'536;
 constexpr std::size_t pending_device_max = 32;
+// All of them together, as JSON: 1 KiB each; parameter lists and texts have some hundred bytes.
+constexpr std::uint64_t pending_bytes_max = 64ULL << 20;
 // One command as JSON: the longest text messages and parameter lists; packages of software are sent
 // to devices that are online.
 constexpr std::size_t pending_json_max = 8 * 1024;
+// How long a command may wait for its device: what is older nobody remembers to have sent.
+constexpr MonoNs pending_expires_default = 24 * 3600 * ns_per_s;
+constexpr MonoNs pending_expires_max = 90 * 24 * 3600 * ns_per_s;
+// Waiting commands of one device that its protocol has at a time: enough to fill its window, and
+// most of its queue is left to people who wait for an answer.
+constexpr std::uint32_t pending_window = 4;
+// Of one shard: a fleet that comes back after an outage gets its commands over some seconds.
+constexpr std::uint32_t pending_in_flight_max = 1024;
+// How long a delivery waits for the answer: JT/T 808's three transmissions take 90 s.
+constexpr MonoNs pending_answer_wait = 120 * ns_per_s;
+// A command that reached its device so often without an answer is given up: a restart that is never
+// acknowledged must not restart the terminal for a day.
+constexpr std::uint32_t pending_tries_max = 3;
+// A device that is online and did not answer, or whose queue is full, is tried again after this.
+constexpr MonoNs pending_retry_silent = 60 * ns_per_s;
+constexpr MonoNs pending_retry_busy = 2 * ns_per_s;
+// Commands prepared (some 20 us each) and ended in one turn, so that a fleet that comes back does
+// not hold up the frames of others.
+constexpr std::uint32_t pending_per_turn = 32;
+// The clock on the wall may be set: expiry is looked at no less often.
+constexpr MonoNs pending_look_every = 30 * ns_per_s;
+// Commands copied by one errand that lists them: some 100 us of its shard.
+constexpr std::uint32_t pending_per_errand = 64;
 
 // Entries that one errand of a snapshot copies as JSON: some 200 us of its shard.
 constexpr std::uint32_t entries_per_errand = 128;

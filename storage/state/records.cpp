@@ -108,6 +108,7 @@ bool apply_pending(const DeviceKey& device, Members& in, Table& table) {
   command.expires_us = in.number<WallUs>("expires_us");
   command.by = in.text("by");
   command.json = in.find("command");
+  command.tries = in.number<std::uint32_t>("tries");
   if (in.bad() || command.json.empty()) return false;
   return table.put_pending(device, std::move(command));
 }
@@ -176,14 +177,27 @@ std::string json_of(const PendingCommand& command) {
   json.begin_object().key("id").unsigned_integer(command.id);
   json.key("submitted_us").integer(command.submitted_us);
   json.key("expires_us").integer(command.expires_us);
-  json.key("by").text(command.by).key("command").raw(command.json).end_object();
+  json.key("by").text(command.by).key("command").raw(command.json);
+  if (command.tries != 0) json.key("tries").unsigned_integer(command.tries);
+  json.end_object();
   return text;
 }
 
-std::string json_of_end(std::uint64_t id, std::string_view how) {
+std::string json_of_try(std::uint64_t id, std::uint32_t tries) {
   std::string text;
   JsonWriter json(text);
-  json.begin_object().key("id").unsigned_integer(id).key("how").text(how).end_object();
+  json.begin_object().key("id").unsigned_integer(id);
+  json.key("tries").unsigned_integer(tries).end_object();
+  return text;
+}
+
+std::string json_of_end(std::uint64_t id, const PendingEnd& end) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().key("id").unsigned_integer(id).key("how").text(end.how);
+  if (!end.detail.empty()) json.key("detail").text(end.detail);
+  if (end.intent != 0) json.key("intent").unsigned_integer(end.intent);
+  json.end_object();
   return text;
 }
 
@@ -213,6 +227,13 @@ bool apply(const event::RecordView& record, Table& table) {
       const auto id = in.number<std::uint64_t>("id");
       if (in.bad()) return false;
       table.remove_pending(device, id);
+      return true;
+    }
+    case Change::command_tried: {
+      const auto id = in.number<std::uint64_t>("id");
+      const auto tries = in.number<std::uint32_t>("tries");
+      if (in.bad()) return false;
+      table.set_tries(device, id, tries);
       return true;
     }
   }

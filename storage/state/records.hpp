@@ -15,7 +15,8 @@ std::string json_of(const RegistrationView& registration);
 std::string json_of(const Ban& ban);
 std::string json_of_generation(std::uint32_t generation);
 std::string json_of(const PendingCommand& command);
-std::string json_of_end(std::uint64_t id, std::string_view how);
+std::string json_of_try(std::uint64_t id, std::uint32_t tries);
+std::string json_of_end(std::uint64_t id, const PendingEnd& end);
 
 // The text that a JSON string stands for, quotes included in `json`. Halves of surrogate pairs
 // become U+FFFD.

@@ -5,6 +5,7 @@
 #include "engine/device/device_table.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/log/commit_waits.hpp"
+#include "storage/state/pending.hpp"
 #include "storage/state/store.hpp"
 
 namespace ringgate::state {
@@ -20,15 +21,18 @@ class ShardHost final : public event::DeviceGates {
     waits_ = &waits;
     log_ = &log;
   }
+  void use(Pending& pending) { pending_ = &pending; }
   Store& store() { return *store_; }
   device::DeviceTable& devices() { return *devices_; }
   log::CommitWaits& waits() { return *waits_; }
+  Pending& pending() { return *pending_; }
   // Whatever was appended so far is durable once this is.
   Position appended() const { return log_->appended(); }
 
  private:
   Store* store_ = nullptr;
   log::CommitWaits* waits_ = nullptr;
+  Pending* pending_ = nullptr;
   const log::Writer* log_ = nullptr;
   device::DeviceTable* devices_ = nullptr;
 };

@@ -86,8 +86,15 @@ Position Store::put_pending(const DeviceKey& device, PendingCommand command) {
   return position;
 }
 
-Position Store::end_pending(const DeviceKey& device, std::uint64_t id, std::string_view how) {
-  const Position position = append(device, Change::command_ended, json_of_end(id, how));
+Position Store::try_pending(const DeviceKey& device, std::uint64_t id, std::uint32_t tries) {
+  const Position position = append(device, Change::command_tried, json_of_try(id, tries));
+  if (position != 0) table_->set_tries(device, id, tries);
+  return position;
+}
+
+Position Store::end_pending(const DeviceKey& device, std::uint64_t id, PendingEnd end) {
+  end.detail = cut_utf8(end.detail, reason_size_max);
+  const Position position = append(device, Change::command_ended, json_of_end(id, end));
   if (position != 0) table_->remove_pending(device, id);
   return position;
 }

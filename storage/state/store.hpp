@@ -39,8 +39,9 @@ class Store {
   Position set_generation(const DeviceKey& device, std::uint32_t generation);
   // 0 also where `command.json` is no object of at most pending_json_max bytes.
   Position put_pending(const DeviceKey& device, PendingCommand command);
-  // `how`: "answered", "expired", ...
-  Position end_pending(const DeviceKey& device, std::uint64_t id, std::string_view how);
+  // Says that it may reach the device from now on, or that it did not.
+  Position try_pending(const DeviceKey& device, std::uint64_t id, std::uint32_t tries);
+  Position end_pending(const DeviceKey& device, std::uint64_t id, PendingEnd end);
   // Whether the last change that returned 0 found the store full, and not the log.
   bool is_full() const { return full_; }
   // Changes that were appended since the store was made.

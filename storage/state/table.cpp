@@ -16,7 +16,8 @@ std::uint64_t allocated(std::size_t bytes) {
 
 std::uint64_t cost(const Ban& ban) { return sizeof(Ban) + 64 + ban.by.size() + ban.why.size(); }
 std::uint64_t cost(const PendingCommand& command) {
-  return sizeof command + 64 + command.by.size() + command.json.size();
+  // And its place in Pending's order.
+  return sizeof command + 64 + 128 + command.by.size() + command.json.size();
 }
 
 }  // namespace
@@ -239,6 +240,14 @@ bool Table::put_pending(const DeviceKey& device, PendingCommand command) {
   return true;
 }
 
+void Table::set_tries(const DeviceKey& device, std::uint64_t id, std::uint32_t tries) {
+  const std::uint32_t slot = find(device);
+  if (slot == no_slot || !at(slot).waits) return;
+  std::vector<PendingCommand>& waiting = pending_[slot];
+  const auto found = std::ranges::find(waiting, id, &PendingCommand::id);
+  if (found != waiting.end()) found->tries = tries;
+}
+
 bool Table::remove_pending(const DeviceKey& device, std::uint64_t id) {
   const std::uint32_t slot = find(device);
   if (slot == no_slot || !at(slot).waits) return false;
@@ -309,6 +318,14 @@ std::uint64_t Table::list(std::uint64_t cursor, std::uint32_t limit, const Visit
 void Table::for_each_ban(
     const std::function<void(const DeviceKey&, const Ban&)>& visit) const {
   for (const auto& [slot, ban] : bans_) visit(key_of(at(slot)), ban);
+}
+
+void Table::for_each_pending(
+    const std::function<void(const DeviceKey&, const PendingCommand&)>& visit) const {
+  for (const auto& [slot, waiting] : pending_) {
+    const DeviceKey device = key_of(at(slot));
+    for (const PendingCommand& command : waiting) visit(device, command);
+  }
 }
 
 }  // namespace ringgate::state

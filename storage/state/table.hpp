@@ -36,6 +36,8 @@ class Table {
   bool set_generation(const DeviceKey& device, std::uint32_t generation);
   // Replaces one with the same id.
   bool put_pending(const DeviceKey& device, PendingCommand command);
+  // How often a waiting command was tried; where there is none nothing changes.
+  void set_tries(const DeviceKey& device, std::uint64_t id, std::uint32_t tries);
   // False: there was none.
   bool remove_registration(const DeviceKey& device);
   bool remove_ban(const DeviceKey& device);
@@ -69,6 +71,9 @@ class Table {
   std::uint64_t list(std::uint64_t cursor, std::uint32_t limit, const Visit& visit) const;
   // Those of them that are banned; all at once.
   void for_each_ban(const std::function<void(const DeviceKey&, const Ban&)>& visit) const;
+  // All commands that wait, in no order; all at once.
+  void for_each_pending(
+      const std::function<void(const DeviceKey&, const PendingCommand&)>& visit) const;
 
  private:
   static constexpr std::uint32_t slots_per_chunk = 1024;

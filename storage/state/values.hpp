@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "engine/base/clock.hpp"
+#include "engine/base/ids.hpp"
 #include "engine/base/utf8.hpp"
 #include "storage/event/registration.hpp"
 #include "storage/state/limits.hpp"
@@ -25,6 +27,7 @@ enum class Change : std::uint16_t {
   generation = 5,
   command_pending = 6,
   command_ended = 7,
+  command_tried = 8,
 };
 
 struct Ban {
@@ -57,8 +60,16 @@ struct PendingCommand {
   WallUs expires_us = 0;
   std::string by;
   std::string json;  // an object, as DeviceProtocol::prepare takes it
+  std::uint32_t tries = 0;  // how often it may have reached the device; its end is not known
 
   friend bool operator==(const PendingCommand&, const PendingCommand&) = default;
+};
+
+// What became of it.
+struct PendingEnd {
+  std::string_view how;     // "answered", "expired", ...
+  std::string_view detail;  // for people; may be empty
+  Position intent = 0;      // record of the command that was sent last; 0: it was never sent
 };
 
 }  // namespace ringgate::state

@@ -20,6 +20,7 @@
 #include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "protocols/jt808/gate.hpp"
+#include "protocols/jt808/prepared.hpp"
 #include "protocols/jt808/session.hpp"
 #include "storage/blob/keeper.hpp"
 #include "storage/blob/shard_store.hpp"
@@ -83,6 +84,7 @@ class Machine {
     std::unique_ptr<device::DeviceTable> devices;
     std::unique_ptr<jt808::Session> session;
     std::unique_ptr<jt808::Gate> gate;
+    std::unique_ptr<state::Pending> pending;
     std::unique_ptr<jt808::AttachmentServer> attachments;
     bool running = true;
   };
@@ -174,8 +176,12 @@ class Machine {
                                                 *place->devices, logs);
     place->gates.add(*place->gate);
     place->waits = std::make_unique<log::CommitWaits>(place->shard->watermark());
-    place->gates.use(*place->session->oversight().state, *place->waits, *place->writer,
-                     *place->devices);
+    state::Store& store = *place->session->oversight().state;
+    place->gates.use(store, *place->waits, *place->writer, *place->devices);
+    place->pending = std::make_unique<state::Pending>(*place->shard, store, *place->waits,
+                                                      place->writer->stream().run, counters);
+    place->pending->add(*place->gate, protocol_);
+    place->gates.use(*place->pending);
     place->attachments = std::make_unique<jt808::AttachmentServer>(
         *place->links, *place->writer, *place->blobs, expectations_, counters, logs,
         jt808::AttachmentOptions{.max_file_size = 1U << 20,
@@ -217,6 +223,7 @@ class Machine {
   shard::MailHub hub_;
   shard::ErrandHub errands_;
   jt808::Expectations& expectations_;
+  jt808::DeviceProtocol protocol_;
   log::LogOptions log_;
   blob::BlobOptions blob_;
   std::unique_ptr<log::DataDir> dir_;

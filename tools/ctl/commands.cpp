@@ -151,6 +151,43 @@ int bans(Client& client, const Options& options) {
   });
 }
 
+int pending(Client& client, const Options& options) {
+  Json request{{"op", "pending"}};
+  if (!options.words.empty()) request["device"] = options.words[0];
+  if (options.limit != 0) request["limit"] = options.limit;
+  Table table({{"PHONE", 14}, {"ID", 15, true}, {"MESSAGE", 22}, {"SUBMITTED", 24},
+               {"EXPIRES", 24}, {"SENT", 4, true}, {"BY", 10}});
+  Json end;
+  const int code = converse(client, options, request, patience, [&](const Json& line) {
+    const Json& row = line["pending"];
+    if (options.json) return print_json(row);
+    table.row({plain(row, "phone"), plain(row, "id"), plain(row, "message"),
+               plain(row, "submitted"), plain(row, "expires"), plain(row, "tries"),
+               plain(row, "by")},
+              row.value("under_way", false) ? Colour::good : Colour::plain);
+  }, &end);
+  if (code == 0 && !options.json) {
+    fmt::print(stderr, "{} commands wait\n", plain(end, "pending"));
+  }
+  return code;
+}
+
+int cancel(Client& client, const Options& options) {
+  Json request{{"op", "cancel"}, {"device", options.words[0]}, {"id", options.id}};
+  if (!options.why.empty()) request["why"] = options.why;
+  Json end;
+  const int code = converse(client, options, request, patience, ignore, &end);
+  if (code != 0) return code;
+  if (options.json) {
+    print_json(end);
+  } else {
+    fmt::print("{} cancelled{}\n", options.id,
+               end.value("was_sent", false)
+                   ? "; it was sent before and may be done, and is not sent again" : "");
+  }
+  return 0;
+}
+
 int sink(Client& client, const Options& options) {
   const std::string action = options.words.empty() ? "list" : options.words[0];
   const std::size_t wanted = action == "list" ? 1 : action == "seek" ? 3 : 2;

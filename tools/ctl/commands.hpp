@@ -23,6 +23,9 @@ struct Options {
   std::string ban_for;
   std::string watch;  // empty: once
   bool zeros = false;
+  bool when_online = false;
+  std::string expires;  // empty: the gateway's default
+  std::uint64_t id = 0;
 };
 
 int devices(Client& client, const Options& options);
@@ -35,6 +38,8 @@ int bans(Client& client, const Options& options);
 int trace(Client& client, const Options& options);
 int bad_frames(Client& client, const Options& options);
 int stats(Client& client, const Options& options);
+int pending(Client& client, const Options& options);
+int cancel(Client& client, const Options& options);
 int sink(Client& client, const Options& options);
 
 // For the commands -------------------------------------------------------------------------------

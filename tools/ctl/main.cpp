@@ -43,13 +43,27 @@ constexpr const char* send_footer = R"(
 JSON names a message and its fields as ringgate-codec does; a message without fields can be given
 by its name alone; - reads it from standard input. Several phones are joined by commas. --all takes
 every device that --filter names (default: online) and shows progress on standard error.
-Exit code 0 only if every device answered (or, with --wait 0s, was sent to).
+Exit code 0 only if every device answered (or, with --wait 0s, was sent to; or the command waits
+for it, with --when-online).
+With --when-online the command is kept until its device answers it or --expires is over, also over
+restarts of the gateway. It is sent again where nobody knows whether it arrived: at least once.
+A device that is not online, or does not answer within --wait, is shown as pending with an id.
 
 Examples:
   ringgate-ctl send 13800138000 query-location --wait 10s
   ringgate-ctl send 13800138000,13800138001 \
       '{"message":"text-message","flags":["display"],"text":"hello"}'
-  ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json)";
+  ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json
+  ringgate-ctl send 13800138000 query-params --when-online --expires 24h)";
+
+constexpr const char* pending_footer = R"(
+Commands that were sent with --when-online and are not done. SENT: how often they may have reached
+their device. The next to expire come first.
+
+Examples:
+  ringgate-ctl pending
+  ringgate-ctl pending 13800138000 --json | jq -r .id
+  ringgate-ctl cancel 13800138000 1200000000001 --why 'wrong vehicle')";
 
 constexpr const char* ban_footer = R"(
 A banned terminal is cut off, its authentication codes become worthless, and it is refused when it
@@ -165,6 +179,9 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   sending->add_option("--parallel", options.parallel, "Devices that are waited for at a time")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  sending->add_flag("--when-online", options.when_online, "Keep it until its device is online");
+  sending->add_option("--expires", options.expires, "With --when-online: how long; default 24h")
+      ->type_name("TIME");
   sending->footer(send_footer);
   CLI::App* kicking = with_phone(add("kick", "End a device's connection"), options);
   kicking->add_option("--why", options.why, "For the log");
@@ -176,6 +193,14 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   CLI::App* unbanning = with_phone(add("unban", "End a ban"), options);
   unbanning->add_option("--why", options.why, "For the log");
   CLI::App* banned = add("bans", "List bans");
+  CLI::App* waiting = add("pending", "List commands that wait for their device to come online");
+  waiting->add_option("PHONE", options.words, "Only this terminal's")->expected(0, 1);
+  waiting->add_option("--limit,-n", options.limit, "At most so many");
+  waiting->footer(pending_footer);
+  CLI::App* cancelling = with_phone(add("cancel", "End a command that waits"), options);
+  cancelling->add_option("ID", options.id, "As pending shows it")->required();
+  cancelling->add_option("--why", options.why, "For the log");
+  cancelling->footer(pending_footer);
   CLI::App* tracing = with_phone(add("trace", "Show a device's frames as they come and go"),
                                  options);
   CLI::App* bad = add("badframes", "Show the last bytes that were no good frames");
@@ -194,7 +219,8 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   sinking->footer(sink_footer);
   return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
           {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
-          {bad, &bad_frames},   {counting, &stats}, {sinking, &sink}};
+          {bad, &bad_frames},   {counting, &stats}, {sinking, &sink},
+          {waiting, &pending},  {cancelling, &cancel}};
 }
 
 // Done is only what stdout has taken.

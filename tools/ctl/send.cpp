@@ -59,10 +59,11 @@ std::vector<std::string> split(const std::string& text) {
   return parts;
 }
 
-bool is_good(const Json& outcome) {
-  const std::string status = outcome.value("status", "");
-  return status == "answered" || status == "sent";
+// What was asked for: a command that waits was to wait.
+bool is_good(const std::string& status) {
+  return status == "answered" || status == "sent" || status == "pending";
 }
+bool is_good(const Json& outcome) { return is_good(outcome.value("status", "")); }
 
 // On stderr, rewritten in place on a terminal, a line every few seconds elsewhere.
 class Progress {
@@ -101,7 +102,9 @@ void print_outcome(const Json& outcome) {
   const bool good = is_good(outcome);
   std::string text = plain(outcome, "device") + " ";
   text += coloured(good ? Colour::good : Colour::bad, plain(outcome, "status"));
-  if (outcome.contains("elapsed_ms")) {
+  if (outcome.contains("expires")) {
+    text += fmt::format(" as {} until {}", plain(outcome, "id"), plain(outcome, "expires"));
+  } else if (outcome.contains("elapsed_ms")) {
     text += fmt::format(" after {:.0f} ms", outcome["elapsed_ms"].get<double>());
   }
   if (outcome.value("transmissions", 0) > 1) {
@@ -117,7 +120,7 @@ void print_outcome(const Json& outcome) {
 void print_merged(const Json& end, const Json& outcomes) {
   fmt::print("{} devices\n", plain(end, "total"));
   for (const auto& [status, count] : end["by_status"].items()) {
-    const bool good = status == "answered" || status == "sent";
+    const bool good = is_good(status);
     fmt::print("  {} {:>8}\n",
                coloured(good ? Colour::good : Colour::bad, fmt::format("{:<12}", status)),
                count.get<std::uint64_t>());
@@ -162,9 +165,12 @@ std::optional<Json> make_request(const Options& options, int& patience_ms) {
   patience_ms = static_cast<int>(std::min<std::int64_t>(wait_ms, 3'600'000)) + margin_ms;
   Json request{{"op", "send"}, {"command", *command}, {"wait_ms", wait_ms},
                {"parallel", options.parallel}};
+  if (options.when_online) request["deliver"] = "when_online";
+  if (!options.expires.empty()) request["expires"] = options.expires;
   if (options.all) {
     request["all"] = true;
-    request["filter"] = options.filter.empty() ? "online" : options.filter;
+    const char* const everybody = options.when_online ? "" : "online";
+    request["filter"] = options.filter.empty() ? everybody : options.filter;
   } else {
     request["devices"] = phones;
   }
@@ -206,7 +212,7 @@ int send(Client& client, const Options& options) {
     print_merged(end, outcomes);
   }
   for (const auto& [status, count] : end["by_status"].items()) {
-    if (status != "answered" && status != "sent") return exit_failed;
+    if (!is_good(status)) return exit_failed;
   }
   return 0;
 }

@@ -29,17 +29,27 @@ class SendOp final : public ControlOp {
     if (command == request.end() || !command->is_object()) {
       return fail("bad-request", "\"command\" is missing: {\"message\": \"text-message\", ...}");
     }
-    auto prepared = device_plug().devices->prepare(command->dump());
+    std::string json = command->dump();
+    auto prepared = device_plug().devices->prepare(json);
     if (!prepared) return fail("bad-command", prepared.error().message);
-    command_ = std::move(*prepared);
-    action_ = "send " + command->value("message", std::string());
+    command_.prepared = std::move(*prepared);
+    command_.action = "send " + command->value("message", std::string());
+    command_.by = client_.who();
+    const auto terms = read_delivery(request);
+    if (!terms) return fail("bad-request", terms.error().message);
+    if (terms->when_online) {
+      command_.action += " when online";
+      if (auto kept = keep(command_, std::move(json), *terms); !kept) {
+        return fail("too-large", kept.error().message);
+      }
+    }
     std::uint64_t wait_ms = 0;
     std::uint64_t parallel = parallel_default;
     if (!read_whole(request, "wait_ms", 0, wait_ms_max, wait_ms) ||
         !read_whole(request, "parallel", 1, control_limits::send_parallel_max, parallel)) {
       return;
     }
-    wait_ns_ = static_cast<MonoNs>(wait_ms) * ns_per_ms;
+    command_.wait_ns = static_cast<MonoNs>(wait_ms) * ns_per_ms;
     parallel_ = static_cast<std::uint32_t>(parallel);
     if (!read_targets(request)) return;
     ready_ = true;
@@ -61,7 +71,7 @@ class SendOp final : public ControlOp {
   void tell() {
     const bool one = targets_.size() == 1;
     control_.logs().info("control",
-                         {{"action", action_},
+                         {{"action", command_.action},
                           {"device", one ? targets_[0].id() : std::string_view("several")},
                           {"devices", targets_.size()},
                           {"by", client_.who()}});
@@ -148,7 +158,7 @@ class SendOp final : public ControlOp {
   bool send_next() {
     const DeviceKey& device = targets_[next_];
     std::unique_ptr<shard::Errand> errand = std::make_unique<SendErrand>(
-        device, command_, wait_ns_, action_, client_.who(),
+        device, command_,
         [weak = weak_from_this()](const DeviceKey& key, const event::CommandOutcome* outcome) {
           const auto self = std::static_pointer_cast<SendOp>(weak.lock());
           if (self != nullptr && !self->ended()) self->came_home(key, outcome);
@@ -206,8 +216,6 @@ class SendOp final : public ControlOp {
   }
 
   Command command_;
-  std::string action_;
-  MonoNs wait_ns_ = 0;
   std::uint32_t parallel_ = parallel_default;
   bool ready_ = false;
 

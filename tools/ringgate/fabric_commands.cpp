@@ -7,6 +7,7 @@
 #include "engine/base/utf8.hpp"
 #include "engine/config/units.hpp"
 #include "storage/sink/nats.hpp"
+#include "storage/state/shard_host.hpp"
 #include "tools/ringgate/fabric_node.hpp"
 #include "tools/ringgate/plugs.hpp"
 
@@ -21,6 +22,7 @@ constexpr std::size_t by_size_max = 200;
 struct Terms {
   MonoNs wait_ns = limits::wait_default_ns;
   std::string by;
+  server::DeliveryTerms delivery;
 };
 
 // Takes them out. Error: what is wrong with them.
@@ -42,6 +44,11 @@ Result<Terms> take_terms(Json& request) {
     terms.by = cut_utf8(by->get_ref<const std::string&>(), by_size_max);
     request.erase(by);
   }
+  const auto delivery = server::read_delivery(request);
+  if (!delivery) return delivery.error();
+  terms.delivery = *delivery;
+  request.erase("deliver");
+  request.erase("expires");
   return terms;
 }
 
@@ -60,7 +67,7 @@ Result<Json> read_request(const std::string& text) {
 
 bool is_final(event::CommandStatus status) {
   return status == event::CommandStatus::answered || status == event::CommandStatus::refused ||
-         status == event::CommandStatus::sent;
+         status == event::CommandStatus::sent || status == event::CommandStatus::pending;
 }
 
 }  // namespace
@@ -171,10 +178,11 @@ void Node::execute(Request request) {
     counters_.requests.add(Answered::bad);
     return fail(request, "bad-request", terms.error().message);
   }
-  auto command = server::device_plug().devices->prepare(json->dump());
-  if (!command) {
+  std::string text = json->dump();
+  auto prepared = server::device_plug().devices->prepare(text);
+  if (!prepared) {
     counters_.requests.add(Answered::bad);
-    return fail(request, "bad-command", command.error().message);
+    return fail(request, "bad-command", prepared.error().message);
   }
   if (executing_ == limits::executing_max) {
     counters_.requests.add(Answered::busy);
@@ -183,13 +191,25 @@ void Node::execute(Request request) {
   if (request.by.empty()) request.by = terms->by.empty() ? "a client" : terms->by;
   const DeviceKey device = request.device;
   const auto message = json->find("message");
-  const std::string action = fmt::format(
-      "send {}", message != json->end() && message->is_string() ? message->get<std::string>() : "");
-  const std::string who = fmt::format("fabric {}", request.by);
-  parts_.logs.info("fabric", {{"action", action}, {"device", device.id()}, {"by", who}});
+  const bool when_online = terms->delivery.when_online;
+  server::Command command{
+      .prepared = std::move(*prepared),
+      .action = fmt::format("send {}{}",
+                            message != json->end() && message->is_string()
+                                ? message->get<std::string>() : "",
+                            when_online ? " when online" : ""),
+      .by = fmt::format("fabric {}", request.by),
+      .wait_ns = terms->wait_ns};
+  if (when_online) {
+    if (auto kept = server::keep(command, std::move(text), terms->delivery); !kept) {
+      return fail(request, "too-long", kept.error().message);
+    }
+  }
+  parts_.logs.info("fabric", {{"action", command.action}, {"device", device.id()},
+                              {"by", command.by}});
   auto shared = std::make_shared<Request>(std::move(request));
   std::unique_ptr<shard::Errand> errand = std::make_unique<server::SendErrand>(
-      device, std::move(*command), terms->wait_ns, action, who,
+      device, std::move(command),
       [this, shared](const DeviceKey&, const event::CommandOutcome* outcome) {
         --executing_;
         came_home(*shared, outcome);
@@ -208,7 +228,11 @@ void Node::came_home(const Request& request, const event::CommandOutcome* outcom
   // request too, and its word counts.
   const bool done = outcome != nullptr && is_final(outcome->status);
   const Verdict verdict = presence_.verdict(request.device, mono_now());
-  if (!done && !request.reply.empty() && !request.looked && verdict == Verdict::theirs) return;
+  const bool moved = !request.reply.empty() && !request.looked && verdict == Verdict::theirs;
+  if (moved && outcome != nullptr && outcome->pending != 0) {
+    return forget(request.device, outcome->pending);
+  }
+  if (moved && !done) return;
   std::string text;
   JsonWriter json(text);
   json.begin_object();
@@ -225,6 +249,18 @@ void Node::came_home(const Request& request, const event::CommandOutcome* outcom
   }
   json.end_object();
   answer(request, text);
+}
+
+// The node that has the device keeps the command, or has done it. Best effort: a device gets it at
+// least once.
+void Node::forget(const DeviceKey& device, std::uint64_t pending) {
+  auto errand = shard::make_errand(
+      [device, pending](shard::ErrandHost& host, shard::ErrandTicket ticket) {
+        state::ShardHost::of(host).pending().cancel(device, pending, "the device is elsewhere");
+        ticket.done();
+      },
+      [](bool) {});
+  static_cast<void>(post_.send(home_shard(device, post_.shards()), errand));
 }
 
 void Node::answer(const Request& request, const std::string& text) {

@@ -101,6 +101,7 @@ class Node final : public Router {
   void forward(Request request);
   void execute(Request request);
   void came_home(const Request& request, const event::CommandOutcome* outcome);
+  void forget(const DeviceKey& device, std::uint64_t pending);
   void answer(const Request& request, const std::string& text);
   void fail(const Request& request, std::string_view code, std::string_view message);
 

@@ -4,6 +4,7 @@
 
 #include <functional>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "engine/base/json_writer.hpp"
@@ -12,7 +13,27 @@
 
 namespace ringgate::server {
 
-using Command = std::shared_ptr<const event::PreparedCommand>;
+// A command, and how it is to reach its device.
+struct Command {
+  std::shared_ptr<const event::PreparedCommand> prepared;
+  std::string action;  // for audit records: "send text-message"
+  std::string by;      // who
+  MonoNs wait_ns = 0;
+  // Where it is kept until its device comes online: what `prepared` was made from, and until when.
+  // Null: it is sent now or not at all.
+  std::shared_ptr<const std::string> json;
+  WallUs expires_us = 0;
+};
+
+// The members "deliver" ("now", "when_online") and "expires" ("24h", or seconds) of a request.
+struct DeliveryTerms {
+  bool when_online = false;
+  MonoNs expires_ns = 0;  // from now
+};
+// Error: what is wrong with them.
+Result<DeliveryTerms> read_delivery(const nlohmann::json& request);
+// Keeps `command`, made from `json`, until its device comes online. Error: it is too long to wait.
+Result<void> keep(Command& command, std::string json, const DeliveryTerms& terms);
 
 // Goes to the device's shard, stays there until the gate tells the outcome, and brings it home.
 // Leaves an audit record of who did what.
@@ -20,10 +41,8 @@ class SendErrand final : public shard::Errand {
  public:
   // Null: the shard has stopped.
   using Home = std::function<void(const DeviceKey&, const event::CommandOutcome*)>;
-  SendErrand(const DeviceKey& device, Command command, MonoNs wait_ns, std::string action,
-             std::string who, Home home)
-      : device_(device), command_(std::move(command)), wait_ns_(wait_ns),
-        action_(std::move(action)), who_(std::move(who)), home_(std::move(home)) {}
+  SendErrand(const DeviceKey& device, Command command, Home home)
+      : device_(device), command_(std::move(command)), home_(std::move(home)) {}
 
   void run(shard::ErrandHost& host, shard::ErrandTicket ticket) override;
   void home(bool ran) override { home_(device_, ran ? &outcome_ : nullptr); }
@@ -33,9 +52,6 @@ class SendErrand final : public shard::Errand {
 
   DeviceKey device_;
   Command command_;
-  MonoNs wait_ns_;
-  std::string action_;
-  std::string who_;
   Home home_;
   event::CommandOutcome outcome_;
 };
@@ -43,5 +59,7 @@ class SendErrand final : public shard::Errand {
 // Adds the keys of an outcome to the open object: "status", "detail", ..., "answer". Null: the
 // gateway is stopping.
 void json_outcome(const event::CommandOutcome* outcome, JsonWriter& json);
+// Adds a time in UTC: "2026-11-21T05:00:00.000Z".
+void json_time(std::string_view key, WallUs time, JsonWriter& json);
 
 }  // namespace ringgate::server

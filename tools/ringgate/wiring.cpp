@@ -139,6 +139,9 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   devices_ = std::move(parts.devices);
   devices_->charge_to(links_->budget());
   gates_.use(*state_, *waits_, *writer_, *devices_);
+  pending_ = std::make_unique<state::Pending>(*shard_, *state_, *waits_, writer_->stream().run,
+                                              parts.counters);
+  gates_.use(*pending_);
   blobs_ = std::make_unique<blob::Store>(*shard_, *writer_, parts.keeper, parts.counters,
                                          parts.logs);
   shard_->arm(timer_, report_interval);
@@ -154,7 +157,8 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
     protocols_.push_back(plug.make(plug_parts));
     if (plug.make_gate != nullptr) {
       made_gates_.push_back(plug.make_gate(*protocols_.back(), plug_parts));
-      if (parts.presence != nullptr) made_gates_.back()->watch_presence(parts.presence);
+      pending_->add(*made_gates_.back(), *plug.devices);
+      if (parts.presence != nullptr) made_gates_.back()->watch_presence(*parts.presence);
       gates_.add(*made_gates_.back());
     }
     const std::uint8_t number = links_->add_protocol(*protocols_.back());

@@ -70,6 +70,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<log::Counters> log_counters_;
   std::unique_ptr<log::CommitWaits> waits_;
   std::unique_ptr<state::Store> state_;
+  std::unique_ptr<state::Pending> pending_;
   std::unique_ptr<blob::Store> blobs_;
   std::unique_ptr<device::DeviceTable> devices_;
   std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug

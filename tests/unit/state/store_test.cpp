@@ -30,7 +30,7 @@ TEST_CASE("the log's records make the same state again") {
     CHECK(store.set_generation(key("3"), 7) != 0);
     CHECK(store.put_pending(key("5"), {.id = 1, .json = R"({"a":1})"}) != 0);
     CHECK(store.put_pending(key("5"), {.id = 2, .json = R"({"a":2})"}) != 0);
-    const Position last = store.end_pending(key("5"), 1, "expired");
+    const Position last = store.end_pending(key("5"), 1, {.how = "expired"});
     CHECK(last == rig.writer->appended());
     CHECK(store.put_pending(key("5"), {.id = 3, .json = "no object"}) == 0);
     CHECK(!store.is_full());

@@ -142,7 +142,11 @@ TEST_CASE("what a record says is what was put, whatever the texts hold, and twic
     REQUIRE(table.pending(device)->size() == 1);
     CHECK(table.pending(device)->front() == command);
   }
-  CHECK(apply(record(device, Change::command_ended, json_of_end(command.id, "expired")), table));
+  CHECK(apply(record(device, Change::command_tried, json_of_try(command.id, 2)), table));
+  REQUIRE(table.pending(device) != nullptr);
+  CHECK(table.pending(device)->front().tries == 2);
+  const std::string over = json_of_end(command.id, {.how = "expired"});
+  CHECK(apply(record(device, Change::command_ended, over), table));
   CHECK(apply(record(device, Change::unbanned, "{}"), table));
   CHECK(apply(record(device, Change::registration_removed, "{}"), table));
   CHECK(apply(record(device, Change::generation, json_of_generation(0)), table));
