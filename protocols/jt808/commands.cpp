@@ -160,10 +160,16 @@ Commands::Queue* Commands::find(device::DeviceSlot slot) {
 // Does what can be done now for the commands of one device. May end the queue.
 void Commands::advance(Queue& queue) {
   net::Link* link = link_of(queue.slot);
+  const MonoNs now = links_.shard().now();
   bool blocked = link == nullptr;
   for (std::size_t i = 0; i < queue.commands.size();) {
     const std::size_t before = queue.commands.size();
     Command& command = *queue.commands[i];
+    // Its timer may be some milliseconds late, and nothing leaves after its time.
+    if (link != nullptr && command.deadline_ns <= now) {
+      deadline_passed(queue, i, link);
+      continue;
+    }
     if (link != nullptr && command.again) retransmit(command, *link);
     // One that has to wait holds back those behind it: commands leave in the order in which they
     // came.

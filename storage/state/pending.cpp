@@ -18,10 +18,6 @@ constexpr std::string_view how_names[] = {"answered", "refused",   "sent",
                                           "expired",  "cancelled", "failed"};
 static_assert(std::size(how_names) == static_cast<std::size_t>(PendingHow::count));
 
-constexpr observe::MetricSpec waiting{
-    .name = "ringgate_pending_commands",
-    .help = "Commands that wait for their device to come online.",
-    .kind = observe::MetricKind::gauge};
 constexpr observe::MetricSpec stored{
     .name = "ringgate_pending_commands_stored_total",
     .help = "Commands that were kept because their device was not online."};
@@ -77,7 +73,7 @@ std::string_view name_of(PendingHow how) {
 }
 
 PendingCounters::PendingCounters(observe::CounterGroup& group)
-    : waiting(group.gauge(state::waiting)), stored(group.counter(state::stored)),
+    : waiting(group.gauge(pending_waiting)), stored(group.counter(state::stored)),
       deliveries(group.counter(state::deliveries)), repeated(group.counter(state::repeated)),
       ended(group.family<PendingHow>(state::ended)) {}
 

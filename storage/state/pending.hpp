@@ -36,6 +36,11 @@ namespace ringgate::state {
 enum class PendingHow : std::uint8_t { answered, refused, sent, expired, cancelled, failed, count };
 std::string_view name_of(PendingHow how);
 
+inline constexpr observe::MetricSpec pending_waiting{
+    .name = "ringgate_pending_commands",
+    .help = "Commands that wait for their device to come online.",
+    .kind = observe::MetricKind::gauge};
+
 struct PendingCounters {
   explicit PendingCounters(observe::CounterGroup& group);
 

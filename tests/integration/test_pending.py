@@ -9,6 +9,7 @@ import harness
 import jt808
 import nats_client
 import servers
+from test_ctl import Answering
 
 PHONE = "13800138000"
 TERMINAL_REPLY = 0x0001
@@ -85,6 +86,92 @@ class Pending(harness.GatewayTest):
         self.assertEqual(gateway.stop(), 0)
         self.start()
         self.assertEqual(self.waiting(), [])
+
+    def test_what_was_sent_and_not_answered_is_sent_again_after_a_kill(self):
+        gateway = self.start()
+        one = self.keep("twice")
+        terminal = self.terminal(gateway)
+        self.assertEqual(self.texts(terminal, 1, answer=False), ["twice"])
+        self.assertEqual([(row["tries"], row["under_way"]) for row in self.waiting()], [(1, True)])
+        gateway.kill()
+        gateway = self.start()
+        self.assertEqual([row["tries"] for row in self.waiting()], [1])
+        terminal = self.terminal(gateway)
+        self.assertEqual(self.texts(terminal, 1), ["twice"])
+        self.until_none_waits()
+        stats = json.loads(self.ctl("stats", "--json"))
+        self.assertEqual(stats["ringgate_pending_deliveries_repeated_total"]["value"], 1)
+        self.assertEqual(gateway.stop(), 0)
+        records = [record for record in harness.dump(self.data_dir) if record["kind"] == "state"]
+        told = [record["state"] for record in records]
+        self.assertEqual({state["id"] for state in told}, {one["id"]})
+        self.assertEqual(told[0]["command"]["text"], "twice")
+        self.assertEqual([state["tries"] for state in told[1:-1]], [1, 2])
+        self.assertEqual(told[-1]["how"], "answered")
+
+    def test_expiry_and_cancel(self):
+        gateway = self.start({"server.shards": "2"})
+        self.keep("too late", "--expires", "1s")
+        wrong, right = self.keep("wrong"), self.keep("right", "--expires", "1d12h")
+        self.keep("elsewhere", phone="13800138001")
+        # Of an offline device too, and without anybody asking.
+        servers.wait_until(lambda: len(self.waiting(PHONE)) == 2, "one is over")
+        self.assertIn("cancelled", self.ctl("cancel", PHONE, str(wrong["id"]), "--why", "typo"))
+        self.assertIn("no command", self.ctl("cancel", PHONE, str(wrong["id"]), code=1))
+        self.assertIn("no command", self.ctl("cancel", "13800138001", str(right["id"]), code=1))
+        terminal = self.terminal(gateway)
+        self.assertEqual(self.texts(terminal, 1), ["right"])
+        servers.wait_until(lambda: len(self.waiting()) == 1, "the other device's is left")
+        for wrong_words in (("--expires", "1h"), ("--when-online", "--expires", "soon"),
+                            ("--when-online", "--expires", "91d"),
+                            ("--when-online", "--expires", "0s")):
+            self.ctl("send", PHONE, text("x"), *wrong_words, code=2)
+        self.assertIn("8192 bytes", self.ctl("send", PHONE, json.dumps(
+            {"message": "0x8F01", "body_hex": "00" * 8192}), "--when-online", code=1))
+        for _ in range(31):
+            self.keep("many", phone="13800138001")
+        told = self.ctl("send", "13800138001", text("one more"), "--when-online", code=1)
+        self.assertIn("32 commands wait for this device already", told)
+        self.assertEqual(gateway.stop(), 0)
+        self.assertEqual([end["how"] for end in self.ends()], ["expired", "cancelled", "answered"])
+        self.assertEqual(self.ends()[1]["detail"], "typo")
+
+    def test_several_and_all_devices_and_whoever_waits_for_the_answer(self):
+        gateway = self.start({"server.shards": "2"})
+        there, away = self.terminal(gateway), self.terminal(gateway, "13800138001")
+        away.close()
+        answering = Answering(there)
+        answering.start()
+        servers.wait_until(lambda: not json.loads(
+            self.ctl("device", "13800138001", "--json"))["online"], "it has gone")
+        told = json.loads(self.ctl("send", f"{PHONE},13800138001", text("both"), "--when-online",
+                                   "--json"))
+        self.assertEqual(told["by_status"], {"answered": 1, "pending": 1})
+        told = json.loads(self.ctl("send", "--all", text("everybody"), "--when-online", "--json"))
+        self.assertEqual(told["by_status"], {"answered": 1, "pending": 1})
+        self.assertEqual(self.texts(self.terminal(gateway, "13800138001"), 2),
+                         ["both", "everybody"])
+        self.until_none_waits()
+
+    def test_over_the_fabric(self):
+        request = {"message": "text-message", "flags": 1, "text": "by NATS", "by": "a test",
+                   "deliver": "when_online", "expires": 3600}
+        with servers.Nats() as nats:
+            settings = {"node.name": "north", "sink.nats.url": nats.url}
+            gateway = self.start(settings)
+            servers.wait_until(lambda: "fabric joined" in gateway.output, "it has joined")
+            client = nats_client.Client(nats.url)
+            self.addCleanup(client.close)
+            told = client.request(f"ringgate.cmd.{PHONE}", request, 10).json
+            self.assertEqual((told["status"], told["node"]), ("pending", "north"))
+            bad = client.request(f"ringgate.cmd.{PHONE}", request | {"expires": "soon"}, 10).json
+            self.assertEqual(bad["error"]["code"], "bad-request")
+            gateway.kill()
+            gateway = self.start(settings)
+            row = self.waiting()[0]
+            self.assertEqual((row["id"], row["by"]), (told["id"], "fabric a test"))
+            self.assertEqual(self.texts(self.terminal(gateway), 1), ["by NATS"])
+            self.until_none_waits()
 
 
 if __name__ == "__main__":

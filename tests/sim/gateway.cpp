@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "storage/log/reader.hpp"
+#include "storage/state/loader.hpp"
 
 namespace ringgate::sim {
 
@@ -46,6 +47,10 @@ Gateway::Gateway(io::World& world, const GatewayOptions& options)
       log::SegmentSupply::Mode::inline_now);
   authenticator_ = must(jt808::Authenticator::open(world.sys(), data_dir));
   hub_ = std::make_unique<shard::MailHub>(options.shards, 1);
+  if (options.pending) {
+    for (ShardIndex i = 0; i < options.shards; ++i) loading_.emplace_back(0);
+    tables_ = must(state::load(world.sys(), data_dir, dir_->node(), loading_, {})).tables;
+  }
   for (ShardIndex i = 0; i < options.shards; ++i) build(i, options);
   running_ = options.shards;
 }
@@ -65,14 +70,15 @@ void Gateway::build(ShardIndex index, const GatewayOptions& options) {
   place->links = must(net::Links::create(*place->shard, *place->mail, counters, links_options));
   place->writer = must(log::Writer::open(*place->shard, log_options(options), *supply_));
   place->devices = std::make_unique<device::DeviceTable>(place->links->budget());
+  observe::LogSource& logs = logger_.add_source("shard");
   place->session = std::make_unique<jt808::Session>(
-      *place->links, *place->writer, *place->devices, *authenticator_, counters,
-      logger_.add_source("shard"),
+      *place->links, *place->writer, *place->devices, *authenticator_, counters, logs,
       jt808::SessionOptions{.idle_timeout_ms = options.idle_timeout_ms,
                             .auth_timeout_ms = options.idle_timeout_ms,
                             .max_bad_frames = 20,
                             .bad_frame_window_ns = 60 * ns_per_s,
                             .commands = options.commands});
+  if (options.pending) add_pending(*place, counters, logs);
   const std::uint8_t protocol = place->links->add_protocol(*place->session);
   const int fd = sys.socket(AF_INET, SOCK_STREAM, 0);
   const int one = 1;
@@ -92,6 +98,19 @@ void Gateway::build(ShardIndex index, const GatewayOptions& options) {
                               .idle_timeout_ms = options.idle_timeout_ms,
                               .frame_timeout_ms = options.frame_timeout_ms});
   places_.push_back(std::move(place));
+}
+
+void Gateway::add_pending(Place& place, observe::CounterGroup& counters,
+                          observe::LogSource& logs) {
+  place.state = std::make_unique<state::Store>(*place.writer, place.links->budget(),
+                                               std::move(tables_[place.shard->index()]));
+  place.session->use_state(*place.state);
+  place.waits = std::make_unique<log::CommitWaits>(place.shard->watermark());
+  place.gate = std::make_unique<jt808::Gate>(*place.session, *place.links, *place.writer,
+                                             *place.devices, logs);
+  place.pending = std::make_unique<state::Pending>(*place.shard, *place.state, *place.waits,
+                                                   dir_->run(), counters);
+  place.pending->add(*place.gate, protocol_);
 }
 
 Gateway::~Gateway() = default;

@@ -15,11 +15,14 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "protocols/jt808/authenticator.hpp"
+#include "protocols/jt808/gate.hpp"
+#include "protocols/jt808/prepared.hpp"
 #include "protocols/jt808/session.hpp"
 #include "storage/log/data_dir.hpp"
 #include "storage/log/recovery.hpp"
 #include "storage/log/supply.hpp"
 #include "storage/log/writer.hpp"
+#include "storage/state/pending.hpp"
 #include "tools/load/frames.hpp"
 
 namespace ringgate::sim {
@@ -30,6 +33,7 @@ struct GatewayOptions {
   std::uint32_t idle_timeout_ms = 60'000;
   std::uint32_t frame_timeout_ms = 5'000;
   jt808::CommandOptions commands = {};
+  bool pending = false;  // commands may wait for their devices: the state is read at the start
   bool sync = true;  // false: writes without DSYNC, to show what the power cut then takes
 };
 
@@ -57,6 +61,10 @@ class Gateway {
            session(shard).oversight().state->table().memory_bytes();
   }
   jt808::Session& session(ShardIndex shard) { return *places_[shard]->session; }
+  state::Pending& pending(ShardIndex shard) { return *places_[shard]->pending; }
+  const state::Table& state(ShardIndex shard) {
+    return session(shard).oversight().state->table();
+  }
   const jt808::Authenticator& authenticator() const { return *authenticator_; }
   net::Links& links(ShardIndex shard) { return *places_[shard]->links; }
   observe::Registry& registry() { return registry_; }
@@ -69,10 +77,15 @@ class Gateway {
     std::unique_ptr<net::Links> links;
     std::unique_ptr<log::Writer> writer;
     std::unique_ptr<device::DeviceTable> devices;
+    std::unique_ptr<state::Store> state;  // null: the session has its own
     std::unique_ptr<jt808::Session> session;
+    std::unique_ptr<log::CommitWaits> waits;
+    std::unique_ptr<jt808::Gate> gate;
+    std::unique_ptr<state::Pending> pending;
     bool running = true;
   };
   void build(ShardIndex index, const GatewayOptions& options);
+  void add_pending(Place& place, observe::CounterGroup& counters, observe::LogSource& logs);
 
   io::World& world_;
   observe::Registry registry_;
@@ -81,6 +94,9 @@ class Gateway {
   log::RecoveryReport recovered_;
   std::unique_ptr<log::SegmentSupply> supply_;
   std::unique_ptr<jt808::Authenticator> authenticator_;
+  std::vector<flow::Budget> loading_;  // of tables until their shards have them
+  std::vector<std::unique_ptr<state::Table>> tables_;
+  jt808::DeviceProtocol protocol_;
   std::unique_ptr<shard::MailHub> hub_;
   std::vector<std::unique_ptr<Place>> places_;
   ShardIndex running_ = 0;

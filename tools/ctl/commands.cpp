@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <charconv>
 #include <cstdio>
 #include <map>
 
@@ -173,7 +174,14 @@ int pending(Client& client, const Options& options) {
 }
 
 int cancel(Client& client, const Options& options) {
-  Json request{{"op", "cancel"}, {"device", options.words[0]}, {"id", options.id}};
+  const std::string& text = options.words[1];
+  std::uint64_t id = 0;
+  const auto [end_at, wrong] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (wrong != std::errc() || end_at != text.data() + text.size()) {
+    fmt::print(stderr, "ringgate-ctl: '{}' is no id; pending shows them\n", text);
+    return exit_usage;
+  }
+  Json request{{"op", "cancel"}, {"device", options.words[0]}, {"id", id}};
   if (!options.why.empty()) request["why"] = options.why;
   Json end;
   const int code = converse(client, options, request, patience, ignore, &end);
@@ -181,9 +189,31 @@ int cancel(Client& client, const Options& options) {
   if (options.json) {
     print_json(end);
   } else {
-    fmt::print("{} cancelled{}\n", options.id,
+    fmt::print("{} cancelled{}\n", id,
                end.value("was_sent", false)
                    ? "; it was sent before and may be done, and is not sent again" : "");
+  }
+  return 0;
+}
+
+int status(Client& client, const Options& options) {
+  Json end;
+  const int code = converse(client, options, {{"op", "status"}}, patience, ignore, &end);
+  if (code != 0) return code;
+  Json status = end["status"];
+  if (options.json) {
+    print_json(status);
+    return 0;
+  }
+  const Json sinks = status.value("sinks", Json::array());
+  status.erase("sinks");
+  print_object(status);
+  for (const Json& one : sinks) {
+    const bool trouble = one.value("trouble", false);
+    std::string text = fmt::format("sink {} {}, {:.1f} s behind", printable(plain(one, "name")),
+                                   printable(plain(one, "state")), one.value("lag_s", 0.0));
+    if (trouble) text += ": " + printable(plain(one, "error"));
+    fmt::print("{}\n", coloured(trouble ? Colour::bad : Colour::good, text));
   }
   return 0;
 }

@@ -25,7 +25,6 @@ struct Options {
   bool zeros = false;
   bool when_online = false;
   std::string expires;  // empty: the gateway's default
-  std::uint64_t id = 0;
 };
 
 int devices(Client& client, const Options& options);
@@ -40,6 +39,7 @@ int bad_frames(Client& client, const Options& options);
 int stats(Client& client, const Options& options);
 int pending(Client& client, const Options& options);
 int cancel(Client& client, const Options& options);
+int status(Client& client, const Options& options);
 int sink(Client& client, const Options& options);
 
 // For the commands -------------------------------------------------------------------------------

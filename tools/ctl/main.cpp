@@ -54,7 +54,7 @@ Examples:
   ringgate-ctl send 13800138000,13800138001 \
       '{"message":"text-message","flags":["display"],"text":"hello"}'
   ringgate-ctl send --all --filter 'version=2019' '{"message":"0x8104"}' --parallel 100 --json
-  ringgate-ctl send 13800138000 query-params --when-online --expires 24h)";
+  ringgate-ctl send 13800138000 query-location --when-online --expires 24h)";
 
 constexpr const char* pending_footer = R"(
 Commands that were sent with --when-online and are not done. SENT: how often they may have reached
@@ -197,8 +197,10 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   waiting->add_option("PHONE", options.words, "Only this terminal's")->expected(0, 1);
   waiting->add_option("--limit,-n", options.limit, "At most so many");
   waiting->footer(pending_footer);
-  CLI::App* cancelling = with_phone(add("cancel", "End a command that waits"), options);
-  cancelling->add_option("ID", options.id, "As pending shows it")->required();
+  CLI::App* cancelling = add("cancel", "End a command that waits");
+  cancelling->add_option("PHONE ID", options.words, "The terminal, and the id as pending shows it")
+      ->required()
+      ->expected(2);
   cancelling->add_option("--why", options.why, "For the log");
   cancelling->footer(pending_footer);
   CLI::App* tracing = with_phone(add("trace", "Show a device's frames as they come and go"),
@@ -212,6 +214,7 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
       ->expected(0, 1)
       ->default_str("2s");
   counting->add_flag("--zeros", options.zeros, "Also what is zero");
+  CLI::App* standing = add("status", "How the gateway is: links, devices, sinks in trouble");
   CLI::App* sinking = add("sink", "Show, pause, resume or send back what goes to other systems");
   sinking->add_option("WHAT", options.words, "[list] | pause NAME | resume NAME | seek NAME PLACE")
       ->expected(0, 3)
@@ -220,7 +223,7 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
   return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
           {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
           {bad, &bad_frames},   {counting, &stats}, {sinking, &sink},
-          {waiting, &pending},  {cancelling, &cancel}};
+          {waiting, &pending},  {cancelling, &cancel}, {standing, &status}};
 }
 
 // Done is only what stdout has taken.

@@ -127,6 +127,7 @@ std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& contr
                                            ControlClient& client);
 std::shared_ptr<ControlOp> make_send_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_sink_op(Control& control, ControlClient& client);
+std::shared_ptr<ControlOp> make_status_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_trace_op(Control& control, ControlClient& client);
 // Null: it is none of these.
 std::shared_ptr<ControlOp> make_pending_op(std::string_view name, Control& control,

@@ -118,7 +118,7 @@ void serve(std::shared_ptr<const config::Settings>& settings, const Arguments& a
            const sigset_t& signals, observe::LogSource& logs, const observe::Registry& registry,
            io::Sys& sys, server::Server& gateway) {
   MonoNs interval = settings->duration_ns("server.status_interval");
-  server::Status status(registry, sys.mono_now());
+  server::Status status(registry, gateway.sinks(), sys.mono_now());
   MonoNs next = sys.mono_now() + interval;
   while (!gateway.stopped()) {
     const MonoNs left = interval > 0 ? std::max<MonoNs>(next - sys.mono_now(), 0) : 3600 * ns_per_s;

@@ -53,6 +53,8 @@ class Server {
   void stop();
   bool stopped() const { return running_.load(std::memory_order_acquire) == 0; }
   unsigned shards() const { return shard_count_; }
+  // After start; null: none is on.
+  const Sinks* sinks() const { return sinks_.get(); }
 
  private:
   struct ShardThread;

@@ -200,6 +200,18 @@ sink::Worker* Sinks::find(std::string_view name) const {
   return nullptr;
 }
 
+std::string Sinks::troubles() const {
+  std::string text;
+  for (const auto& worker : workers_) {
+    const sink::Status status = worker->status();
+    if (!in_trouble(status)) continue;
+    const std::string_view state = sink::state_names[static_cast<std::size_t>(status.state)];
+    text += fmt::format("{}{} {}, {:.0f} s behind", text.empty() ? "" : "; ", worker->name(), state,
+                        status.lag_s);
+  }
+  return text;
+}
+
 void Sinks::stop() {
   for (const auto& worker : workers_) worker->stop();
 }

@@ -1,7 +1,7 @@
 // The sinks of this gateway: section `sink` of the configuration, a table row for each kind, and
 // the workers that are on. Adding a kind is one row in sinks.cpp.
 //
-// Main thread, but workers() for the control thread: it changes nothing after start().
+// Main thread, but what is const for the control thread, too: it changes nothing after start().
 #pragma once
 
 #include <memory>
@@ -27,6 +27,13 @@ struct SinkParts {
   observe::Registry& registry;
 };
 
+// A sink may be so far behind before it is worth a word: batches and short back-offs are not.
+constexpr double sink_behind_s = 10;
+// Not running, or behind.
+inline bool in_trouble(const sink::Status& status) {
+  return status.state != sink::State::running || status.lag_s > sink_behind_s;
+}
+
 class Sinks {
  public:
   // Starts a worker for each sink that has a url; waits for no server. Error: a cursor that can't
@@ -35,6 +42,9 @@ class Sinks {
 
   const std::vector<std::unique_ptr<sink::Worker>>& workers() const { return workers_; }
   sink::Worker* find(std::string_view name) const;
+  // Those that people should look at: not running, or behind. "nats backing-off, 12 s behind; ...".
+  // Empty: there are none.
+  std::string troubles() const;
   // Where "beginning", "end", a time (2026-11-21T05:00:00Z, or seconds since 1970) or a cursor as
   // `list` shows it is. Reads the log for times. Error: what is wrong with the text.
   Result<query::TailStart> place(std::string_view text) const;

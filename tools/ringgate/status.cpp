@@ -62,6 +62,8 @@ void Status::log(observe::LogSource& logs, MonoNs now) {
     if (count > 0) by_reason += fmt::format("{}{}:{}", by_reason.empty() ? "" : ",", reason, count);
   }
   if (!by_reason.empty()) fields.push_back({"drops_total_by_reason", by_reason});
+  const std::string troubles = sinks_ == nullptr ? std::string() : sinks_->troubles();
+  if (!troubles.empty()) fields.push_back({"sinks", troubles});
   logs.log(observe::Level::info, "status", fields);
 }
 
