@@ -1,8 +1,10 @@
 #include "engine/base/json_writer.hpp"
 
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 
+#include "engine/base/check.hpp"
 #include "engine/base/hex.hpp"
 #include "engine/base/utf8.hpp"
 
@@ -10,8 +12,19 @@ namespace ringgate {
 
 namespace {
 
+// What stands in a JSON text as it is, one byte each.
+constexpr bool is_plain(char c) {
+  const auto byte = static_cast<unsigned char>(c);
+  return byte >= 0x20 && byte < 0x7f && c != '"' && c != '\\';
+}
+
 void append_escaped(std::string& out, std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at;
+    while (end < text.size() && is_plain(text[end])) ++end;
+    out.append(text, at, end - at);
+    at = end;
+    if (at == text.size()) return;
     const char c = text[at];
     const std::size_t length = utf8_length(text, at);
     if (length == 0) {
@@ -25,15 +38,19 @@ void append_escaped(std::string& out, std::string_view text) {
       if (c == '"' || c == '\\') {
         out += '\\';
         out += c;
-      } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      } else {
         char escape[8];
         std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(c));
         out += escape;
-      } else {
-        out += c;
       }
     }
   }
+}
+
+template <class Number>
+void append_number(std::string& out, Number value) {
+  char text[24];
+  out.append(text, std::to_chars(text, text + sizeof text, value).ptr);
 }
 
 }  // namespace
@@ -81,22 +98,25 @@ JsonWriter& JsonWriter::hex(Bytes value) {
 
 JsonWriter& JsonWriter::integer(std::int64_t value) {
   separate();
-  out_ += std::to_string(value);
+  append_number(out_, value);
   return *this;
 }
 
 JsonWriter& JsonWriter::unsigned_integer(std::uint64_t value) {
   separate();
-  out_ += std::to_string(value);
+  append_number(out_, value);
   return *this;
 }
 
 JsonWriter& JsonWriter::number(double value, int decimals) {
   if (!std::isfinite(value)) return null();
   separate();
-  char text[64];
-  std::snprintf(text, sizeof text, "%.*f", decimals, value);
-  out_ += text;
+  // The longest double has 309 digits before its point.
+  char text[512];
+  const auto made =
+      std::to_chars(text, text + sizeof text, value, std::chars_format::fixed, decimals);
+  RG_CHECK(made.ec == std::errc());
+  out_.append(text, made.ptr);
   return *this;
 }
 

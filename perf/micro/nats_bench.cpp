@@ -27,7 +27,7 @@ struct Options {
   std::string stream = "BENCH";
   std::uint64_t records = 200'000;
   std::uint32_t devices = 20'000;
-  std::uint32_t batch = 4096;
+  std::uint32_t batch = 16384;  // the sink's default
 };
 
 Options parse(int argc, char** argv) {

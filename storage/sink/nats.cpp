@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -17,6 +18,26 @@ using Clock = std::chrono::steady_clock;
 constexpr char hex_digits[] = "0123456789ABCDEF";
 // Room for the JSON of a record around its payload, in the server's max_payload.
 constexpr std::size_t payload_margin_bytes = 512;
+
+bool plain(char c) {
+  return c > ' ' && c < 0x7f && c != '.' && c != '*' && c != '>' && c != '%';
+}
+
+void append_token(std::string& out, std::string_view text) {
+  if (text.empty()) out.push_back('%');
+  if (std::all_of(text.begin(), text.end(), plain)) {
+    out += text;
+    return;
+  }
+  for (const char c : text) {
+    if (plain(c)) {
+      out.push_back(c);
+      continue;
+    }
+    const auto byte = static_cast<unsigned char>(c);
+    out.append({'%', hex_digits[byte >> 4], hex_digits[byte & 15]});
+  }
+}
 
 class NatsTarget final : public Target {
  public:
@@ -120,8 +141,8 @@ class NatsTarget final : public Target {
     }
     subject_.assign("ringgate.").append(node_token_).append(1, '.');
     subject_.append(event::RecordJson::protocol_name(item.view.ns, item.catalog)).append(1, '.');
-    subject_.append(subject_token(json_.title(item.view, item.catalog))).append(1, '.');
-    subject_.append(subject_token(item.view.device));
+    append_token(subject_, json_.title(item.view, item.catalog));
+    append_token(subject_.append(1, '.'), item.view.device);
   }
 
   // A server has a largest message. What is larger goes without its longest parts and says so:
@@ -254,23 +275,11 @@ class NatsTarget final : public Target {
   Clock::time_point progress_;
 };
 
-bool plain(char c) {
-  return c > ' ' && c < 0x7f && c != '.' && c != '*' && c != '>' && c != '%';
-}
-
 }  // namespace
 
 std::string subject_token(std::string_view text) {
-  if (text.empty()) return "%";
   std::string token;
-  for (const char c : text) {
-    if (plain(c)) {
-      token.push_back(c);
-      continue;
-    }
-    const auto byte = static_cast<unsigned char>(c);
-    token.append({'%', hex_digits[byte >> 4], hex_digits[byte & 15]});
-  }
+  append_token(token, text);
   return token;
 }
 

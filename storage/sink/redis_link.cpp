@@ -76,7 +76,7 @@ bool take_credentials(std::string_view& text, RedisUrl& url) {
          percent_decode(credentials.substr(colon + 1), url.password);
 }
 
-bool take_host(std::string_view text, RedisUrl& url) {
+bool take_host(std::string_view text, RedisUrl::Seed& url) {
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos) return false;
@@ -96,6 +96,22 @@ bool take_host(std::string_view text, RedisUrl& url) {
   return text.empty() && !url.host.empty();
 }
 
+bool take_hosts(std::string_view text, RedisUrl& url) {
+  for (bool first = true;; first = false) {
+    const std::size_t comma = text.find(',');
+    RedisUrl::Seed seed;
+    if (!take_host(text.substr(0, comma), seed)) return false;
+    if (first) {
+      url.host = std::move(seed.host);
+      url.port = std::move(seed.port);
+    } else {
+      url.others.push_back(std::move(seed));
+    }
+    if (comma == std::string_view::npos) return true;
+    text.remove_prefix(comma + 1);
+  }
+}
+
 }  // namespace
 
 std::string RedisUrl::place() const {
@@ -106,8 +122,8 @@ std::string RedisUrl::place() const {
 
 Result<RedisUrl> parse_redis_url(std::string_view text) {
   const Error bad{0,
-                  "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://... for TLS or "
-                  "unix://[USER:PASSWORD@]/PATH[?db=N] is expected"};
+                  "redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB], rediss://... for "
+                  "TLS or unix://[USER:PASSWORD@]/PATH[?db=N] is expected"};
   RedisUrl url;
   const std::size_t scheme_end = text.find("://");
   if (scheme_end == std::string_view::npos) return bad;
@@ -123,7 +139,7 @@ Result<RedisUrl> parse_redis_url(std::string_view text) {
   } else if (scheme == "redis" || scheme == "rediss") {
     url.tls = scheme == "rediss";
     const std::size_t slash = text.find('/');
-    if (!take_host(text.substr(0, slash), url)) return bad;
+    if (!take_hosts(text.substr(0, slash), url)) return bad;
     if (slash != std::string_view::npos) database = text.substr(slash + 1);
   } else {
     return bad;

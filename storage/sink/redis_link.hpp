@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "storage/sink/stop_signal.hpp"
 #include "storage/sink/target.hpp"
@@ -17,7 +18,8 @@ struct redisReply;
 
 namespace ringgate::sink {
 
-// redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss:// for TLS, unix://[USER:PASSWORD@]/PATH[?db=N]
+// redis://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...][/DB], rediss:// for TLS,
+// unix://[USER:PASSWORD@]/PATH[?db=N]
 struct RedisUrl {
   std::string host;
   std::string port = "6379";
@@ -26,6 +28,11 @@ struct RedisUrl {
   std::string user;  // empty: the default user
   std::string password;
   std::uint32_t database = 0;
+  struct Seed {
+    std::string host;
+    std::string port = "6379";
+  };
+  std::vector<Seed> others;  // tried after `host`, one after the other
 
   std::string place() const;  // "10.0.0.1:6379": for people, without the password
 };

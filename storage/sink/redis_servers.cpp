@@ -93,30 +93,54 @@ std::string_view RedisBatch::bytes_of(std::size_t index) const {
 Result<std::unique_ptr<RedisServers>, Trouble> RedisServers::connect(
     const RedisUrl& url, const RedisLinkOptions& options, std::vector<std::string> scripts,
     const StopSignal& stop) {
-  std::unique_ptr<RedisServers> servers(new RedisServers(url, options, stop));
-  servers->scripts_ = std::move(scripts);
-  servers->digests_.resize(servers->scripts_.size());
-  auto link = RedisLink::connect(url, options, stop);
-  if (!link) return link.error();
-  RedisLink& first = **link;
-  servers->first_ = &first;
-  servers->links_.emplace(url.place(), std::move(*link));
-  if (auto loaded = servers->load_scripts(first); !loaded) return loaded.error();
+  std::optional<Trouble> trouble;
+  for (std::size_t i = 0; i <= url.others.size() && !stop.stopped(); ++i) {
+    RedisUrl one = url;
+    one.others.clear();
+    if (i > 0) {
+      one.host = url.others[i - 1].host;
+      one.port = url.others[i - 1].port;
+    }
+    std::unique_ptr<RedisServers> servers(new RedisServers(one, options, stop));
+    servers->scripts_ = scripts;
+    servers->digests_.resize(scripts.size());
+    auto link = RedisLink::connect(one, options, stop);
+    Result<void, Trouble> begun =
+        link ? servers->begin(std::move(*link)) : Result<void, Trouble>(link.error());
+    if (begun) return servers;
+    // What the operator can mend is told before what mends itself.
+    if (!trouble || trouble->failure == Failure::unreachable) trouble = begun.error();
+  }
+  return trouble.value_or(Trouble{Failure::unreachable, "stopped", 0});
+}
+
+Result<void, Trouble> RedisServers::begin(std::unique_ptr<RedisLink> link) {
+  RedisLink& first = *link;
+  first_ = &first;
+  links_.emplace(url_.place(), std::move(link));
   RedisCommands ask;
   ask.command(2).argument("INFO").argument("cluster");
+  ask.command(2).argument("INFO").argument("replication");
   std::optional<Trouble> trouble;
-  auto asked = first.exchange(ask, [&](std::size_t, const redisReply& reply) {
+  bool replica = false;
+  auto asked = first.exchange(ask, [&](std::size_t index, const redisReply& reply) {
     if (reply.type == REDIS_REPLY_ERROR) {
       trouble = redis_trouble(first.place(), text_of(reply));
+    } else if (index == 0) {
+      cluster_ = text_of(reply).find("cluster_enabled:1") != std::string_view::npos;
     } else {
-      servers->cluster_ = text_of(reply).find("cluster_enabled:1") != std::string_view::npos;
+      replica = text_of(reply).find("role:slave") != std::string_view::npos;
     }
   });
-  if (!asked) return asked.error();
+  if (!asked) return asked;
   if (trouble) return *trouble;
-  if (!servers->cluster_) return servers;
-  if (auto learnt = servers->learn_slots(first); !learnt) return learnt.error();
-  return servers;
+  if (replica && !cluster_) {
+    return Trouble{Failure::bad_config,
+                   fmt::format("Redis at {} is a replica, which takes nothing; name its master in "
+                               "sink.redis.url, or all of them by commas", first.place()), 0};
+  }
+  if (auto loaded = load_scripts(first); !loaded) return loaded;
+  return cluster_ ? learn_slots(first) : Result<void, Trouble>();
 }
 
 Result<void, Trouble> RedisServers::load_scripts(RedisLink& link) {

@@ -41,7 +41,9 @@ class RedisBatch {
 
 class RedisServers {
  public:
-  // `scripts`: Lua sources that every server is given, again where it lost them.
+  // The first of the url's servers that can be written: a node of a cluster, which knows the
+  // others, or a master. `scripts`: Lua sources that every server is given, again where it lost
+  // them.
   static Result<std::unique_ptr<RedisServers>, Trouble> connect(
       const RedisUrl& url, const RedisLinkOptions& options, std::vector<std::string> scripts,
       const StopSignal& stop);
@@ -66,6 +68,7 @@ class RedisServers {
 
   RedisServers(const RedisUrl& url, const RedisLinkOptions& options, const StopSignal& stop)
       : url_(url), options_(options), stop_(stop) {}
+  Result<void, Trouble> begin(std::unique_ptr<RedisLink> link);
   Result<void, Trouble> load_scripts(RedisLink& link);
   Result<void, Trouble> learn_slots(RedisLink& link);
   Result<RedisLink*, Trouble> link_to(const std::string& host, const std::string& port);

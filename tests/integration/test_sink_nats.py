@@ -11,6 +11,7 @@ import jt808
 import nats_client
 import servers
 
+ROUNDS = 20 if harness.LONG else 4
 PHONES = [str(13800138000 + number) for number in range(4)]
 
 
@@ -80,23 +81,37 @@ class SinkNats(harness.GatewayTest):
 
     def test_killed_gateways_and_servers(self):
         with servers.Nats() as nats:
-            for round_number in range(4):
+            for round_number in range(ROUNDS):
                 gateway = self.gateway(nats.url)
                 terminals = self.terminals(gateway)
-                sender = threading.Thread(target=self.report, args=(terminals, 100))
+                broken = []
+
+                def send(terminals=terminals, broken=broken):
+                    try:
+                        self.report(terminals, 100)
+                    except (OSError, AssertionError) as error:
+                        broken.append(error)
+                sender = threading.Thread(target=send)
                 sender.start()
+                in_the_middle = round_number % 4 == 0
                 if round_number % 2:
                     nats.kill()
                     sender.join()
                     nats.start()
-                else:
+                elif not in_the_middle:
                     sender.join()
                 gateway.kill()
+                sender.join()
+                self.assertFalse(broken and not in_the_middle, broken)
                 for terminal in terminals:
                     terminal.close()
-            self.gateway(nats.url)
+            gateway = self.gateway(nats.url)
             found = self.wait_all(self.client(nats.url))
-            self.assertGreaterEqual(len(found), 4 * 4 * 100)
+            self.assertGreaterEqual(len(found), ROUNDS * 4 * 75)
+            self.assertEqual(gateway.stop(), 0)
+            # Nothing is in the stream that the log does not have.
+            logged = {each["record_id"] for each in harness.dump(self.data_dir)}
+            self.assertLessEqual(set(found), logged)
 
     def test_a_server_that_comes_back_empty(self):
         with servers.Nats() as nats:

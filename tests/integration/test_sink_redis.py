@@ -181,6 +181,42 @@ class RedisSink(harness.GatewayTest):
             self.assertEqual(sum(holds), len(PHONES) + 3)
             self.assertGreater(sum(1 for count in holds if count > 0), 1)
 
+    def test_a_cluster_whose_first_seed_is_dead(self):
+        with servers.RedisCluster() as cluster:
+            ports = [servers.free_ports()[0], *(node.port for node in cluster.nodes[1:])]
+            seeds = ",".join(f"127.0.0.1:{port}" for port in ports)
+            gateway = self.start(self.settings(cluster) |
+                                 {"sink.redis.url": f"redis://{seeds}"})
+            with jt808.Terminal(gateway.address(), PHONES[0]) as terminal:
+                terminal.sign_in()
+                terminal.report()
+            self.await_caught_up(cluster.nodes[0])
+
+    def test_a_replica_takes_over(self):
+        with servers.Redis() as master, servers.Redis() as replica:
+            replica.cli("replicaof", "127.0.0.1", master.port)
+            servers.wait_until(lambda: "master_link_status:up" in replica.cli("info",
+                                                                              "replication"),
+                               "it follows")
+            # The replica stands first: it is passed over while it is one.
+            url = {"sink.redis.url":
+                   f"redis://127.0.0.1:{replica.port},127.0.0.1:{master.port}"}
+            gateway = self.start(self.settings(master) | url)
+            with jt808.Terminal(gateway.address(), PHONES[0]) as terminal:
+                terminal.sign_in()
+                terminal.report(latitude=30.0)
+                self.await_state(master, PHONES[0], latitude="30.000000")
+                master.kill()
+                terminal.report(latitude=31.0)
+                replica.cli("replicaof", "no", "one")
+                self.await_state(replica, PHONES[0], latitude="31.000000")
+
+    def test_a_replica_alone_is_told(self):
+        with servers.Redis() as master, servers.Redis() as replica:
+            replica.cli("replicaof", "127.0.0.1", master.port)
+            gateway = self.start(self.settings(replica))
+            servers.wait_until(lambda: "name its master" in gateway.output, "it says so")
+
     def test_tls(self):
         names = [self.folder / name for name in ("key.pem", "cert.pem")]
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
@@ -216,8 +252,16 @@ class RedisSink(harness.GatewayTest):
                 gateway.kill()
                 if number % 2:
                     redis.start()
-            self.start(self.settings(redis))
+            gateway = self.start(self.settings(redis))
             self.await_caught_up(redis)
+            self.assertEqual(gateway.stop(), 0)
+            # At least once: no link's begin or end is missing among the events.
+            logged = {record["record_id"] for record in harness.dump(self.data_dir)
+                      if record["kind"] == "session"}
+            known = {event["record_id"] for event in self.events(redis)
+                     if event["kind"] == "session"}
+            self.assertGreaterEqual(len(logged), rounds * len(PHONES))
+            self.assertLessEqual(logged, known)
 
     def test_a_bad_url_is_a_plain_error(self):
         for url in ("redis://:hush@", "http://:hush@host", "redis://h:99999"):

@@ -39,7 +39,7 @@ constexpr std::string_view from_choices[] = {"beginning", "end"};
   }
 
 constexpr config::KeySpec redis_common[] = {RG_SINK_KEYS("redis", "4096", "50ms")};
-constexpr config::KeySpec nats_common[] = {RG_SINK_KEYS("nats", "4096", "20ms")};
+constexpr config::KeySpec nats_common[] = {RG_SINK_KEYS("nats", "16384", "20ms")};
 constexpr config::KeySpec postgres_common[] = {RG_SINK_KEYS("postgres", "10000", "200ms")};
 
 #if !defined(RINGGATE_REDIS) || !defined(RINGGATE_NATS) || !defined(RINGGATE_POSTGRES)
@@ -65,7 +65,8 @@ constexpr auto check_postgres = &not_built_in;
 constexpr config::KeySpec urls[] = {
     {.name = "sink.redis.url",
      .type = config::KeyType::text,
-     .doc = "Redis: redis://user:password@host:6379/0, rediss://...; several by commas. Empty: off",
+     .doc = "Redis: redis://user:password@host:6379,other:6379/0 (some nodes of a cluster, or "
+            "master and replicas), rediss://...; empty: off.",
      .max = 4096,
      .check = check_redis,
      .secret = true},

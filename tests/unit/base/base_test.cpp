@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,25 @@ TEST_CASE("json escapes what must be, and replaces bytes that are no UTF-8") {
   json.key("o").begin_object().end_object().end_object();
   CHECK(out ==
         "{\"a\\\"\":\"x\\u000a\\\\\xef\xbf\xbd\xe4\xbd\xa0\",\"n\":[-1,1.50,null],\"o\":{}}");
+}
+
+TEST_CASE("JSON numbers have the digits that printf gives them, however long") {
+  const auto text = [](double value, int decimals) {
+    std::string out;
+    JsonWriter(out).number(value, decimals);
+    return out;
+  };
+  for (const double value :
+       {0.0, -0.0, 0.5, 1.5, 2.5, 0.045, 121.4737005, -31.2, 1e15, 1e22, 1e300}) {
+    for (const int decimals : {0, 1, 2, 6}) {
+      char wanted[400];
+      std::snprintf(wanted, sizeof wanted, "%.*f", decimals, value);
+      CHECK(text(value, decimals) == wanted);
+    }
+  }
+  std::string out;
+  JsonWriter(out).text("a\"b\\c\x01\x7f ü\xff");
+  CHECK(out == "\"a\\\"b\\\\c\\u0001\\u007f ü\xef\xbf\xbd\"");
 }
 
 TEST_CASE("a device key names its home, and its hash uses every byte") {

@@ -36,11 +36,25 @@ TEST_CASE("redis: urls") {
   CHECK(local->database == 2);
 }
 
+TEST_CASE("redis: several servers, with the login and the database of all") {
+  const auto url = parse_redis_url("redis://me:pw@a:1,b,[::1]:3/2");
+  REQUIRE(url.ok());
+  CHECK(url->place() == "a:1");
+  CHECK(url->user == "me");
+  CHECK(url->database == 2);
+  REQUIRE(url->others.size() == 2);
+  CHECK(url->others[0].host == "b");
+  CHECK(url->others[0].port == "6379");
+  CHECK(url->others[1].host == "::1");
+  CHECK(url->others[1].port == "3");
+}
+
 TEST_CASE("redis: what is no url is refused, and no password repeated") {
   for (const char* text :
        {"", "redis", "redis:/", "http://h", "redis://", "redis://h:0", "redis://h:65536",
         "redis://h:x", "redis://h/x", "redis://h/70000", "redis://a:s%zz@h", "redis://a:s%4@h",
-        "redis://[::1", "redis://[::1]x", "unix://relative", "redis://h:1:2", "redis://s3cret@"}) {
+        "redis://[::1", "redis://[::1]x", "unix://relative", "redis://h:1:2", "redis://s3cret@",
+        "redis://a,", "redis://a,,b", "redis://,a", "redis://a:1,b:x"}) {
     CAPTURE(text);
     const auto url = parse_redis_url(text);
     REQUIRE_FALSE(url.ok());
