@@ -82,8 +82,8 @@ Result<void> check_text(const KeySpec& key, std::string_view text) {
   if (key.check == nullptr) return {};
   const auto checked = key.check(text);
   if (!checked) {
-    // The check's message may repeat the text.
-    return Error{0, key.secret ? fmt::format("{} is not acceptable", key.name)
+    // The check's message may repeat the text; what is expected never does.
+    return Error{0, key.secret ? fmt::format("{} is not acceptable ({})", key.name, key.doc)
                                : fmt::format("{}: {}", key.name, checked.error().message)};
   }
   return {};

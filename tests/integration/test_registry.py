@@ -1,7 +1,10 @@
 """The registry: who is in it may come, who leaves it must go; files in and out."""
 
 import json
+import signal
+import subprocess
 import unittest
+from pathlib import Path
 
 import harness
 import jt808
@@ -89,8 +92,35 @@ class Registry(harness.GatewayTest):
         self.assertIn("fleet.csv:2: enabled: true or false is expected, not 'x'", told)
         self.assertIn("fleet.csv:3: 1 columns", told)
         self.assertEqual(len(self.listed()), 2)
-        file.write_text("phone\nabc\n")
-        self.assertIn("abc", self.ctl("registry", "import", file, code=2))
+        file.write_text("phone\n1\nabc\n")
+        self.assertIn("fleet.csv:3: phone: 1 to 20 digits are expected, not 'abc'",
+                      self.ctl("registry", "import", file, code=1))
+        self.assertEqual(len(self.listed()), 2)
+
+    def test_a_stuck_gateway_does_not_hold_its_clients(self):
+        gateway = self.start()
+        file = self.folder / "fleet.csv"
+        note = "n" * 200
+        file.write_text("phone,note\n" + "".join(f"{i},{note}\n" for i in range(1, 20001)))
+        gateway.signal(signal.SIGSTOP)
+        try:
+            client = subprocess.Popen([harness.CTL, "--data", self.data_dir, "registry", "import",
+                                       file], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            # It waits: what it sends is more than the socket takes.
+            stat, seen = Path(f"/proc/{client.pid}/stat"), []
+
+            def waits():
+                seen.append(stat.read_text().split()[2])
+                return len(seen) >= 10 and set(seen[-10:]) <= set("SZ")
+
+            servers.wait_until(waits, "ringgate-ctl waits")
+            client.send_signal(signal.SIGINT)
+            told = client.communicate(timeout=harness.LIMIT_S)[0].decode()
+            self.assertEqual(client.returncode, 1, told)
+            self.assertIn("interrupted", told)
+        finally:
+            gateway.signal(signal.SIGCONT)
+        self.assertEqual(gateway.stop(), 0)
 
     def test_the_log_tells_of_every_change(self):
         gateway = self.start()

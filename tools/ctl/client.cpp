@@ -16,6 +16,9 @@ namespace ringgate::ctl {
 
 namespace {
 
+// A gateway reads a request as soon as it has answered the one before.
+constexpr int send_patience_ms = 30'000;
+
 volatile sig_atomic_t signalled = 0;
 
 std::string owner_of(const std::string& path) {
@@ -81,8 +84,16 @@ Result<void> Client::send(const Json& request) {
   std::string text = request.dump(-1, ' ', false, Json::error_handler_t::replace);
   text += '\n';
   for (std::size_t at = 0; at < text.size();) {
-    const ssize_t sent = ::send(fd_, text.data() + at, text.size() - at, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
+    const ssize_t sent = ::send(fd_, text.data() + at, text.size() - at,
+                                MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EAGAIN) {
+      pollfd wait{fd_, POLLOUT, 0};
+      const int ready = ::poll(&wait, 1, send_patience_ms);
+      if (interrupted()) return errno_error(EINTR, "the gateway took no request");
+      if (ready == 0) return errno_error(ETIMEDOUT, "the gateway took no request");
+      continue;
+    }
+    if (sent < 0 && errno == EINTR && !interrupted()) continue;
     if (sent < 0) return errno_error(errno, "the gateway took no request");
     at += static_cast<std::size_t>(sent);
   }

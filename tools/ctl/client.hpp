@@ -25,6 +25,7 @@ class Client {
 
   // Error: what is wrong with the socket, and the cure.
   Result<void> connect(const std::string& path);
+  // Error: code EINTR where a signal ended it, ETIMEDOUT where the gateway takes nothing.
   Result<void> send(const Json& request);
 
   enum class Got : std::uint8_t { line, ended, timed_out, interrupted };

@@ -1,6 +1,7 @@
 // The commands of ringgate-ctl. Each returns an exit code. One thread.
 #pragma once
 
+#include <cerrno>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -57,7 +58,12 @@ int unreachable(const Options& options, Client::Got got);
 template <class Take>
 int converse(Client& client, const Options& options, const Json& request, int patience_ms,
              Take&& take, Json* end) {
-  if (auto sent = client.send(request); !sent) return unreachable(options, Client::Got::ended);
+  if (auto sent = client.send(request); !sent) {
+    const int code = sent.error().code;
+    return unreachable(options, code == ETIMEDOUT ? Client::Got::timed_out
+                                : code == EINTR   ? Client::Got::interrupted
+                                                  : Client::Got::ended);
+  }
   for (Json line;;) {
     const Client::Got got = client.next(line, patience_ms);
     if (got != Client::Got::line) return unreachable(options, got);

@@ -216,10 +216,7 @@ int registry_import(Client& client, const Options& options, const RegistryOption
   std::vector<std::string> gone;
   if (registry.replace) {
     std::set<std::string> kept;
-    for (const RegistryEntry& entry : read.entries) {
-      kept.insert(entry.phone.substr(std::min(entry.phone.find_first_not_of('0'),
-                                              entry.phone.size())));
-    }
+    for (const RegistryEntry& entry : read.entries) kept.insert(entry.phone);
     const int code = for_each_entry(client, options, [&](const Json& row) {
       std::string phone = row.value("phone", "");
       if (!kept.contains(phone)) gone.push_back(std::move(phone));

@@ -11,6 +11,7 @@
 #include "engine/base/utf8.hpp"
 #include "engine/config/schema.hpp"
 #include "engine/config/toml_file.hpp"
+#include "storage/state/limits.hpp"
 
 namespace ringgate::ctl {
 
@@ -19,6 +20,19 @@ namespace {
 constexpr std::array<std::string_view, 8> columns = {"phone", "plate", "plate_colour",
                                                      "terminal_id", "maker", "model", "note",
                                                      "enabled"};
+
+// What the gateway would refuse, so that a file is imported as a whole or not at all.
+// JT/T 808-2019 4.4.3: a phone number is BCD[10].
+constexpr std::size_t phone_digits_max = 20;
+
+bool is_phone(std::string_view text) {
+  return text.size() <= phone_digits_max &&
+         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::size_t bytes_max(std::string_view column) {
+  return column == "note" ? state::note_size_max : state::text_size_max;
+}
 
 std::string known_columns() {
   std::string out;
@@ -59,6 +73,11 @@ class Reader {
       return false;
     }
     if (std::string* const text = texts[at - columns.begin()]; text != nullptr) {
+      if (value.size() > bytes_max(column)) {
+        error(line, fmt::format("{}: {} bytes, {} are allowed", column, value.size(),
+                                bytes_max(column)));
+        return false;
+      }
       *text = value;
       return true;
     }
@@ -67,6 +86,12 @@ class Reader {
 
   void add(RegistryEntry entry, std::uint64_t line) {
     if (entry.phone.empty()) return error(line, "phone: it is missing");
+    if (!is_phone(entry.phone)) {
+      return error(line, fmt::format("phone: 1 to {} digits are expected, not '{}'",
+                                     phone_digits_max, entry.phone));
+    }
+    // As the gateway knows it: with leading zeros it is the same device.
+    entry.phone.erase(0, std::min(entry.phone.find_first_not_of('0'), entry.phone.size() - 1));
     const auto [place, added] = lines_.try_emplace(entry.phone, line);
     if (!added) {
       return error(line, fmt::format("phone {} stands in line {} already", entry.phone,

@@ -35,7 +35,8 @@ struct RegistryFile {
 constexpr std::size_t registry_errors_max = 20;
 
 // Columns of a CSV file may stand in any order; only `phone` must be there. A phone twice is an
-// error. A byte order mark and either line end are taken.
+// error, with or without leading zeros, which are taken off; so is a text that is longer than the
+// gateway takes. A byte order mark and either line end are taken.
 RegistryFile read_registry(std::string_view text, RegistryFormat format);
 // The header of a CSV file; nothing for TOML.
 std::string registry_head(RegistryFormat format);

@@ -70,6 +70,24 @@ TEST_CASE("registry file: errors name the line and the cure") {
         "2: phone: a plain value is expected|");
 }
 
+TEST_CASE("registry file: what the gateway would refuse is told before anything is sent") {
+  CHECK(errors_of("phone,plate\n1,x\n13800abc,x\n123456789012345678901,x\n") ==
+        "3: phone: 1 to 20 digits are expected, not '13800abc'|"
+        "4: phone: 1 to 20 digits are expected, not '123456789012345678901'|");
+  CHECK(errors_of("phone\n013800\n13800\n") == "3: phone 13800 stands in line 2 already|");
+  CHECK(errors_of("phone\n\xef\xbc\x91\n").find("2: phone: 1 to 20 digits") == 0);
+  const std::string long_text(65, 'x');
+  CHECK(errors_of("phone,plate,note\n1," + long_text + "," + long_text + "\n") ==
+        "2: plate: 65 bytes, 64 are allowed|");
+  CHECK(errors_of("[[device]]\nphone = \"x\"\n", RegistryFormat::toml) ==
+        "1: phone: 1 to 20 digits are expected, not 'x'|");
+  const RegistryFile zeros = read_registry("phone\n000\n00071\n", RegistryFormat::csv);
+  CHECK(zeros.errors.empty());
+  REQUIRE(zeros.entries.size() == 2);
+  CHECK(zeros.entries[0].phone == "0");
+  CHECK(zeros.entries[1].phone == "71");
+}
+
 TEST_CASE("registry file: more errors than a person reads are counted") {
   std::string text = "phone,enabled\n";
   for (int i = 0; i < 100; ++i) text += std::to_string(i) + ",x\n";
