@@ -27,8 +27,8 @@ class DeviceFolder {
 
   virtual ~DeviceFolder() = default;
   virtual Namespace ns() const = 0;
-  // Number of the layout of what the protocol keeps in Device::last_state, and its bytes. A change
-  // of their meaning takes a new number: what was kept in another layout is read from the log again.
+  // Number of the layout of what the protocol keeps in Device::last_state, and its bytes. Another
+  // meaning takes another number: what was kept in an old layout is read from the log again.
   virtual std::uint16_t layout() const = 0;
   virtual std::size_t last_state_size() const = 0;
 

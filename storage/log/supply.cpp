@@ -262,6 +262,7 @@ Result<ReadySegment> SegmentSupply::open_file(ShardIndex shard) {
 // Opens the spare with the lowest number that has the right size. fd or -ENOENT.
 int SegmentSupply::open_spare(ReadySegment& segment) {
   std::vector<io::DirectoryEntry> entries;
+  if (!names_synced_ && !sync_names()) return -ENOENT;
   if (sys_.list_directory(directory_, entries) < 0) return -ENOENT;
   const io::DirectoryEntry* best = nullptr;
   for (const io::DirectoryEntry& entry : entries) {
@@ -392,7 +393,7 @@ bool SegmentSupply::serve_given_back() {
   }
   if (names.empty()) return false;
   for (const std::string& name : names) take_away(name);
-  sys_.sync_directory(directory_);
+  sync_names();
   return true;
 }
 
@@ -410,7 +411,14 @@ void SegmentSupply::apply_retention() {
     if (segment.indexed) sys_.remove(directory_ + "/" + index_name_of(plain));
     counters_.segments_removed.fetch_add(1, std::memory_order_relaxed);
   }
-  if (!expired.empty()) sys_.sync_directory(directory_);
+  if (!expired.empty()) sync_names();
+}
+
+// A spare must not be written to while a crash could bring its old name back: under that, recovery
+// would find the header of another segment.
+bool SegmentSupply::sync_names() {
+  names_synced_ = sys_.sync_directory(directory_) >= 0;
+  return names_synced_;
 }
 
 // A plain segment that nobody needs any more: a spare, or gone.

@@ -154,6 +154,7 @@ class SegmentSupply {
   bool may_take(const SegmentEntry& segment, const Seal& seal, std::uint64_t total);
   bool told_before(const std::vector<std::string>& holders);
   void take_away(const std::string& name);
+  bool sync_names();
   void recycle_or_remove(const std::string& name, std::uint64_t size_bytes);
   void abandon(ReadySegment& segment);
 
@@ -187,6 +188,7 @@ class SegmentSupply {
   std::mutex given_mutex_;        // guards given_back_; cold
   std::vector<std::string> given_back_;
   std::uint64_t next_spare_ = 0;
+  bool names_synced_ = false;  // what was renamed or removed in the directory is durable
   std::thread thread_;
 };
 

@@ -105,17 +105,21 @@ class Loader {
 
   void take_snapshot() {
     const std::string directory = data_dir_ + "/state";
-    for (const std::string& name : list_snapshots(sys_, directory)) {
-      const auto cursor =
-          read_snapshot(sys_, directory + "/" + name, node_, [&](const event::RecordView& record) {
+    const std::vector<std::string> names = list_snapshots(sys_, directory);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      const auto cursor = read_snapshot(
+          sys_, directory + "/" + names[i], node_, [&](const event::RecordView& record) {
             if (!take(record)) ++out_.not_understood;
           });
       if (cursor) {
-        out_.snapshot = name;
+        out_.snapshot = names[i];
         out_.cursor = *cursor;
         // What had not changed since was noted beside it.
-        const auto later = read_covered(sys_, directory, node_, name);
+        const auto later = read_covered(sys_, directory, node_, names[i]);
         out_.covered = later ? *later : *cursor;
+        if (i + 1 == names.size()) return;  // the first of all: the log has to do for it
+        const auto before = read_snapshot_cursor(sys_, directory + "/" + names[i + 1], node_);
+        out_.held = before ? *before : *cursor;
         return;
       }
       out_.problems.push_back(cursor.error().message);

@@ -21,6 +21,7 @@ struct Loaded {
   std::vector<std::unique_ptr<Table>> tables;                  // by shard
   std::vector<std::unique_ptr<device::DeviceTable>> devices;   // by shard; all are offline
   log::Cursor cursor;         // of the snapshot that was taken
+  log::Cursor held;           // of the one before it: from there on the log may not go
   log::Cursor covered;        // the log from there on was read: at or behind `cursor`
   std::string snapshot;       // its name; empty: there was none that is good
   std::uint64_t from_snapshot = 0;  // state records
@@ -39,9 +40,10 @@ struct Loaded {
   std::uint64_t missing_bytes = 0;    // of the log that had to be read and is not there
   std::vector<std::string> problems;  // a sentence each
 
-  // Nothing has changed since the snapshot was written.
+  // Nothing has changed since the snapshot was written, and nothing else has come to the log: it is
+  // as good as one that is written now.
   bool as_snapshot() const {
-    return !snapshot.empty() && from_log + folded + no_room == 0 && !rebuilt;
+    return !snapshot.empty() && from_log + folded + no_room == 0 && !rebuilt && covered == cursor;
   }
 };
 

@@ -66,6 +66,7 @@ class Source {
   Source& operator=(const Source&) = delete;
 
   int fd() const { return fd_; }
+  void skip(std::uint64_t bytes) { at_ += bytes; }
   bool read(MutableBytes into) {
     while (!into.empty()) {
       const std::int64_t got = sys_.pread(fd_, into, at_);
@@ -206,38 +207,83 @@ Result<std::string> SnapshotWriter::finish(const log::Cursor& cursor) {
   return name;
 }
 
+namespace {
+
+// Goes through the blocks of a snapshot.
+class Blocks {
+ public:
+  Blocks(io::Sys& sys, const std::string& path, const log::NodeId& node)
+      : path_(path), node_(node), source_(sys, path) {}
+
+  // Error: it is no snapshot of this node.
+  Result<void> open() {
+    if (source_.fd() < 0) return errno_error(-source_.fd(), path_);
+    std::uint8_t head[magic.size() + sizeof(log::NodeId)];
+    if (!source_.read(head) || std::memcmp(head, magic.data(), magic.size()) != 0) {
+      return bad("no snapshot of the state");
+    }
+    if (std::memcmp(head + magic.size(), node_.data(), node_.size()) != 0) {
+      return bad("it is another node's");
+    }
+    return {};
+  }
+  // The next block's head. The content follows: one of these two.
+  Result<void> next() {
+    if (!source_.read(head_)) return bad("it is cut short");
+    return size() > block_max ? bad("it is damaged") : Result<void>{};
+  }
+  Result<void> read() {
+    content_.resize(size());
+    if (!source_.read(content_)) return bad("it is cut short");
+    const std::uint32_t crc = crc32c(crc32c(0, {head_, 8}), content_);
+    return crc == load_native<std::uint32_t>(head_ + 8) ? Result<void>{} : bad("it is damaged");
+  }
+  void skip() { source_.skip(size()); }
+
+  std::uint32_t size() const { return load_native<std::uint32_t>(head_); }
+  std::uint32_t records() const { return load_native<std::uint32_t>(head_ + 4); }
+  bool is_cursor() const { return records() == cursor_mark; }
+  Bytes content() const { return content_; }
+  Result<log::Cursor> cursor() const {
+    auto cursor = log::cursor_from_text(as_text(content_));
+    if (!cursor || cursor->node != node_) return bad("its cursor is damaged");
+    return cursor->cursor;
+  }
+  Error bad(std::string_view what) const { return Error{0, fmt::format("{}: {}", path_, what)}; }
+
+ private:
+  const std::string& path_;
+  const log::NodeId& node_;
+  Source source_;
+  std::uint8_t head_[block_head] = {};
+  std::vector<std::uint8_t> content_;
+};
+
+}  // namespace
+
 Result<log::Cursor> read_snapshot(io::Sys& sys, const std::string& path, const log::NodeId& node,
                                   const std::function<void(const event::RecordView&)>& take) {
-  const auto bad = [&](std::string_view what) {
-    return Error{0, fmt::format("{}: {}", path, what)};
-  };
-  Source source(sys, path);
-  if (source.fd() < 0) return errno_error(-source.fd(), path);
-  std::uint8_t head[magic.size() + sizeof(log::NodeId)];
-  if (!source.read(head) || std::memcmp(head, magic.data(), magic.size()) != 0) {
-    return bad("no snapshot of the state");
-  }
-  if (std::memcmp(head + magic.size(), node.data(), node.size()) != 0) {
-    return bad("it is another node's");
-  }
-  std::vector<std::uint8_t> block;
+  Blocks blocks(sys, path, node);
+  if (auto opened = blocks.open(); !opened) return opened.error();
   for (;;) {
-    std::uint8_t block_start[block_head];
-    if (!source.read(block_start)) return bad("it is cut short");
-    const auto size = load_native<std::uint32_t>(block_start);
-    const auto count = load_native<std::uint32_t>(block_start + 4);
-    if (size > block_max) return bad("it is damaged");
-    block.resize(size);
-    if (!source.read(block)) return bad("it is cut short");
-    if (crc32c(crc32c(0, {block_start, 8}), block) != load_native<std::uint32_t>(block_start + 8)) {
-      return bad("it is damaged");
+    if (auto found = blocks.next(); !found) return found.error();
+    if (auto read = blocks.read(); !read) return read.error();
+    if (blocks.is_cursor()) return blocks.cursor();
+    if (!take_records(blocks.content(), blocks.records(), take)) {
+      return blocks.bad("it is damaged");
     }
-    if (count == cursor_mark) {
-      auto cursor = log::cursor_from_text(as_text(block));
-      if (!cursor || cursor->node != node) return bad("its cursor is damaged");
-      return cursor->cursor;
-    }
-    if (!take_records(block, count, take)) return bad("it is damaged");
+  }
+}
+
+Result<log::Cursor> read_snapshot_cursor(io::Sys& sys, const std::string& path,
+                                         const log::NodeId& node) {
+  Blocks blocks(sys, path, node);
+  if (auto opened = blocks.open(); !opened) return opened.error();
+  for (;; blocks.skip()) {
+    if (auto found = blocks.next(); !found) return found.error();
+    if (!blocks.is_cursor()) continue;
+    if (auto read = blocks.read(); !read) return read.error();
+    return blocks.cursor();
   }
 }
 

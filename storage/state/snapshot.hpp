@@ -65,5 +65,8 @@ class SnapshotWriter {
 // wrong with the file; some records may have been taken then.
 Result<log::Cursor> read_snapshot(io::Sys& sys, const std::string& path, const log::NodeId& node,
                                   const std::function<void(const event::RecordView&)>& take);
+// The cursor alone; whether the records are whole is not looked at.
+Result<log::Cursor> read_snapshot_cursor(io::Sys& sys, const std::string& path,
+                                         const log::NodeId& node);
 
 }  // namespace ringgate::state

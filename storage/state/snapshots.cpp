@@ -7,21 +7,15 @@
 
 namespace ringgate::state {
 
-namespace {
-
-// The newest, and the one before it for the day when the newest can't be read.
-constexpr std::size_t snapshots_kept = 2;
-
-}  // namespace
-
 Snapshots::Snapshots(const SnapshotParts& parts, ShardAsk& shards, const Loaded& loaded)
     : parts_(parts),
       directory_(parts.data_dir + "/state"),
       shards_(shards),
-      newest_cursor_(loaded.covered),
+      good_(loaded.snapshot),
+      good_cursor_(loaded.cursor),
       records_(loaded.from_snapshot),
       devices_(loaded.known_devices) {
-  parts_.holds.set("state", loaded.covered);
+  parts_.holds.set("state", loaded.held);
   // What was read of the log is in no snapshot: nothing stands for this run's beginning yet.
   if (loaded.as_snapshot()) newest_ = loaded.snapshot;
 }
@@ -39,9 +33,10 @@ Result<Snapshots::Kept> Snapshots::keep(Need need) {
   auto kept = write(cursor);
   if (!kept || *kept != Kept::written) return kept;
   changes_ = changes;
-  remove_older();
-  parts_.holds.set("state", need == Need::urgent ? cursor : newest_cursor_);
-  newest_cursor_ = cursor;
+  remove_others(newest_, good_);
+  parts_.holds.set("state", need == Need::urgent ? cursor : good_cursor_);
+  good_ = newest_;
+  good_cursor_ = cursor;
   return kept;
 }
 
@@ -155,10 +150,10 @@ std::uint32_t Snapshots::copy_devices(ShardHost& host, ShardIndex shard, device:
   return count;
 }
 
-void Snapshots::remove_older() {
-  const std::vector<std::string> names = list_snapshots(parts_.sys, directory_);
-  for (std::size_t i = snapshots_kept; i < names.size(); ++i) {
-    parts_.sys.remove(directory_ + "/" + names[i]);
+// Not only older ones: one that can't be read must not stand in the place of one that can.
+void Snapshots::remove_others(const std::string& newest, const std::string& before) {
+  for (const std::string& name : list_snapshots(parts_.sys, directory_)) {
+    if (name != newest && name != before) parts_.sys.remove(directory_ + "/" + name);
   }
 }
 

@@ -86,13 +86,15 @@ class Snapshots {
   std::uint32_t copy_devices(ShardHost& host, ShardIndex shard, device::DeviceSlot& next,
                              std::vector<std::uint8_t>& out);
   Got wait_committed();
-  void remove_older();
+  void remove_others(const std::string& newest, const std::string& before);
 
   SnapshotParts parts_;
   std::string directory_;
   ShardAsk& shards_;
   std::string newest_;  // snapshot of this run's changes; empty: none yet
-  log::Cursor newest_cursor_;
+  // The newest that is good, and its cursor; of this run or of the one before.
+  std::string good_;
+  log::Cursor good_cursor_;
   std::uint64_t changes_ = 0;  // of all shards, that it holds
   std::uint64_t records_ = 0;
   std::uint64_t devices_ = 0;

@@ -169,7 +169,7 @@ Result<void> Server::load_state(observe::LogSource& logs) {
     logs.warn("the snapshot lacks last states of devices: they were read from all of the log",
               {{"of_another_layout", state_.other_layout}});
   // Before retention looks for the first time.
-  holds_.set("state", state_.covered);
+  holds_.set("state", state_.held);
   if (state_.from_snapshot + state_.from_log + state_.known_devices == 0) return {};
   logs.info("state loaded", {{"snapshot_records", state_.from_snapshot},
                              {"log_records", state_.from_log},
