@@ -14,8 +14,8 @@ namespace {
 
 using event::CommandStatus;
 
-constexpr std::string_view how_names[] = {"answered", "refused",   "sent",
-                                          "expired",  "cancelled", "failed"};
+constexpr std::string_view how_names[] = {"answered",  "refused", "sent",  "expired",
+                                          "cancelled", "moved",   "failed"};
 static_assert(std::size(how_names) == static_cast<std::size_t>(PendingHow::count));
 
 constexpr observe::MetricSpec stored{
@@ -231,13 +231,13 @@ void Pending::start_drain() {
 }
 
 Pending::Cancelled Pending::cancel(const DeviceKey& device, std::uint64_t id,
-                                   std::string_view why) {
+                                   std::string_view why, PendingHow how) {
   const PendingCommand* const command = find(device, id);
   const bool has_ended = std::ranges::any_of(
       unwritten_, [&](const End& end) { return end.id == id && end.device == device; });
   if (command == nullptr || has_ended) return Cancelled::none;
   const bool was_sent = command->tries > 0;
-  const bool done = write({device, id, PendingHow::cancelled, std::string(why), 0});
+  const bool done = write({device, id, how, std::string(why), 0});
   if (!done) return Cancelled::not_stored;
   tell(id, CommandStatus::expired, "it was cancelled");
   return was_sent ? Cancelled::sent : Cancelled::waiting;

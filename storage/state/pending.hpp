@@ -33,7 +33,16 @@
 
 namespace ringgate::state {
 
-enum class PendingHow : std::uint8_t { answered, refused, sent, expired, cancelled, failed, count };
+enum class PendingHow : std::uint8_t {
+  answered,
+  refused,
+  sent,
+  expired,
+  cancelled,
+  moved,  // another node keeps it, or has done it
+  failed,
+  count
+};
 std::string_view name_of(PendingHow how);
 
 inline constexpr observe::MetricSpec pending_waiting{
@@ -82,8 +91,9 @@ class Pending final : public event::PresenceWatcher,
     sent,       // it was, and may be done; it is not repeated
     not_stored  // the log takes nothing now
   };
-  // Durable when what was appended is. `why`: for the record; may be empty.
-  Cancelled cancel(const DeviceKey& device, std::uint64_t id, std::string_view why);
+  // Durable when what was appended is. `why`: for the record; may be empty. `how`: also moved.
+  Cancelled cancel(const DeviceKey& device, std::uint64_t id, std::string_view why,
+                   PendingHow how = PendingHow::cancelled);
 
   // Where a list goes on: behind the command of this time and id.
   struct Place {

@@ -173,6 +173,32 @@ class Pending(harness.GatewayTest):
             self.assertEqual(self.texts(self.terminal(gateway), 1), ["by NATS"])
             self.until_none_waits()
 
+    def test_it_follows_its_device_to_another_node(self):
+        request = {"message": "text-message", "flags": 1, "text": "by NATS", "by": "a test",
+                   "deliver": "when_online"}
+        with servers.Nats() as nats:
+            gateways = {}
+            for name in ("a", "b"):
+                gateways[name] = self.start(
+                    {"node.name": name, "sink.nats.url": nats.url, "server.shards": "2"},
+                    data_dir=self.folder / name)
+                servers.wait_until(lambda at=gateways[name]: "fabric joined" in at.output, name)
+            client = nats_client.Client(nats.url)
+            self.addCleanup(client.close)
+            told = client.request(f"ringgate.cmd.{PHONE}", request, 10).json
+            self.assertEqual(told["status"], "pending")
+            kept, other = ("a", "b") if told["node"] == "a" else ("b", "a")
+            self.data_dir = self.folder / kept
+            # Another one, of somebody at that node.
+            self.keep("by hand")
+            terminal = self.terminal(gateways[other])
+            self.assertEqual(sorted(self.texts(terminal, 2)), ["by NATS", "by hand"])
+            self.until_none_waits()
+            moved = json.loads(self.ctl("stats", "--json"))
+            self.assertEqual(moved["ringgate_pending_commands_ended_total"]["by_how"]["moved"], 2)
+            self.data_dir = self.folder / other
+            self.until_none_waits()
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -29,6 +29,7 @@ class Sinks(harness.GatewayTest):
             self.report(gateway, 10)
             servers.wait_until(lambda: redis.cli("dbsize") not in ("0", ""), "rows are in Redis")
             servers.wait_until(lambda: self.sinks()["redis"]["lag_bytes"] == 0, "no lag")
+            self.assertFalse(json.loads(self.ctl("status", "--json")[1])["sinks"][0]["trouble"])
             self.assertEqual(self.ctl("sink", "pause", "redis")[0], 0)
             servers.wait_until(lambda: self.sinks()["redis"]["state"] == "paused", "it pauses")
             before = self.sinks()["redis"]["records"]
@@ -54,10 +55,16 @@ class Sinks(harness.GatewayTest):
         port = servers.free_ports()[0]
         gateway = self.start({"sink.redis.url": f"redis://127.0.0.1:{port}",
                               "sink.nats.url": f"nats://127.0.0.1:{port}",
-                              "sink.nats.commands": "false"})
+                              "sink.nats.commands": "false",
+                              "server.status_interval": "1s"})
         self.report(gateway, 3)
         servers.wait_until(lambda: all(row["state"] == "backing-off" and row["error"]
                                        for row in self.sinks().values()), "they back off")
+        status = json.loads(self.ctl("status", "--json")[1])
+        self.assertEqual({(row["name"], row["state"], row["trouble"]) for row in status["sinks"]},
+                         {("redis", "backing-off", True), ("nats", "backing-off", True)})
+        self.assertIn("sink redis backing-off, ", self.ctl("status")[1])
+        servers.wait_until(lambda: "redis backing-off, " in gateway.output, "the status line")
         self.assertEqual(gateway.stop(), 0)
 
     def test_without_sinks(self):

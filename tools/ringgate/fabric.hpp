@@ -36,6 +36,14 @@ constexpr std::size_t devices_per_message = 1000;
 constexpr MonoNs beat_ns = ns_per_s;
 // Whole lists are told no more often, whoever asks.
 constexpr MonoNs list_every_ns = 500 * ns_per_ms;
+// Commands that wait here are looked through for devices that came to other nodes: so many of each
+// shard at a time, so often (some 60 us of its thread). One that another node did not take is
+// offered again after a while.
+constexpr std::uint32_t sweep_commands = 128;
+constexpr MonoNs sweep_every_ns = 250 * ns_per_ms;
+constexpr MonoNs move_again_ns = 20 * ns_per_s;
+// Offers to other nodes at a time: a few of a round trip each, among clients' requests.
+constexpr std::size_t moves_max = 256;
 // Messages of one subscription taken in one turn.
 constexpr std::size_t messages_per_turn = 1024;
 // What may wait for a server that does not read; then the connection is given up.

@@ -256,7 +256,8 @@ void Node::came_home(const Request& request, const event::CommandOutcome* outcom
 void Node::forget(const DeviceKey& device, std::uint64_t pending) {
   auto errand = shard::make_errand(
       [device, pending](shard::ErrandHost& host, shard::ErrandTicket ticket) {
-        state::ShardHost::of(host).pending().cancel(device, pending, "the device is elsewhere");
+        state::ShardHost::of(host).pending().cancel(device, pending, "the device is elsewhere",
+                                                    state::PendingHow::moved);
         ticket.done();
       },
       [](bool) {});

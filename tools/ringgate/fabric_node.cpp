@@ -205,6 +205,7 @@ void Node::timers() {
   }
   if (link_ == nullptr) return;
   tell_changes();
+  sweep();
   if (list_due_ && now - listed_at_ >= limits::list_every_ns) tell_list();
   if (now - told_at_ >= limits::beat_ns) tell("beat");
   counters_.nodes.set(static_cast<std::int64_t>(presence_.alive(now)));

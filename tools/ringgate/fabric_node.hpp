@@ -13,6 +13,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
 #include "storage/sink/nats_link.hpp"
+#include "storage/state/shard_host.hpp"
 #include "tools/ringgate/fabric.hpp"
 #include "tools/ringgate/fabric_presence.hpp"
 #include "tools/ringgate/fabric_watch.hpp"
@@ -102,6 +103,21 @@ class Node final : public Router {
   void execute(Request request);
   void came_home(const Request& request, const event::CommandOutcome* outcome);
   void forget(const DeviceKey& device, std::uint64_t pending);
+
+  // fabric_moves.cpp: waiting commands of devices that came to other nodes
+  struct Waiting {
+    DeviceKey device;
+    std::uint64_t id = 0;
+  };
+  struct Sweep {
+    state::Pending::Place place;
+    bool asked = false;
+  };
+  void sweep();
+  void sweep_shard(ShardIndex shard);
+  void move(const Waiting& one);
+  void offer(const Waiting& one, const state::PendingCommand& command);
+
   void answer(const Request& request, const std::string& text);
   void fail(const Request& request, std::string_view code, std::string_view message);
 
@@ -127,6 +143,10 @@ class Node final : public Router {
   bool more_ = false;  // messages are left for the next turn
   std::vector<std::pair<DeviceKey, std::int64_t>> came_;
   std::vector<std::pair<DeviceKey, std::int64_t>> went_;
+
+  std::vector<Sweep> sweeps_;                  // by shard
+  MonoNs sweep_at_ = 0;
+  std::map<std::uint64_t, MonoNs> moving_;     // by command: not to be offered before
 
   std::size_t executing_ = 0;
   std::deque<Request> waiting_;              // by due

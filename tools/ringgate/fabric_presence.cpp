@@ -136,6 +136,12 @@ Verdict Presence::verdict(const DeviceKey& device, MonoNs now) const {
   return stand_in(now) ? Verdict::last : Verdict::theirs;
 }
 
+bool Presence::is_elsewhere(const DeviceKey& device, MonoNs now) const {
+  const auto known = claims_.find(device);
+  if (known == claims_.end() || known->second.node == self_node) return false;
+  return known->second.online && is_alive(known->second.node, now);
+}
+
 std::string_view Presence::last_node(const DeviceKey& device) const {
   const auto known = claims_.find(device);
   return known == claims_.end() ? std::string_view() : nodes_[known->second.node].name;

@@ -80,6 +80,8 @@ class Presence {
   void end_list(NodeNumber node);
 
   Verdict verdict(const DeviceKey& device, MonoNs now) const;
+  // Whether another node, which is alive, has the device's newest link.
+  bool is_elsewhere(const DeviceKey& device, MonoNs now) const;
   // Who answers what names no device.
   bool stand_in(MonoNs now) const;
   // Where the device was seen last; empty: nobody knows.
