@@ -127,7 +127,8 @@ TEST_CASE("what a record says is what was put, whatever the texts hold, and twic
                              .note = "a\tb", .enabled = false};
   const Ban ban{.since_us = 5, .until_us = 9, .by = "alice", .why = "\"why\""};
   const PendingCommand command{.id = ~std::uint64_t{0}, .submitted_us = 1, .expires_us = 2,
-                               .by = "bob", .json = R"({"message":"query-location"})"};
+                               .by = "bob", .json = R"({"message":"query-location"})",
+                               .tries = 3};
   for (int twice = 0; twice < 2; ++twice) {
     CHECK(apply(record(device, Change::registration_put, json_of(one)), table));
     CHECK(apply(record(device, Change::banned, json_of(ban)), table));
