@@ -210,11 +210,16 @@ bool Reader::refresh() {
     Cursor& cursor = *std::exchange(last_, nullptr);
     cursor.at = cursor.record.end();
   }
-  // In this order: what a writer left before it went is seen as left.
-  live_ = is_held(sys_, data_dir_);
   std::vector<io::DirectoryEntry> entries;
   const std::string path = data_dir_ + "/log";
-  if (sys_.list_directory(path, entries) < 0) return false;
+  // Asked after the listing: a writer that starts later makes segments that are not in it. One that
+  // went meanwhile may have left more than is in it: then once more.
+  const bool was_live = live_;
+  for (int i = 0; i < 2; ++i) {
+    if (sys_.list_directory(path, entries) < 0) return false;
+    live_ = is_held(sys_, data_dir_);
+    if (live_ || !was_live) break;
+  }
   forget_missing(entries);
   Inventory fresh;
   for (const SegmentEntry& entry : segments_of(entries)) {

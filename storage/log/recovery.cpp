@@ -229,7 +229,11 @@ void scan(SegmentState& segment, Position limit,
 }
 
 void extend(SegmentState& segment, Position limit) {
-  if (!segment.scanned) return scan(segment, limit, {});
+  if (!segment.scanned) {
+    segment.stretches.clear();
+    segment.end_marked = false;
+    segment.scanned = true;
+  }
   limit = scan_limit(segment, limit);
   segment.file->forget_window();
   const bool empty = segment.stretches.empty();
@@ -285,7 +289,8 @@ void examine(Stream& stream, bool live, bool sealed_too,
       continue;
     }
     const Position limit = limit_of(stream, i);
-    if (live && segment.scanned) {
+    // What a writer has made ahead holds nothing yet: a walk ends where the records do.
+    if (live && (segment.scanned || !segment.file->seal())) {
       extend(segment, limit);
     } else {
       scan(segment, limit, read_bytes);
@@ -302,6 +307,28 @@ void examine(Stream& stream, bool live, bool sealed_too,
     segment.damage.clear();
     segment.records = 0;
     segment.end = segment.header().base;
+  }
+}
+
+void count_proven(Stream& stream) {
+  for (SegmentState& segment : stream.segments) {
+    const bool beyond = segment.scanned && !segment.file->seal() && !segment.stretches.empty() &&
+                        segment.stretches.back().end > segment.end;
+    if (!beyond || segment.gone) continue;
+    segment.file->forget_window();
+    segment.records = 0;
+    for (Position at = segment.header().base; at < segment.end;) {
+      const auto record = segment.file->record_at(at);
+      if (!record || record->end() > segment.end) {
+        at = find_record(*segment.file, at + 8, segment.end);
+        continue;
+      }
+      at = record->end();
+      if (record->is_own()) continue;
+      if (segment.records++ == 0) segment.first_received_us = record->header.received_us;
+      segment.last_received_us = record->header.received_us;
+    }
+    segment.file->release();
   }
 }
 

@@ -87,7 +87,7 @@ Position limit_of(const Stream& stream, std::size_t index);
 // more before it is left behind.
 void scan(SegmentState& segment, Position limit,
           const std::function<void(std::uint64_t)>& read_bytes);
-// Goes on where the last scan's last stretch ended, as far as there is no gap.
+// Goes on where the last scan's last stretch ended, or at the base, as far as there is no gap.
 void extend(SegmentState& segment, Position limit);
 
 // The first position >= from and < limit where a valid record begins, or limit.
@@ -104,6 +104,10 @@ void judge(Stream& stream, bool live);
 // already are extended.
 void examine(Stream& stream, bool live, bool sealed_too,
              const std::function<void(std::uint64_t)>& read_bytes);
+
+// After examine() of a live stream: counts the records of growing segments again, so that those
+// beyond what is proven are left out. Reads them once more.
+void count_proven(Stream& stream);
 
 struct RecoveryReport {
   std::uint64_t segments_seen = 0;

@@ -75,6 +75,7 @@ int by_stream(const Options& options) {
   }
   for (auto& [id, stream] : loaded->inventory.streams) {
     examine(stream, loaded->live, false, {});
+    if (loaded->live) count_proven(stream);
     Totals own;
     for (const log::SegmentState& segment : stream.segments) {
       own.add(segment);

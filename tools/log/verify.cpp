@@ -87,6 +87,7 @@ bool check_records(Loaded& loaded, Findings& out) {
       done += bytes;
       progress.update(std::min(done, total_bytes), total_bytes);
     });
+    if (loaded.live) count_proven(stream);
     check_stream(stream, out.problems);
     for (const log::SegmentState& segment : stream.segments) out.totals.add(segment);
   }
