@@ -20,12 +20,6 @@ void add_time(std::string_view key, WallUs at_us, JsonWriter& json) {
   json.text({text, sizeof text});
 }
 
-// The intent of a command is the frame that was going to be sent.
-bool is_frame(const RecordView& record) {
-  return record.kind == RecordKind::frame_up || record.kind == RecordKind::frame_down ||
-         (record.kind == RecordKind::command && !record.outcome());
-}
-
 bool has_message(const RecordView& record) {
   return is_frame(record) || record.kind == RecordKind::command ||
          (record.kind == RecordKind::media && record.message != 0);
@@ -87,28 +81,40 @@ bool is_object(std::string_view text) {
   return scan_json_object(text, "status").error == JsonScan::Error::none;
 }
 
-void write_other(const RecordView& record, JsonWriter& json) {
-  if (record.payload.empty()) return;
-  const std::string_view text = as_text(record.payload);
-  switch (record.kind) {
-    case RecordKind::session:
-      json.key("text").text(text);  // "online 10.0.0.7:40112", "offline idle"
-      return;
+// Of records that say something in JSON.
+std::string_view key_of(RecordKind kind) {
+  switch (kind) {
     case RecordKind::command:
-      if (is_object(text)) json.key("outcome").raw(text);
-      return;
+      return "outcome";
     case RecordKind::media:
-      if (is_object(text)) json.key("blob").raw(text);
-      return;
+      return "blob";
     case RecordKind::audit:
-      if (is_object(text)) json.key("audit").raw(text);
-      return;
+      return "audit";  // {"action":"kick","by":"alice ..."}
+    case RecordKind::state:
+      return "state";
     default:
-      return;  // state is the node's own
+      return {};
   }
 }
 
 }  // namespace
+
+bool is_frame(const RecordView& record) {
+  return record.kind == RecordKind::frame_up || record.kind == RecordKind::frame_down ||
+         (record.kind == RecordKind::command && !record.outcome());
+}
+
+bool put_said(const RecordView& record, JsonWriter& json) {
+  const std::string_view text = as_text(record.payload);
+  if (record.kind == RecordKind::session) {
+    json.key("text").text(text);  // "online 10.0.0.7:40112", "offline idle"
+    return true;
+  }
+  const std::string_view key = key_of(record.kind);
+  if (key.empty() || !is_object(text)) return false;
+  json.key(key).raw(text);
+  return true;
+}
 
 const RecordJson::Names& RecordJson::names(const MessageCatalog* catalog, std::uint16_t message) {
   auto [table, added] = names_.try_emplace(catalog);
@@ -193,7 +199,8 @@ void RecordJson::write(std::string_view record_id, std::string_view node, const 
       catalog->json(record.payload, json);
     }
   } else {
-    write_other(record, json);
+    // State is the node's own.
+    if (!record.payload.empty() && record.kind != RecordKind::state) put_said(record, json);
   }
   if (options.positions && catalog != nullptr) {
     RowWriter rows(json);

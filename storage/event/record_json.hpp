@@ -13,6 +13,12 @@
 
 namespace ringgate::event {
 
+// The intent of a command is the frame that was going to be sent.
+bool is_frame(const RecordView& record);
+// What a record that is no frame says, under a key of its kind: "text", "outcome", "blob", "audit",
+// "state". False: nothing was written, since it is not what its kind says.
+bool put_said(const RecordView& record, JsonWriter& json);
+
 struct RecordJsonOptions {
   bool frame = false;  // the frame in hex
   bool body = true;    // what it says

@@ -40,7 +40,8 @@ class Sinks(harness.GatewayTest):
             servers.wait_until(lambda: self.sinks()["redis"]["records"] > before, "it goes on")
             servers.wait_until(lambda: self.sinks()["redis"]["lag_bytes"] == 0, "no lag")
             confirmed = self.sinks()["redis"]["records"]
-            for place in ("beginning", "0", "2001-01-01", self.sinks()["redis"]["cursor"]):
+            for place in ("beginning", "0", "2001-01-01", "-1h", "2001-01-01T08:00:00+08:00",
+                          self.sinks()["redis"]["cursor"]):
                 self.assertEqual(self.ctl("sink", "seek", "redis", place)[0], 0, place)
             self.assertEqual(self.ctl("sink", "seek", "redis", "beginning")[0], 0)
             servers.wait_until(lambda: self.sinks()["redis"]["records"] >= 2 * confirmed,

@@ -8,6 +8,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "engine/base/csv.hpp"
 #include "engine/base/utf8.hpp"
 #include "engine/config/schema.hpp"
 #include "engine/config/toml_file.hpp"
@@ -244,13 +245,9 @@ void read_toml(std::string_view text, Reader& reader) {
 }
 
 std::string csv_cell(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == std::string_view::npos) return std::string(text);
-  std::string out = "\"";
-  for (const char letter : text) {
-    if (letter == '"') out += '"';
-    out += letter;
-  }
-  return out += '"';
+  std::string out;
+  put_csv_cell(out, text);
+  return out;
 }
 
 }  // namespace

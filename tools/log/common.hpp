@@ -1,4 +1,4 @@
-// What the commands of ringgate-log share: exit codes, times, progress, signals, output. One
+// What the commands of ringgate-log share: exit codes, progress, signals, output. One
 // thread.
 #pragma once
 
@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
+#include "engine/base/time_text.hpp"
 
 namespace ringgate::log_tool {
 
@@ -20,16 +21,6 @@ inline constexpr int exit_unusable = 2;  // the directory or an argument can't b
 // Set by SIGINT and SIGTERM: commands end at the next record.
 void catch_signals();
 bool interrupted();
-
-// "2026-11-20T22:00:00.123Z"
-std::string time_text(WallUs time_us);
-// A date, a time (UTC unless it says otherwise), seconds since 1970 or an age: 2026-11-20,
-// 2026-11-20T22:00:00, ...Z, ...+08:00, 1795212000, -90s, -15m, -2h, -1d.
-Result<WallUs> parse_time(std::string_view text, WallUs now_us);
-// "30", "30s", "5m", "2h", "1d": seconds.
-Result<std::int64_t> parse_seconds(std::string_view text);
-// "12 s", "3 min 05 s", "2 h 10 min"
-std::string duration_text(double seconds);
 
 // Between two looks at the progress line.
 constexpr std::uint64_t progress_records = 4096;

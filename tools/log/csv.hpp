@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "engine/base/csv.hpp"
+
 namespace ringgate::log_tool {
 
 class CsvRow {
@@ -21,16 +23,7 @@ class CsvRow {
   // Quoted where it holds a comma, a quote or the end of a line.
   CsvRow& text(std::string_view value) {
     separate();
-    if (value.find_first_of(",\"\r\n") == std::string_view::npos) {
-      out_ += value;
-      return *this;
-    }
-    out_ += '"';
-    for (const char letter : value) {
-      if (letter == '"') out_ += '"';
-      out_ += letter;
-    }
-    out_ += '"';
+    put_csv_cell(out_, value);
     return *this;
   }
   CsvRow& integer(std::int64_t value) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "engine/base/gcj02.hpp"
 #include "engine/io/sys.hpp"
 #include "tools/log/commands.hpp"
 #include "tools/log/common.hpp"
@@ -21,7 +22,8 @@ constexpr const char* footer = R"(
 One row a line, in the order of receipt; `record_id` and `sub` together are unique and say where a
 row came from. JSON Lines and CSV (RFC 4180, UTF-8) have the same columns, with units in their names
 and times in UTC. Retransmissions and parts give no rows, except that --rows records shows every
-record (--no-duplicates and --no-parts leave them out).
+record (--no-duplicates and --no-parts leave them out). --gcj02 gives coordinates as maps of
+mainland China have them (see `track --help`); --area stays WGS-84.
 
 Parquet: Debian 12 packages no library that writes it (neither Arrow nor DuckDB), so this program
 does not. Export csv and convert it where such a library is: with DuckDB
@@ -42,12 +44,14 @@ struct Options {
   std::string format = "jsonl";
   std::string rows = "positions";
   std::string output;
+  bool gcj02 = false;
 };
 
 class Exporter final : public event::RowVisitor {
  public:
-  Exporter(RowKind kind, RowFormat format, const query::Selection& selection, std::string& out)
-      : kind_(kind), selection_(selection), cells_(make_cells(format, out)) {}
+  Exporter(RowKind kind, RowFormat format, bool gcj02, const query::Selection& selection,
+           std::string& out)
+      : kind_(kind), gcj02_(gcj02), selection_(selection), cells_(make_cells(format, out)) {}
 
   void record(const RowSource& source, const event::MessageCatalog* catalog) {
     source_ = source;
@@ -60,15 +64,23 @@ class Exporter final : public event::RowVisitor {
   }
   void position(const event::PositionRow& row) override {
     if (!wants_place(selection_, row.device_time_us, row.latitude_deg, row.longitude_deg)) return;
-    put(RowKind::positions, row);
+    put(RowKind::positions, on_map(row));
   }
-  void alarm(const event::AlarmRow& row) override { put(RowKind::alarms, row); }
+  void alarm(const event::AlarmRow& row) override { put(RowKind::alarms, on_map(row)); }
   void session(const event::SessionRow& row) override { put(RowKind::sessions, row); }
   void device(const event::DeviceRow& row) override { put(RowKind::devices, row); }
   void media(const event::MediaRow& row) override { put(RowKind::media, row); }
   std::uint64_t rows() const { return rows_; }
 
  private:
+  template <class Row>
+  Row on_map(Row row) const {
+    if (!gcj02_) return row;
+    const GeoPoint moved = gcj02_of({row.latitude_deg, row.longitude_deg});
+    row.latitude_deg = moved.latitude_deg;
+    row.longitude_deg = moved.longitude_deg;
+    return row;
+  }
   template <class Row>
   void put(RowKind kind, const Row& row) {
     if (kind != kind_) return;
@@ -77,6 +89,7 @@ class Exporter final : public event::RowVisitor {
   }
 
   RowKind kind_;
+  bool gcj02_;
   const query::Selection& selection_;
   std::unique_ptr<Cells> cells_;
   RowSource source_;
@@ -110,7 +123,7 @@ int run_export(const Options& options) {
   Output out;
   if (auto ready = out.open(options.output); !ready) return refuse(ready.error());
   if (format == RowFormat::csv) put_header(kind, out.text);
-  Exporter exporter(kind, format, scanning.selection(), out.text);
+  Exporter exporter(kind, format, options.gcj02, scanning.selection(), out.text);
   const MonoNs started = io::real_sys().mono_now();
   query::Found found;
   while (scanning.next(found)) {
@@ -146,6 +159,7 @@ Command add_export(CLI::App& app) {
   command->add_option("--format", options->format, "jsonl, csv (parquet: see below)")
       ->check(CLI::IsMember({"jsonl", "csv", "parquet"}))
       ->capture_default_str();
+  command->add_flag("--gcj02", options->gcj02, "Coordinates as maps of China have them");
   command->add_option("-o,--output", options->output, "Write there instead of to stdout");
   command->footer(footer);
   return {command, [options] { return run_export(*options); }};

@@ -2,41 +2,34 @@
 
 #include <fmt/format.h>
 
+#include <utility>
 #include <vector>
 
-#include "engine/base/json_scan.hpp"
+#include "engine/base/gcj02.hpp"
 #include "tools/log/common.hpp"
 
 namespace ringgate::log_tool {
 
 namespace {
 
-bool is_json(std::string_view text) {
-  return scan_json_object(text, "blob").error == JsonScan::Error::none;
-}
-
-void print_payload(JsonWriter& json, const log::Record& record) {
-  const std::string_view text = as_text(record.payload);
-  switch (record.kind()) {
-    case log::Kind::command:
-      if (is_json(text)) return static_cast<void>(json.key("outcome").raw(text));
-      break;
-    case log::Kind::session:  // "online 10.0.0.7:40112", "offline idle"
-      return static_cast<void>(json.key("text").text(text));
-    case log::Kind::media:
-      if (is_json(text)) return static_cast<void>(json.key("blob").raw(text));
-      break;
-    case log::Kind::audit:  // {"action":"kick","by":"alice ..."}
-      if (is_json(text)) return static_cast<void>(json.key("audit").raw(text));
-      break;
-    case log::Kind::state:
-      if (is_json(text)) return static_cast<void>(json.key("state").raw(text));
-      break;
-    default:
-      break;
+// Writes the positions of a record.
+class MapWriter final : public event::RowVisitor {
+ public:
+  explicit MapWriter(JsonWriter& json) : json_(json) {}
+  void position(const event::PositionRow& row) override {
+    if (!std::exchange(begun_, true)) json_.key("gcj02").begin_array();
+    const GeoPoint moved = gcj02_of({row.latitude_deg, row.longitude_deg});
+    json_.begin_object().key("latitude_deg").number(moved.latitude_deg, 6);
+    json_.key("longitude_deg").number(moved.longitude_deg, 6).end_object();
   }
-  json.key("data").hex(record.payload);
-}
+  void end() {
+    if (begun_) json_.end_array();
+  }
+
+ private:
+  JsonWriter& json_;
+  bool begun_ = false;
+};
 
 void print_other(JsonWriter& json, const log::Record& record,
                  const event::MessageCatalog* catalog) {
@@ -53,7 +46,9 @@ void print_other(JsonWriter& json, const log::Record& record,
   }
   json.key("duplicate").boolean(false);
   json.key("frame").null();
-  if (!record.payload.empty()) print_payload(json, record);
+  if (!record.payload.empty() && !event::put_said(record.view(), json)) {
+    json.key("data").hex(record.payload);
+  }
 }
 
 }  // namespace
@@ -99,6 +94,11 @@ void Printer::print(std::string_view node, const log::StreamId& stream,
     print_frame(json, record, catalog);
   } else {
     print_other(json, record, catalog);
+  }
+  if (gcj02_ && catalog != nullptr) {
+    MapWriter positions(json);
+    catalog->rows(record.view(), positions);
+    positions.end();
   }
   json.key("link").text(fmt::format("{:016x}", record.header.link));
   json.end_object();

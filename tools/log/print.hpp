@@ -6,17 +6,13 @@
 
 #include "engine/base/json_writer.hpp"
 #include "storage/event/catalog.hpp"
+#include "storage/event/record_json.hpp"
 #include "storage/log/record.hpp"
 #include "storage/log/segment.hpp"
 
 namespace ringgate::log_tool {
 
-// The intent of a command is the frame that was going to be sent.
-inline bool is_frame(const log::Record& record) {
-  const log::Kind kind = record.kind();
-  return kind == log::Kind::frame_up || kind == log::Kind::frame_down ||
-         (kind == log::Kind::command && !record.outcome());
-}
+inline bool is_frame(const log::Record& record) { return event::is_frame(record.view()); }
 inline bool has_message(const log::Record& record) {
   return is_frame(record) || record.kind() == log::Kind::command;
 }
@@ -31,6 +27,9 @@ class Printer {
   Printer(const event::CatalogSet& catalogs, bool decode, std::string& out)
       : catalogs_(catalogs), decode_(decode), line_(out) {}
 
+  // From now on lines have "gcj02" too, a list of positions, where a record has some.
+  void add_gcj02() { gcj02_ = true; }
+
   // Appends one line. `node` as text.
   void print(std::string_view node, const log::StreamId& stream, const log::Record& record);
 
@@ -40,6 +39,7 @@ class Printer {
 
   const event::CatalogSet& catalogs_;
   bool decode_;
+  bool gcj02_ = false;
   std::string& line_;
 };
 

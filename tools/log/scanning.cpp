@@ -52,6 +52,12 @@ void Scanning::print_stats() const {
              static_cast<double>(stats.bytes_read) / mib,
              static_cast<double>(stats.log_bytes) / mib,
              (io::real_sys().mono_now() - started_ns_) / ns_per_ms);
+  if (stats.indexes_lied + stats.indexes_damaged > 0) {
+    fmt::print(stderr,
+               "{} indexes were damaged and {} did not fit their segments: these were read "
+               "without; a gateway makes an index again whose .idx file is removed\n",
+               stats.indexes_damaged, stats.indexes_lied);
+  }
   if (stats.segments_gone > 0) {
     fmt::print(stderr, "{} segments were taken by retention meanwhile\n", stats.segments_gone);
   }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
@@ -23,8 +24,11 @@ belongs, retransmissions and doubles are left out, and so are positions without 
 (--unfixed brings them). --from and --to are times of the device. Where fixes are missing for longer
 than --gap a new leg begins: a LineString of its own in GeoJSON, a trkseg in GPX.
 
-Coordinates are as the device sent them (WGS-84). Times are UTC. The track is held in memory, about
-80 bytes a fix. Without any fix the output is valid and empty, and the exit code is 1.
+Coordinates are as the device sent them (WGS-84), or with --gcj02 as maps of mainland China have
+them: moved there by 100 to 700 m, unchanged elsewhere, exact to a metre or two. GPX and GeoJSON are
+WGS-84 by their definition, so give such a file only to who expects it. --area is WGS-84. Times are
+UTC. The track is held in memory, about 80 bytes a fix. Without any fix the output is valid and
+empty, and the exit code is 1.
 
 Examples:
   ringgate-log track /var/lib/ringgate --device 13800138000 --from -1d > day.geojson
@@ -39,6 +43,7 @@ struct Options {
   std::string gap = "5m";
   bool unfixed = false;
   bool points = false;
+  bool gcj02 = false;
 };
 
 // Takes the positions of records that are wanted.
@@ -95,6 +100,7 @@ Result<std::vector<Track>> collect(const Options& options, int& code) {
   for (auto& [device, fixes] : collector.by_device) {
     if (!fixes.empty()) tracks.push_back(make_track(device, std::move(fixes), shape));
   }
+  if (options.gcj02) std::for_each(tracks.begin(), tracks.end(), to_gcj02);
   if (scanning.cut_short()) tracks.clear();
   return tracks;
 }
@@ -142,6 +148,7 @@ Command add_track(CLI::App& app) {
       ->capture_default_str();
   command->add_flag("--unfixed", options->unfixed, "Positions without a satellite fix too");
   command->add_flag("--points", options->points, "GeoJSON: a Point for each fix, too");
+  command->add_flag("--gcj02", options->gcj02, "Coordinates as maps of China have them");
   command->add_option("-o,--output", options->output, "Write there instead of to stdout");
   command->footer(footer);
   return {command, [options] { return track(*options); }};

@@ -5,6 +5,8 @@
 #include <numbers>
 #include <utility>
 
+#include "engine/base/gcj02.hpp"
+
 namespace ringgate::log_tool {
 
 namespace {
@@ -76,6 +78,16 @@ Track make_track(std::string device, std::vector<Fix> fixes, const TrackShape& s
   }
   for (Leg& leg : track.legs) thin_out(leg, shape.step_us);
   return track;
+}
+
+void to_gcj02(Track& track) {
+  for (Leg& leg : track.legs) {
+    for (Fix& fix : leg) {
+      const GeoPoint moved = gcj02_of({fix.latitude_deg, fix.longitude_deg});
+      fix.latitude_deg = moved.latitude_deg;
+      fix.longitude_deg = moved.longitude_deg;
+    }
+  }
 }
 
 double length_km(const Leg& leg) {

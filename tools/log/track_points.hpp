@@ -45,6 +45,9 @@ struct TrackShape {
 // 180th meridian (RFC 7946 3.1.9).
 Track make_track(std::string device, std::vector<Fix> fixes, const TrackShape& shape);
 
+// Puts all fixes where maps of China have them (engine/base/gcj02.hpp).
+void to_gcj02(Track& track);
+
 // Along the great circle between fixes.
 double length_km(const Leg& leg);
 

@@ -311,7 +311,14 @@ Result<void> Server::start_shards() {
 
 Result<void> Server::start_sinks() {
   auto sinks = Sinks::start({.settings = *start_settings_,
-                             .scan = {sys_, data_dir_->path(), catalogs_, board_.get()},
+                             .scan = {.sys = sys_,
+                                      .data_dir = data_dir_->path(),
+                                      .catalogs = catalogs_,
+                                      .board = board_.get(),
+                                      .index_lied = [curator = curator_.get()](
+                                                        const std::string& segment) {
+                                        curator->remake_index(segment);
+                                      }},
                              .node = data_dir_->node(),
                              .run = data_dir_->run(),
                              .holds = holds_,
