@@ -308,6 +308,10 @@ void Writer::fail_write(int error) {
   replacing_ = true;
   replacement_asked_ = false;
   if (failures_in_row_ == 1) {
+    if (logs_ != nullptr) {
+      logs_->error("a write of the log failed; its records go to another segment",
+                   {{"why", stats_.last_error}});
+    }
     ask_segment();
     shard_.arm(supply_alarm_.timer, supply_poll);
     return;
@@ -347,6 +351,14 @@ void Writer::no_segment(const Error& error) {
 }
 
 void Writer::set_state(bool accepting) {
+  if (logs_ != nullptr && accepting != accepting_) {
+    if (accepting) {
+      logs_->info("the log takes records again", {{"not_taken", stats_.refused}});
+    } else {
+      logs_->error("the log takes nothing, so nothing is acknowledged; it is tried again",
+                   {{"why", stats_.last_error}});
+    }
+  }
   accepting_ = accepting;
   set_fill_room();
   if (accepting) {

@@ -17,6 +17,7 @@
 #include <string>
 
 #include "engine/base/result.hpp"
+#include "engine/observe/logger.hpp"
 #include "engine/shard/shard.hpp"
 #include "storage/log/options.hpp"
 #include "storage/log/record.hpp"
@@ -46,6 +47,9 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   ~Writer() override;
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
+
+  // Failures and their end are told there. Wiring, before the first record.
+  void use_logs(observe::LogSource& logs) { logs_ = &logs; }
 
   // Returns the position that must be committed before anybody may be told of this record, or 0
   // where the log takes nothing now (its state, or all buffers full). `device` and `payload` are
@@ -166,6 +170,7 @@ class Writer final : public shard::Hook, public shard::CompletionHandler {
   shard::Shard& shard_;
   SegmentSupply& supply_;
   LogOptions options_;
+  observe::LogSource* logs_ = nullptr;  // null: nobody is told
 
   // The hot part: one cache line and a bit.
   std::uint8_t* fill_at_ = nullptr;  // where the next record goes

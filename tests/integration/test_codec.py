@@ -1,6 +1,7 @@
 """ringgate-codec: decode, encode, explain and list, as a person calls them."""
 
 import json
+import re
 import subprocess
 import unittest
 
@@ -31,6 +32,21 @@ def wire(frame):
 
 
 class Codec(unittest.TestCase):
+    def test_documents_name_messages_that_there_are(self):
+        code, listed, err = run("list", "jt808")
+        self.assertEqual((code, err), (0, ""))
+        known = {line.split()[2] for line in listed.splitlines() if line.startswith("0x")}
+        found = 0
+        for page in harness.ROOT.glob("**/*.md"):
+            if "build" in page.relative_to(harness.ROOT).parts:
+                continue
+            for name in re.findall(r'"message": ?"([a-z0-9-]+)"', page.read_text()):
+                found += 1
+                self.assertIn(name, known, page)
+            for size, payload in re.findall(r"PUB \S+ \S+ (\d+)\\r\\n(.*?)\\r\\n", page.read_text()):
+                self.assertEqual(int(size), len(payload.encode()), page)
+        self.assertGreater(found, 5)
+
     def test_every_public_frame_comes_back(self):
         lines = [line for line in FRAMES.read_text().splitlines() if not line.startswith("#")]
         code, decoded, err = run("decode", "jt808", "-", given=FRAMES.read_text())

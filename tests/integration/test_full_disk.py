@@ -59,6 +59,9 @@ class FullDisk(harness.GatewayTest):
             good += self.report_until(terminal, jt808.OK)
             good += self.report_until(terminal, jt808.OK)
         self.assertEqual(gateway.stop(), 0)
+        # The operator hears of it, and why, and when it is over.
+        self.assertRegex(gateway.output, 'level=error .*the log takes nothing.*No space left')
+        self.assertIn("the log takes records again", gateway.output)
         records = harness.frames(harness.dump(self.data_dir), "0x0200")
         self.assertGreaterEqual(len(records), good)
         code, said = harness.verify(self.data_dir)

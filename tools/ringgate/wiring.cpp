@@ -131,6 +131,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   auto writer = log::Writer::open(*shard_, log::log_options(settings), parts.supply);
   if (!writer) return writer.error();
   writer_ = std::move(*writer);
+  writer_->use_logs(parts.logs);
   board_writer_ = std::make_unique<log::BoardWriter>(parts.board, parts.shard.index,
                                                      shard_->watermark());
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
