@@ -19,7 +19,19 @@ struct Line {
   std::string_view id;  // in the line
 };
 
-// The `id` is a string without escapes, or an integer as written, of 1 to 38 bytes.
+// Of what JSON lets stand in a string as it is: DEL and the C1 controls (U+0080 to U+009F), which
+// some terminals obey. Ids are shown to people.
+inline bool has_controls(std::string_view id) {
+  for (std::size_t i = 0; i < id.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(id[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < id.size() ? id[i + 1] : 0);
+    if (byte == 0x7f || (byte == 0xc2 && next < 0xa0)) return true;
+  }
+  return false;
+}
+
+// The `id` is a string without escapes and control characters, or an integer as written, of 1 to
+// 38 bytes.
 inline Line parse_line(std::string_view text) {
   if (text.size() > line_size_max) return {LineError::too_long, {}};
   const JsonScan scan = scan_json_object(text, "id");
@@ -29,7 +41,7 @@ inline Line parse_line(std::string_view text) {
   if (quoted) id = id.substr(1, id.size() - 2);
   const bool usable = quoted ? id.find('\\') == std::string_view::npos
                              : id.find_first_not_of("-0123456789") == std::string_view::npos;
-  if (!usable || !DeviceKey::fits(id)) return {LineError::bad_id, {}};
+  if (!usable || !DeviceKey::fits(id) || has_controls(id)) return {LineError::bad_id, {}};
   return {LineError::none, id};
 }
 

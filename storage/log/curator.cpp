@@ -26,6 +26,12 @@ constexpr MonoNs plain_lingers = 2 * ns_per_s;
 // After a failure (a full disk): no work for so long.
 constexpr MonoNs failure_rest = 60 * ns_per_s;
 
+// Failures that the next segment would meet too.
+bool concerns_all(int code) {
+  return code == ENOSPC || code == EDQUOT || code == EROFS || code == EMFILE || code == ENFILE ||
+         code == ENOMEM || code == EACCES || code == EPERM;
+}
+
 // From linux/ioprio.h, which not every system has installed.
 constexpr int ioprio_who_process = 1;
 constexpr int ioprio_class_idle = 3 << 13;
@@ -155,7 +161,7 @@ bool Curator::keep_times(const std::vector<SegmentEntry>& segments) {
   times_changed_ = false;
   if (auto put = write_times(parts_.sys, parts_.directory, times_); !put) {
     times_changed_ = true;
-    failed(put.error().message);
+    failed(put.error(), nullptr);
     return false;
   }
   return true;
@@ -201,7 +207,7 @@ bool Curator::serve_both(const SegmentEntry& segment, Known& known) {
       const auto readable = SegmentFile::open(parts_.sys, plain);
       const bool judge = readable && !(*readable)->compressed() && (*readable)->seal() &&
                          index_is_good(parts_.sys, parts_.directory, name);
-      failed(same.error().message);
+      failed(same.error(), &known);
       if (judge) parts_.sys.remove(compressed_name_of(plain));
       known.unfit = !judge;
       return judge;
@@ -235,7 +241,8 @@ bool Curator::learn_seal(const SegmentEntry& segment, Known& known) {
 }
 
 bool Curator::serve_plain(const SegmentEntry& segment, Known& known) {
-  if (known.unfit || !learn_seal(segment, known) || known.unfit) return false;
+  if (known.unfit || parts_.sys.mono_now() < known.rest_until_ns) return false;
+  if (!learn_seal(segment, known) || known.unfit) return false;
   const WallUs age_us = parts_.sys.wall_now() - known.last_received_us;
   if (options_.compress == Compress::zstd && age_us >= options_.compress_after_s * us_per_s) {
     return compress(segment, known);
@@ -253,7 +260,7 @@ bool Curator::index(const SegmentEntry& segment, Known& known) {
   auto made = make_index(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
                                [this] { return pace(); });
   if (!made) {
-    failed(made.error().message);
+    failed(made.error(), &known);
     return false;
   }
   if (stop_.load(std::memory_order_acquire)) return false;
@@ -273,7 +280,7 @@ bool Curator::compress(const SegmentEntry& segment, Known& known) {
   const auto done = compress_segment(parts_.sys, parts_.directory, segment.name, parts_.catalogs,
                                      options);
   if (!done) {
-    failed(done.error().message);
+    failed(done.error(), &known);
     return false;
   }
   if (stop_.load(std::memory_order_acquire)) return false;
@@ -289,10 +296,18 @@ bool Curator::compress(const SegmentEntry& segment, Known& known) {
   return true;
 }
 
-void Curator::failed(const std::string& what) {
-  rest_until_ns_ = parts_.sys.mono_now() + failure_rest;
+// `known`: of the segment that it happened with; null: of none. What has to do with one alone (its
+// file can't be read) does not keep the others waiting.
+void Curator::failed(const Error& why, Known* known) {
+  const MonoNs until = parts_.sys.mono_now() + failure_rest;
+  if (known == nullptr || concerns_all(why.code)) {
+    rest_until_ns_ = until;
+  } else {
+    known->rest_until_ns = until;
+  }
   if (counters_) counters_->failures.add(1);
-  if (parts_.logs != nullptr) parts_.logs->warn("a segment was not curated", {{"what", what}});
+  if (parts_.logs == nullptr) return;
+  parts_.logs->warn("a segment was not curated", {{"what", why.message}});
 }
 
 }  // namespace ringgate::log

@@ -74,6 +74,7 @@ class Curator {
     bool timed = false;         // times_ was looked after
     WallUs last_received_us = 0;
     MonoNs named_ns = 0;        // when `compared` became true
+    MonoNs rest_until_ns = 0;   // after a failure that is its own
   };
 
   void work();
@@ -87,7 +88,7 @@ class Curator {
   bool compress(const SegmentEntry& segment, Known& known);
   bool keep_times(const std::vector<SegmentEntry>& segments);
   void learn_times(const SegmentEntry& segment);
-  void failed(const std::string& what);
+  void failed(const Error& why, Known* known);
 
   Parts parts_;
   LogOptions options_;

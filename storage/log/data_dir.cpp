@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 
@@ -14,7 +15,10 @@ namespace ringgate::log {
 
 namespace {
 
-constexpr std::size_t small_file_max = 4096;
+constexpr std::size_t small_file_step = 4096;
+// The longest are cursors: some 25 bytes for each stream of each run that is not read to its end,
+// and a sink that was away for many restarts has many.
+constexpr std::size_t small_file_max = 16U << 20;
 constexpr MonoNs lock_step = 50 * ns_per_ms;
 
 std::string_view trimmed(std::string_view text) {
@@ -42,12 +46,18 @@ std::string parent_of(const std::string& path) {
 Result<std::string> read_small_file(io::Sys& sys, const std::string& path) {
   const int fd = sys.open(path, O_RDONLY, 0);
   if (fd < 0) return errno_error(-fd, "cannot read " + path);
-  std::string text(small_file_max, '\0');
-  const std::int64_t got =
-      sys.pread(fd, {reinterpret_cast<std::uint8_t*>(text.data()), text.size()}, 0);
+  std::string text;
+  std::int64_t got = 0;
+  do {
+    const std::size_t size = text.size();
+    text.resize(size + small_file_step);
+    got = sys.pread(fd, {reinterpret_cast<std::uint8_t*>(text.data()) + size, small_file_step},
+                    size);
+    text.resize(size + static_cast<std::size_t>(std::max<std::int64_t>(got, 0)));
+  } while (got > 0 && text.size() <= small_file_max);
   sys.close(fd);
   if (got < 0) return errno_error(static_cast<int>(-got), "cannot read " + path);
-  text.resize(static_cast<std::size_t>(got));
+  if (text.size() > small_file_max) return errno_error(EFBIG, "cannot read " + path);
   return text;
 }
 

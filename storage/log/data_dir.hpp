@@ -43,7 +43,7 @@ class DataDir {
 // Whether a process holds the directory's lock now. A directory without a lock file is not held.
 bool is_held(io::Sys& sys, const std::string& data_dir);
 
-// Reads a small text file. Error: code ENOENT where there is none.
+// Reads a small text file. Error: code ENOENT where there is none, EFBIG above 16 MiB.
 Result<std::string> read_small_file(io::Sys& sys, const std::string& path);
 // Replaces the file `name` in `directory` by one with this text, durably: whoever reads it, also
 // after a power cut, sees the old text or the new one.

@@ -40,10 +40,11 @@ class Codec(unittest.TestCase):
         for page in harness.ROOT.glob("**/*.md"):
             if "build" in page.relative_to(harness.ROOT).parts:
                 continue
-            for name in re.findall(r'"message": ?"([a-z0-9-]+)"', page.read_text()):
+            text = page.read_text()
+            for name in re.findall(r'"message": ?"([a-z0-9-]+)"', text):
                 found += 1
                 self.assertIn(name, known, page)
-            for size, payload in re.findall(r"PUB \S+ \S+ (\d+)\\r\\n(.*?)\\r\\n", page.read_text()):
+            for size, payload in re.findall(r"PUB \S+ \S+ (\d+)\\r\\n(.*?)\\r\\n", text):
                 self.assertEqual(int(size), len(payload.encode()), page)
         self.assertGreater(found, 5)
 

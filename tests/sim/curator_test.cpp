@@ -149,6 +149,29 @@ TEST_CASE("a curator that dies anywhere leaves every record; the next one ends i
   CHECK(interrupted > 0);
 }
 
+TEST_CASE("a segment that can't be worked on keeps no other one waiting") {
+  io::SimOptions options;
+  options.seed = 3;
+  io::World world(options, sample_disk(3));
+  std::vector<SegmentEntry> found;
+  REQUIRE(list_segments(world.sys(), "/data/log", found) == 0);
+  REQUIRE(found.size() == segments);
+  // A folder stands where the newest one's new index would be written: it comes first.
+  const std::string index = index_name_of(found.back().name);
+  REQUIRE(world.sys().make_directory("/data/log/new-" + index, 0755) == 0);
+  const MonoNs began = world.sys().mono_now();
+  MortalSys sys(world.sys(), 10'000);
+  LogOptions log_options;
+  log_options.compress = Compress::off;
+  Curator curator({sys, "/data/log", no_catalogs}, log_options, Curator::Mode::inline_now);
+  for (int i = 0; i < 40; ++i) curator.look();
+  CHECK(sys.mono_now() - began < ns_per_s);
+  REQUIRE(list_segments(world.sys(), "/data/log", found) == 0);
+  for (const SegmentEntry& segment : found) {
+    CHECK(segment.indexed == (index_name_of(segment.name) != index));
+  }
+}
+
 TEST_CASE("what is wrong with an index or the times is put right, once it is known") {
   io::SimOptions options;
   options.seed = 4;

@@ -25,6 +25,7 @@ TEST_CASE("the device of a line") {
   CHECK(id(R"({"id":"42"})") == "42");  // the same device
   CHECK(id(R"({"id":-7})") == "-7");
   CHECK(id(R"({"id":1,"id":"2"})") == "2");
+  CHECK(id("{\"id\":\"\xc2\xa0\xc3\x9b\"}") == "\xc2\xa0\xc3\x9b");  // letters, and a blank
   CHECK(id("{\"id\":\"" + std::string(38, 'x') + "\"}") == std::string(38, 'x'));
 }
 
@@ -38,7 +39,8 @@ TEST_CASE("why a line is refused") {
   for (const std::string_view text :
        {R"({})", R"({"x":1})", R"({"id":""})", R"({"id":"a\nb"})", R"({"id":"a\\b"})",
         R"({"id":1.5})", R"({"id":1e3})", R"({"id":true})", R"({"id":null})", R"({"id":[1]})",
-        R"({"id":{"id":1}})", R"({"id":"123456789012345678901234567890123456789"})"}) {
+        R"({"id":{"id":1}})", R"({"id":"123456789012345678901234567890123456789"})",
+        "{\"id\":\"a\x7f\"}", "{\"id\":\"\xc2\x9b" "31m\"}", "{\"id\":\"x\xc2\x80\"}"}) {
     CAPTURE(text);
     CHECK(why(text) == LineError::bad_id);
   }

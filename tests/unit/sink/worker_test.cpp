@@ -345,6 +345,22 @@ TEST_CASE("stop ends a target that hangs; pause and status wait for nobody") {
   CHECK(rig.registry.total(sink_failures) == 0);  // we made it fail
 }
 
+TEST_CASE("a cursor of many streams is read as it was kept") {
+  Rig rig;
+  log::Cursor cursor;
+  for (std::uint32_t run = 10; run < 20; ++run) {
+    for (ShardIndex shard = 0; shard < 64; ++shard) cursor.set({run, shard}, 123'456'789'000 + run);
+  }
+  cursor.finish_runs_below(10);
+  CursorFile file(io::real_sys(), rig.folder.path, "many", {});
+  REQUIRE(file.save({cursor, true}).ok());
+  const auto loaded = file.load();
+  REQUIRE(loaded.ok());
+  REQUIRE(loaded->has_value());
+  CHECK((*loaded)->cursor == cursor);
+  CHECK((*loaded)->sought);
+}
+
 TEST_CASE("paused: nothing goes out, the cursor is kept, the lag is told") {
   Rig rig;
   rig.fill(10);
