@@ -1,6 +1,8 @@
 """Sinks as an operator sees them: keys, ringgate-ctl sink, a server that is not there."""
 
 import json
+import signal
+import subprocess
 import unittest
 
 import harness
@@ -67,6 +69,40 @@ class Sinks(harness.GatewayTest):
         self.assertIn("sink redis backing-off, ", self.ctl("status")[1])
         servers.wait_until(lambda: "redis backing-off, " in gateway.output, "the status line")
         self.assertEqual(gateway.stop(), 0)
+
+    def test_everything_at_once(self):
+        """All threads of a gateway at work: what ThreadSanitizer should see."""
+        with servers.Redis() as redis, servers.Nats() as nats, servers.Postgres() as postgres:
+            gateway = self.start({
+                "server.shards": "2", "server.pin": "false", "log.segment_size": "1MiB",
+                "log.compress_after": "1s", "log.retention_bytes": "16MiB",
+                "state.snapshot_interval": "1s", "sink.redis.url": redis.url,
+                "sink.nats.url": nats.url, "sink.postgres.url": postgres.url})
+            host, port = gateway.address()
+            load = subprocess.Popen(
+                [harness.LOAD, "jt808", "--target", f"{host}:{port}", "--devices", "50", "--rate",
+                 "100", "--duration", "6", "--drive", "--reconnect", "--quiet"],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            self.addCleanup(load.wait)
+            self.addCleanup(load.stdout.close)
+            fleet = self.folder / "fleet.csv"
+            fleet.write_text("phone,note\n" + "".join(f"{i},n{i}\n" for i in range(1, 5001)))
+            servers.wait_until(lambda: self.sinks()["postgres"]["records"] > 100, "rows go out")
+            self.assertEqual(self.ctl("registry", "import", fleet)[0], 0)
+            self.assertIn("answered", self.ctl("send", "--all", '{"message":"query-location"}',
+                                               "--filter", "online", "--parallel", "20")[1])
+            for name in ("redis", "nats", "postgres"):
+                for words in (("pause", name), ("resume", name), ("seek", name, "beginning")):
+                    self.assertEqual(self.ctl("sink", *words)[0], 0)
+            self.assertEqual(self.ctl("ban", "13800000009", "--for", "1h")[0], 0)
+            self.assertEqual(self.ctl("kick", "13800000010")[0], 0)
+            self.assertEqual(self.ctl("stats")[0], 0)
+            gateway.signal(signal.SIGHUP)
+            gateway.signal(signal.SIGUSR1)
+            load.communicate(timeout=harness.LIMIT_S)
+            servers.wait_until(lambda: all(row["records"] and row["lag_bytes"] == 0
+                                           for row in self.sinks().values()), "no lag")
+            self.assertEqual(gateway.stop(), 0)
 
     def test_without_sinks(self):
         self.start()
