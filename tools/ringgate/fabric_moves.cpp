@@ -93,7 +93,9 @@ void Node::offer(const Waiting& one, const state::PendingCommand& command) {
                   .by = fmt::format("{}/{}", parts_.node_name, command.by)};
   request.done = [this, one](const std::string& text) {
     const Json answer = Json::parse(text, nullptr, false);
-    if (answer.is_object() && is_taken(answer)) forget(one.device, one.id);
+    if (!answer.is_object() || !is_taken(answer)) return;
+    forget(one.device, one.id);
+    moving_.erase(one.id);
   };
   parts_.logs.info("waiting command offered to the node of its device",
                    {{"device", one.device.id()}, {"id", one.id}});

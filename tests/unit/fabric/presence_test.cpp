@@ -50,7 +50,12 @@ TEST_CASE("the newest link wins, though the old one looks alive and clocks diffe
   CHECK(c.verdict() == Verdict::theirs);
   // News that was late changes nothing.
   c.hears('a', true, first);
+  // Waiting commands go where the link is, and to no node that is gone.
+  CHECK(a.presence.is_elsewhere(device, 0));
+  CHECK(!b.presence.is_elsewhere(device, 0));
+  CHECK(!a.presence.is_elsewhere(device, 2 * node_silence_ns));
   CHECK(c.presence.last_node(device) == "b");
+  CHECK(!c.presence.is_elsewhere(DeviceKey(Namespace::phone, "1"), 0));
   // The old link dies at last.
   CHECK(a.presence.detached(device) == first);
   c.hears('a', false, first);
