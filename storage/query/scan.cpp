@@ -61,6 +61,7 @@ class LogScan final : public Scan {
                parts.heads != nullptr ? *parts.heads : own_heads_,
                {},
                0,
+               0,
                {},
                parts.keep_going} {
     parts_.index_lied = parts.index_lied;
@@ -72,7 +73,7 @@ class LogScan final : public Scan {
   const ScanStats& stats() const override { return parts_.stats; }
   const std::vector<std::string>& problems() const override { return parts_.problems; }
   std::uint64_t bytes_done() const override { return parts_.bytes_done; }
-  std::uint64_t bytes_total() const override { return parts_.stats.log_bytes; }
+  std::uint64_t bytes_total() const override { return parts_.bytes_total; }
 
  private:
   void queue(Source& source);
@@ -110,9 +111,11 @@ Result<void> LogScan::begin() {
     }
   }
   parts_.heads.keep([&](const log::SegmentKey& key) { return known.contains(key); });
+  parts_.bytes_total = parts_.stats.log_bytes;
   learn_times();
   for (const auto& source : sources_) {
     if (auto begun = source->begin(); !begun) return begun.error();
+    source->leave_out_late();
   }
   for (const auto& source : sources_) {
     source->open_ahead();

@@ -97,7 +97,8 @@ class Scan {
   virtual const ScanStats& stats() const = 0;
   // Damage and unreadable files met so far, a sentence each.
   virtual const std::vector<std::string>& problems() const = 0;
-  // For a progress line: of bytes_total(), so many are behind.
+  // For a progress line: of bytes_total(), so many are behind. The total falls as segments turn out
+  // to hold nothing that is selected.
   virtual std::uint64_t bytes_done() const = 0;
   virtual std::uint64_t bytes_total() const = 0;
 };

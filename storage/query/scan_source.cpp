@@ -18,7 +18,10 @@ void SourceParts::report(const std::string& problem) {
 }
 
 Source::Source(SourceParts& parts, const log::StreamId& stream, KnownSegments segments)
-    : parts_(parts), stream_(stream), segments_(std::move(segments)) {}
+    : parts_(parts),
+      stream_(stream),
+      segments_(std::move(segments)),
+      left_out_(segments_.size()) {}
 
 // ---- Which segments ----
 
@@ -92,10 +95,26 @@ Result<void> Source::begin() {
 }
 
 void Source::next_segment() {
+  const std::uint64_t bytes = segments_[index_].file_bytes;
+  const bool counted = index_ < left_out_;
+  if (entered_) parts_.bytes_done += bytes;
+  if (entered_ && !counted) parts_.bytes_total += bytes;
+  if (!entered_ && counted) parts_.bytes_total -= bytes;
   records_.reset();
   entered_ = false;
-  parts_.bytes_done += segments_[index_].file_bytes;
   ++index_;
+}
+
+void Source::leave_out_late() {
+  while (left_out_ > index_) {
+    const KnownSegment& segment = segments_[left_out_ - 1];
+    const Heads::Times* known = parts_.heads.find({stream_, segment.base});
+    if (known == nullptr || known->is.records == 0) return;
+    const log::SegmentTimes& times = known->is;
+    if (times.first_received_us < parts_.selection.received_to_us) return;
+    parts_.bytes_total -= segment.file_bytes;
+    --left_out_;
+  }
 }
 
 void Source::finish() {

@@ -26,7 +26,9 @@ struct SourceParts {
   OnGone on_gone = OnGone::skip;
   Heads& heads;
   ScanStats stats;
+  // For progress: of segments that may hold something.
   std::uint64_t bytes_done = 0;
+  std::uint64_t bytes_total = 0;
   std::vector<std::string> problems;
   std::function<bool()> keep_going = {};  // Scan::Parts
   bool stopped = false;                   // it said no
@@ -46,6 +48,8 @@ class Source {
   const log::StreamId& stream() const { return stream_; }
   // Passes over segments that end before what is selected. Error: see OnGone.
   Result<void> begin();
+  // Takes segments that are known to begin after what is selected out of the progress.
+  void leave_out_late();
   // For some devices: opens the first segments that may have something, so that the disk fetches
   // what all sources want while the first of it is looked at.
   void open_ahead();
@@ -93,6 +97,7 @@ class Source {
   std::unique_ptr<log::SegmentRecords> records_;
   std::deque<Ahead> ahead_;  // rising
   std::size_t looked_ahead_ = 0;
+  std::size_t left_out_ = 0;  // from here on segments are no part of the progress
   Position to_ = 0;      // of records_
   Position passed_ = 0;  // in it
   bool entered_ = false;

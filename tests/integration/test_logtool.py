@@ -157,6 +157,40 @@ class Reading(LogTool):
         empty = json.loads(tool("track", self.data_dir, "--device", "1", code=1))
         self.assertEqual(empty["features"], [])
 
+    def test_places_on_maps_of_china(self):
+        self.drive()
+        for device, wgs84, gcj02 in ((PHONE, (31.1, 121.4), (31.098, 121.4045)),
+                                     ("13100000002", (22.5, 114.0), (22.497, 114.005))):
+            arguments = ("--device", device, "--to", at(7)[1])
+            plain, moved = (lines(tool("export", self.data_dir, "--device", device, *more))[0]
+                            for more in ((), ("--gcj02",)))
+            row = next(csv.DictReader(io.StringIO(tool(
+                "track", self.data_dir, *arguments, "--format", "csv", "--gcj02"))))
+            record = query(self.data_dir, "--device", device, "--message-id", "0x0200",
+                           "--gcj02")[0]
+            self.assertEqual((plain["latitude_deg"], plain["longitude_deg"]), wgs84)
+            for place in (moved, row, record["gcj02"][0]):
+                self.assertAlmostEqual(float(place["latitude_deg"]), gcj02[0], delta=0.001)
+                self.assertAlmostEqual(float(place["longitude_deg"]), gcj02[1], delta=0.001)
+                self.assertNotEqual(float(place["longitude_deg"]), wgs84[1])
+            self.assertNotIn("gcj02", query(self.data_dir, "--device", device)[0])
+
+    def test_output_that_can_not_be_written_is_a_failure_and_a_closed_pipe_is_none(self):
+        self.drive()
+        for command in (("query",), ("dump",), ("export",), ("track", "--device", PHONE)):
+            arguments = [harness.LOG, command[0], self.data_dir, *command[1:]]
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run(arguments, stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, command)
+            self.assertIn("No space left", done.stderr)
+            reader, writer = os.pipe()
+            os.close(reader)
+            with os.fdopen(writer, "wb") as closed:
+                done = subprocess.run(arguments, stdout=closed, stderr=subprocess.PIPE, text=True,
+                                      timeout=60, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), command)
+
     def test_exports_have_the_same_rows_in_every_format(self):
         self.drive()
         for rows, count in (("positions", 9), ("sessions", None), ("devices", None),
@@ -444,7 +478,7 @@ class Compressed(LogTool):
         # there, and the plain one counts.
         self.assertEqual({path.name for path in (plain / "log").iterdir()},
                          {path.name for path in (self.data_dir / "log").iterdir()
-                          if not path.name.startswith("spare-")
+                          if not path.name.startswith("spare-") and path.name != "times"
                           and not (path.suffix == ".segz" and path.with_suffix(".seg").exists())})
         self.assertEqual(harness.dump(plain), records)
 

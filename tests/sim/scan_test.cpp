@@ -4,6 +4,7 @@
 // that lie. RG_TEST_LONG=1 runs
 // 3,000 seeds; RG_TEST_SEED=n runs only that one.
 #include <doctest/doctest.h>
+#include <fcntl.h>
 
 #include <algorithm>
 #include <cstring>
@@ -142,7 +143,9 @@ class Game {
       if (!made || !made->made) continue;
       ++totals_.indexes;
       times_[{segment.id.stream, segment.id.base}] = made->times;
-      if (random_.below(6) == 0) falsify_index(segment.name);
+      const std::uint64_t luck = random_.below(6);
+      if (luck == 0) falsify_index(segment.name);
+      if (luck == 1) damage(log::index_name_of(segment.name));
     }
     log::TimesTable told = times_;
     for (auto& [key, times] : told) {
@@ -153,6 +156,18 @@ class Game {
       times.epoch += random_.below(2);
     }
     REQUIRE(log::write_times(world_->sys(), data_dir + "/log", told).ok());
+    if (random_.below(8) == 0) damage(std::string(log::times_file_name));
+  }
+  // Other bytes somewhere in a file beside the segments.
+  void damage(const std::string& name) {
+    const int fd = world_->sys().open(data_dir + "/log/" + name, O_RDWR, 0);
+    REQUIRE(fd >= 0);
+    const auto size = static_cast<std::uint64_t>(world_->sys().file_size(fd));
+    for (std::uint64_t i = 1 + random_.below(3); i > 0; --i) {
+      const auto byte = static_cast<std::uint8_t>(random_.below(256));
+      REQUIRE(world_->sys().pwrite(fd, {&byte, 1}, random_.below(size)) == 1);
+    }
+    world_->sys().close(fd);
   }
   // Puts an index in place that is sound in itself, but made of records that are not there.
   void falsify_index(const std::string& name) {

@@ -82,20 +82,28 @@ Result<void> Output::open(const std::string& path) {
 }
 
 bool Output::flush(bool always) {
-  if (!always && text.size() < flush_at) return !failed_;
-  failed_ = failed_ || std::fwrite(text.data(), 1, text.size(), file_) != text.size() ||
-            (always && std::fflush(file_) != 0);
+  if (!always && text.size() < flush_at) return failed_ == 0;
+  errno = 0;
+  const bool written = failed_ == 0 &&
+                       std::fwrite(text.data(), 1, text.size(), file_) == text.size() &&
+                       (!always || std::fflush(file_) == 0);
+  if (!written && failed_ == 0) failed_ = errno != 0 ? errno : EIO;
   text.clear();
-  return !failed_;
+  return failed_ == 0;
 }
 
 int Output::finish(int code) {
-  // Nobody reads any more: as other tools in a pipe, no reason to complain.
-  if (!flush(true) && file_ == stdout) return code;
-  if (file_ == stdout) return code;
-  const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
-  if (!failed_ && closed) return code;
-  fmt::print(stderr, "ringgate-log: cannot write {}: {}\n", path_, std::strerror(errno));
+  flush(true);
+  if (file_ != stdout) {
+    errno = 0;
+    const bool closed = std::fclose(std::exchange(file_, nullptr)) == 0;
+    if (!closed && failed_ == 0) failed_ = errno != 0 ? errno : EIO;
+  } else if (failed_ == EPIPE) {
+    return code;  // nobody reads any more: as other tools in a pipe, no reason to complain
+  }
+  if (failed_ == 0) return code;
+  fmt::print(stderr, "ringgate-log: cannot write {}: {}\n",
+             file_ == stdout ? "to stdout" : path_, std::strerror(failed_));
   return exit_unusable;
 }
 

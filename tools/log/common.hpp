@@ -61,14 +61,15 @@ class Output {
   std::string text;  // append here, then flush()
   // Writes when much is there, or always. False: nobody reads any more, or the disk is full.
   bool flush(bool always);
-  // Writes the rest; `code`, or exit_unusable where a file could not be written (says so).
+  // Writes the rest; `code`, or exit_unusable where not all could be written (says so). That nobody
+  // reads a pipe any more is no failure.
   int finish(int code);
 
  private:
   static constexpr std::size_t flush_at = 256 * 1024;
   std::string path_;
   std::FILE* file_ = nullptr;
-  bool failed_ = false;
+  int failed_ = 0;  // errno of the first write that failed
 };
 
 }  // namespace ringgate::log_tool

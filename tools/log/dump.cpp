@@ -81,11 +81,11 @@ int dump(const Options& options) {
   };
   {
     ProgressLine progress("reading");
-    if (!print_all(&progress)) return exit_well;
+    if (!print_all(&progress)) return out.finish(exit_well);
   }
   told = tell_problems(reader.problems(), told);
   while (options.follow && !interrupted() && !enough() && reader.refresh()) {
-    if (!print_all(nullptr)) return exit_well;
+    if (!print_all(nullptr)) return out.finish(exit_well);
     told = tell_problems(reader.problems(), told);
     if (!interrupted() && !enough()) pause_between_looks();
   }

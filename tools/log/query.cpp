@@ -58,7 +58,7 @@ int run_query(const Options& options) {
     ++found;
     if (options.count) continue;
     printer.print(scanning.node(), record.stream, record.record);
-    if (!out.flush(false)) return exit_well;
+    if (!out.flush(false)) break;
   }
   if (options.count) out.text = fmt::format("{}\n", found);
   const int code = out.finish(scanning.finish());
