@@ -72,7 +72,8 @@ std::optional<WallUs> calendar(std::string_view text) {
     }
     if (take_sign(text, ':') && !take_number(text, 2, parts.tm_sec)) return std::nullopt;
     if (take_sign(text, '.')) {
-      for (int unit = 100'000; !text.empty() && text.front() >= '0' && text.front() <= '9'; unit /= 10) {
+      const auto is_digit = [](char letter) { return letter >= '0' && letter <= '9'; };
+      for (int unit = 100'000; !text.empty() && is_digit(text.front()); unit /= 10) {
         micros += (text.front() - '0') * unit;
         text.remove_prefix(1);
       }

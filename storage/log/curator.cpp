@@ -140,7 +140,7 @@ bool Curator::keep_times(const std::vector<SegmentEntry>& segments) {
   if (!times_loaded_) {
     std::uint64_t bytes = 0;
     auto table = read_times(parts_.sys, parts_.directory, bytes);
-    times_changed_ = !table;
+    times_changed_ |= !table;
     // What was learned since is as good.
     if (table) times_.merge(*table);
     times_loaded_ = true;

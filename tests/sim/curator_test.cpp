@@ -214,6 +214,18 @@ TEST_CASE("what is wrong with an index or the times is put right, once it is kno
   sys.remove(index);
   curate_all(curator);
   CHECK(index_is_good(sys, "/data/log", found[1].name));
+  {
+    // A life that makes an index before it has looked at the times of the one before.
+    std::uint64_t bytes = 0;
+    auto old = read_times(sys, "/data/log", bytes);
+    REQUIRE(old.ok());
+    old->erase({found[1].id.stream, found[1].id.base});
+    REQUIRE(write_times(sys, "/data/log", *old).ok());
+    sys.remove(index);
+    Curator next({sys, "/data/log", no_catalogs}, log_options, Curator::Mode::inline_now);
+    curate_all(next);
+    check_times(sys, found);
+  }
   // The next life finds times that are wrong, and then none.
   std::uint64_t bytes = 0;
   auto times = read_times(sys, "/data/log", bytes);

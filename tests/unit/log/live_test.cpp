@@ -115,7 +115,7 @@ TEST_CASE("what a gateway left that ended while a reader lists is read at once")
   CHECK(seen == 5000);
 }
 
-TEST_CASE("of a growing log as much is counted as a reader shows, and what is made ahead not read") {
+TEST_CASE("of a growing log as much is counted as a reader shows; what is made ahead is not read") {
   const ScratchDir dir;
   LogOptions options = small_options(dir.path());
   options.segment_size = 16 << 20;
