@@ -8,6 +8,7 @@
 #include "engine/base/crc32c.hpp"
 #include "engine/io/sim.hpp"
 #include "engine/io/sim_disk.hpp"
+#include "storage/state/loader.hpp"
 #include "storage/state/records.hpp"
 #include "storage/state/snapshot.hpp"
 #include "storage/state/table.hpp"
@@ -116,6 +117,31 @@ void mend(Raw& file) {
   }
 }
 
+// A protocol whose last states are eight bytes.
+class Folder final : public event::DeviceFolder {
+ public:
+  Namespace ns() const override { return Namespace::phone; }
+  std::uint16_t layout() const override { return 1; }
+  std::size_t last_state_size() const override { return 8; }
+  void next_run() override {}
+  Sight look(const event::RecordView&) override { return Sight::nothing; }
+  void fold(const event::RecordView&, device::Device&) override {}
+};
+
+// With devices, on two shards, behind it a log without records.
+void as_a_start_reads_it(Disk disk) {
+  io::Sys& sys = disk.world->sys();
+  require(sys.make_directory("/log", 0755) == 0);
+  event::DeviceFolders folders;
+  folders.add(std::make_unique<Folder>());
+  std::vector<flow::Budget> budgets;
+  for (int shard = 0; shard < 2; ++shard) budgets.emplace_back(1ULL << 40);
+  const auto loaded = state::load(sys, "", node, budgets, folders);
+  require(loaded.ok() && loaded->tables.size() == 2 && loaded->devices.size() == 2);
+  require(!loaded->snapshot.empty() || !loaded->problems.empty());
+  require(!loaded->snapshot.empty() || loaded->known_devices == 0);
+}
+
 void as_a_snapshot(Bytes input) {
   Raw file(input.begin(), input.end());
   constexpr std::string_view magic = "RGSTATE1";
@@ -134,6 +160,7 @@ void as_a_snapshot(Bytes input) {
   require(bytes <= file.size());
   require(read.ok() || !read.error().message.empty());
   encoded(table);
+  as_a_start_reads_it(std::move(disk));
 }
 
 }  // namespace
