@@ -10,6 +10,8 @@ namespace {
 class Parser {
  public:
   Parser(std::string_view text, std::string_view name) : text_(text), name_(name) {}
+  Parser(std::string_view text, std::span<JsonMember> members) : text_(text), members_(members) {}
+  std::size_t members() const { return count_; }
 
   JsonScan run() {
     skip_space();
@@ -37,7 +39,8 @@ class Parser {
     return true;
   }
   void skip_space() {
-    while (at_ < text_.size() && std::string_view(" \t\r\n").find(peek()) != text_.npos) ++at_;
+    const auto is_space = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; };
+    while (at_ < text_.size() && is_space(text_[at_])) ++at_;
   }
   static bool digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -75,17 +78,23 @@ class Parser {
       skip_space();
       const std::size_t key_at = at_;
       if (!string()) return false;
-      const bool wanted = depth == 0 && text_.substr(key_at + 1, at_ - key_at - 2) == name_;
+      const std::string_view key = text_.substr(key_at + 1, at_ - key_at - 2);
       skip_space();
       if (!take(':')) return false;
       skip_space();
       const std::size_t value_at = at_;
       if (!value(depth + 1)) return false;
-      if (wanted) scan_.member = text_.substr(value_at, at_ - value_at);
+      if (depth == 0) found(key, text_.substr(value_at, at_ - value_at));
       skip_space();
       if (peek() == '}') return ++at_, true;
       if (!take(',')) return false;
     }
+  }
+
+  void found(std::string_view key, std::string_view value) {
+    if (key == name_) scan_.member = value;
+    if (count_ < members_.size()) members_[count_] = {key, value};
+    ++count_;
   }
 
   bool array(int depth) {
@@ -163,6 +172,8 @@ class Parser {
 
   std::string_view text_;
   std::string_view name_;
+  std::span<JsonMember> members_;
+  std::size_t count_ = 0;
   std::size_t at_ = 0;
   JsonScan scan_;
 };
@@ -171,6 +182,13 @@ class Parser {
 
 JsonScan scan_json_object(std::string_view text, std::string_view name) {
   return Parser(text, name).run();
+}
+
+JsonScan scan_json_members(std::string_view text, std::span<JsonMember> out, std::size_t& count) {
+  Parser parser(text, out);
+  const JsonScan scan = parser.run();
+  count = parser.members();
+  return scan;
 }
 
 }  // namespace ringgate

@@ -1,5 +1,6 @@
 #include "storage/state/records.hpp"
 
+#include <array>
 #include <charconv>
 #include <optional>
 
@@ -48,7 +49,7 @@ std::uint32_t escaped_code(std::string_view json, std::size_t& at) {
 class Members {
  public:
   explicit Members(Bytes payload) : json_(as_text(payload)) {
-    bad_ = scan_json_object(json_, "").error != JsonScan::Error::none;
+    bad_ = scan_json_members(json_, members_, count_).error != JsonScan::Error::none;
   }
   bool bad() const { return bad_; }
   std::string text(std::string_view name) {
@@ -72,11 +73,19 @@ class Members {
     return value == "true";
   }
   std::string_view find(std::string_view name) {
-    return bad_ ? std::string_view{} : scan_json_object(json_, name).member;
+    if (bad_) return {};
+    // More than any change has: some are not in the list.
+    if (count_ > members_.size()) return scan_json_object(json_, name).member;
+    for (std::size_t i = count_; i > 0; --i) {
+      if (members_[i - 1].name == name) return members_[i - 1].value;
+    }
+    return {};
   }
 
  private:
   std::string_view json_;
+  std::array<JsonMember, 12> members_;
+  std::size_t count_ = 0;
   bool bad_ = false;
 };
 

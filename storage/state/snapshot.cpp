@@ -135,7 +135,8 @@ Result<std::unique_ptr<SnapshotWriter>> SnapshotWriter::create(io::Sys& sys, std
   const int made = sys.make_directory(writer->directory_, 0755);
   if (made < 0 && made != -EEXIST) return writer->failed(made, "the directory can't be made");
   // Whether or not it was just made: the one that made it may have died before this.
-  const std::string above = writer->directory_.substr(0, writer->directory_.rfind('/'));
+  const std::size_t slash = writer->directory_.rfind('/');
+  const std::string above = slash == 0 ? "/" : writer->directory_.substr(0, slash);
   const int listed = writer->sync_ ? sys.sync_directory(above) : 0;
   if (listed < 0) return writer->failed(listed, "its directory can't be synced");
   const std::string path = fmt::format("{}/{}", writer->directory_, unfinished);
