@@ -129,4 +129,24 @@ TEST_CASE("finding a member: only of the object itself, the last of several, as 
   CHECK(member(R"({"x":"\"id\":1"})").empty());
 }
 
+TEST_CASE("all members in one scan, in their order; more than there is room for are counted") {
+  JsonMember found[3];
+  std::size_t count = 0;
+  const auto scan = scan_json_members(R"( {"a":1, "b" : {"a":[2]},"a":"x"} )", found, count);
+  CHECK(scan.error == JsonScan::Error::none);
+  REQUIRE(count == 3);
+  CHECK(found[0].name == "a");
+  CHECK(found[0].value == "1");
+  CHECK(found[1].name == "b");
+  CHECK(found[1].value == R"({"a":[2]})");
+  CHECK(found[2].name == "a");
+  CHECK(found[2].value == "\"x\"");
+  CHECK(scan_json_members(R"({"a":1,"b":2,"c":3,"d":4})", found, count).error ==
+        JsonScan::Error::none);
+  CHECK(count == 4);
+  CHECK(scan_json_members(R"({"a":1,)", found, count).error == JsonScan::Error::not_json);
+  CHECK(scan_json_members("{}", found, count).error == JsonScan::Error::none);
+  CHECK(count == 0);
+}
+
 }  // namespace
