@@ -1,4 +1,5 @@
-// Checks JSON text (RFC 8259) without building anything, and finds members of the top-level object. Pure, no allocation, bounded depth; any thread.
+// Checks JSON text (RFC 8259) without building anything, and finds members of the top-level object.
+// Pure, no allocation, bounded depth; any thread.
 #pragma once
 
 #include <cstddef>
