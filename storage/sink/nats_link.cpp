@@ -258,7 +258,10 @@ Result<void, Trouble> NatsLink::open(const NatsLinkOptions& options, const NatsS
     if (!subscribed) return subscribed.error();
     return {};
   }
-  const std::string text = last_error_text(s);
+  const std::string text =
+      s == NATS_TIMEOUT ? fmt::format("no answer within {} ms; is it a nats-server, and does it "
+                                      "keep up?", options.connect_timeout_ms)
+                        : last_error_text(s);
   const Failure failure = failure_of(s, text);
   return Trouble{.failure = failure,
                  .message = fmt::format("{}: {}{}", server_, text, cure_of(failure))};

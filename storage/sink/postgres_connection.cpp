@@ -74,6 +74,62 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
+// "a,b,c" to "b,c,a" and so on: keys whose values go by host.
+std::string turned(const std::string& list, std::size_t first) {
+  std::vector<std::string> parts(1);
+  for (const char c : list) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back().push_back(c);
+    }
+  }
+  if (parts.size() == 1) return list;  // one port for all
+  std::rotate(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(first % parts.size()),
+              parts.end());
+  std::string out;
+  for (const std::string& part : parts) {
+    if (&part != &parts.front()) out += ',';
+    out += part;
+  }
+  return out;
+}
+
+// A url as libpq's keywords, its hosts from number `host` on.
+struct ConnectWords {
+  ConnectWords(const std::string& url, std::size_t host) {
+    PQconninfoOption* options = PQconninfoParse(url.c_str(), nullptr);
+    for (PQconninfoOption* one = options; one != nullptr && one->keyword != nullptr; ++one) {
+      if (one->val == nullptr) continue;
+      const std::string_view name = one->keyword;
+      const bool by_host = name == "host" || name == "hostaddr" || name == "port";
+      texts.emplace_back(one->keyword, by_host ? turned(one->val, host) : one->val);
+    }
+    PQconninfoFree(options);
+    for (const auto& [keyword, value] : texts) {
+      keywords.push_back(keyword.c_str());
+      values.push_back(value.c_str());
+    }
+    keywords.push_back(nullptr);
+    values.push_back(nullptr);
+  }
+
+  std::vector<std::pair<std::string, std::string>> texts;
+  std::vector<const char*> keywords;
+  std::vector<const char*> values;
+};
+
+std::size_t host_count(const std::string& url) {
+  const ConnectWords words(url, 0);
+  std::size_t hosts = 1;
+  for (const auto& [keyword, value] : words.texts) {
+    if (keyword != "host" && keyword != "hostaddr") continue;
+    const auto commas = std::count(value.begin(), value.end(), ',');
+    hosts = std::max(hosts, static_cast<std::size_t>(commas) + 1);
+  }
+  return hosts;
+}
+
 }  // namespace
 
 Trouble PostgresConnection::lost(std::string_view what) {
@@ -98,6 +154,7 @@ PostgresConnection::Done PostgresConnection::wait(short events, MonoNs timeout_n
   const int ready = ::poll(waits, 2, static_cast<int>(timeout_ns / ns_per_ms));
   if (stop_.stopped()) return lost("the gateway ends");
   if (ready == 0) {
+    silent_ = true;
     return lost(fmt::format("no answer for {} s; is it PostgreSQL, and does it keep up?",
                             timeout_ns / ns_per_s));
   }
@@ -116,9 +173,23 @@ void PostgresConnection::close() {
 }
 
 PostgresConnection::Done PostgresConnection::open() {
+  const std::size_t hosts = host_count(options_.url);
+  Done done;
+  for (std::size_t tried = 0; tried < hosts; ++tried) {
+    done = open_from(host_);
+    if (done) return set_up();
+    // libpq goes on to the next by itself where one refuses, but waits for ever for a silent one.
+    if (!silent_ || stop_.stopped()) return done;
+    host_ = (host_ + 1) % hosts;
+  }
+  return done;
+}
+
+PostgresConnection::Done PostgresConnection::open_from(std::size_t host) {
   close();
-  lost_ = false;
-  connection_ = PQconnectStart(options_.url.c_str());
+  lost_ = silent_ = false;
+  ConnectWords words(options_.url, host);
+  connection_ = PQconnectStartParams(words.keywords.data(), words.values.data(), 0);
   if (connection_ == nullptr) return lost("no memory");
   PQsetErrorVerbosity(connection_, PQERRORS_VERBOSE);  // so that the refusal has its code
   PostgresPollingStatusType next = PGRES_POLLING_WRITING;
@@ -130,15 +201,17 @@ PostgresConnection::Done PostgresConnection::open() {
     }
     next = PQconnectPoll(connection_);
   }
-  if (PQstatus(connection_) != CONNECTION_OK) {
-    Trouble trouble = lost("can't connect");
-    last_state_ = state_in(PQerrorMessage(connection_));
-    if (!last_state_.empty()) {
-      trouble.failure = failure_of(last_state_);
-      trouble.message += cure_of(last_state_);
-    }
-    return trouble;
+  if (PQstatus(connection_) == CONNECTION_OK) return {};
+  Trouble trouble = lost("can't connect");
+  last_state_ = state_in(PQerrorMessage(connection_));
+  if (!last_state_.empty()) {
+    trouble.failure = failure_of(last_state_);
+    trouble.message += cure_of(last_state_);
   }
+  return trouble;
+}
+
+PostgresConnection::Done PostgresConnection::set_up() {
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
   PQsetnonblocking(connection_, 1);
   // What the server says beside errors ("relation exists") is no news.
@@ -241,7 +314,6 @@ PostgresConnection::Done PostgresConnection::copy(const std::string& sql, std::s
 
 PostgresConnection::Done PostgresConnection::begin_pipeline() {
   pipeline_.clear();
-  texts_.clear();
   syncs_ = 0;
   affected_ = 0;
   if (connection_ == nullptr) return lost("not connected");
@@ -251,14 +323,13 @@ PostgresConnection::Done PostgresConnection::begin_pipeline() {
 
 PostgresConnection::Done PostgresConnection::sent(int went, std::string_view what, bool counted) {
   if (went == 0) return lost("connection lost");
-  pipeline_.push_back({what, counted});
+  pipeline_.push_back({std::string(what), counted});
   return {};
 }
 
 PostgresConnection::Done PostgresConnection::call(const std::string& sql, bool counted) {
-  texts_.push_back(sql);
   return sent(PQsendQueryParams(connection_, sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 0),
-              {}, counted);
+              sql, counted);
 }
 
 PostgresConnection::Done PostgresConnection::send(const std::string& sql) {
@@ -301,12 +372,25 @@ PostgresConnection::Done PostgresConnection::sync() {
   return {};
 }
 
+// The server answers a pipeline at its end: its statements have one time.
+std::string PostgresConnection::pipeline_text() const {
+  std::string text;
+  for (std::size_t i = 0; i < pipeline_.size() && text.size() < 200;) {
+    std::size_t same = 1;
+    while (i + same < pipeline_.size() && pipeline_[i + same].what == pipeline_[i].what) ++same;
+    if (!text.empty()) text += "; ";
+    if (same > 1) text += fmt::format("{} x ", same);
+    text += pipeline_[i].what;
+    i += same;
+  }
+  return text;
+}
+
 PostgresConnection::Done PostgresConnection::end_pipeline(std::string_view forgiven) {
   if (auto synced = sync(); !synced) return synced;
-  MonoNs before = now_ns();
+  const MonoNs began = now_ns();
   if (auto flushed = flush(); !flushed) return flushed;
   std::optional<Trouble> trouble;
-  std::size_t text = 0;
   for (std::size_t at = 0; syncs_ > 0;) {
     if (auto ready = input(); !ready) return ready;
     PGresult* result = PQgetResult(connection_);
@@ -321,21 +405,17 @@ PostgresConnection::Done PostgresConnection::end_pipeline(std::string_view forgi
       PQclear(result);
       continue;
     }
-    const bool known = at < pipeline_.size();
-    std::string_view what = known ? pipeline_[at].what : std::string_view();
-    if (what.empty() && text < texts_.size()) what = texts_[text++];
     if (status == PGRES_FATAL_ERROR && !trouble) {
       Trouble failure = failed(result);
       if (forgiven.empty() || last_state_ != forgiven) trouble = std::move(failure);
     }
-    if (known && pipeline_[at].counted) {
+    if (at < pipeline_.size() && pipeline_[at].counted) {
       affected_ += std::strtoull(PQcmdTuples(result), nullptr, 10);
     }
     PQclear(result);
-    const MonoNs now = now_ns();
-    note_slow(what, now - before);
-    before = now;
   }
+  const MonoNs took = now_ns() - began;
+  if (took > options_.slow_ns) note_slow(pipeline_text(), took);
   if (PQexitPipelineMode(connection_) == 0) return lost("connection lost");
   if (trouble) return *trouble;
   return {};

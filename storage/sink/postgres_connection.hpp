@@ -36,6 +36,7 @@ class PostgresConnection {
   PostgresConnection(const PostgresConnection&) = delete;
   PostgresConnection& operator=(const PostgresConnection&) = delete;
 
+  // Tries the url's hosts; one that does not answer does not hide those behind it.
   Done open();
   void close();
   bool is_open() const { return connection_ != nullptr; }
@@ -69,14 +70,17 @@ class PostgresConnection {
 
  private:
   struct Sent {
-    std::string_view what;  // lives as long as the pipeline: a literal, or in texts_
+    std::string what;
     bool counted = false;
   };
+  Done open_from(std::size_t host);
+  Done set_up();
   Done wait(short events, MonoNs timeout_ns);
   Done flush();
   Done input();  // until PQgetResult does not block
   Done results(std::string_view what, std::vector<std::string>* column);
   Done sent(int went, std::string_view what, bool counted);
+  std::string pipeline_text() const;
   void note_slow(std::string_view what, MonoNs took_ns);
   Trouble failed(const pg_result* result);
   Trouble lost(std::string_view what);
@@ -85,9 +89,10 @@ class PostgresConnection {
   const StopSignal& stop_;
   pg_conn* connection_ = nullptr;
   bool lost_ = false;
+  bool silent_ = false;  // it was lost because nothing came in time
+  std::size_t host_ = 0;  // where open() begins
   std::string last_state_;
   std::vector<Sent> pipeline_;
-  std::vector<std::string> texts_;
   std::size_t syncs_ = 0;
   std::uint64_t affected_ = 0;
   std::vector<Slow> slow_;

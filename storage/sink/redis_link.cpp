@@ -298,7 +298,10 @@ Result<void, Trouble> RedisLink::wait_for(short events) {
   const int ready = ::poll(polled.data(), polled.size(),
                            static_cast<int>(options_.connect_timeout_ms));
   if (stop_.stopped()) return broken("the gateway stops");
-  if (ready == 0) return broken("no answer in time");
+  if (ready == 0) {
+    return broken(fmt::format("no answer to {} within {} s", tls_ ? "TLS" : "the connection",
+                              options_.connect_timeout_ms / 1000));
+  }
   return {};
 }
 
@@ -484,7 +487,10 @@ Result<void, Trouble> RedisLink::exchange_all(
     if (slowest == nullptr) return {};
     const MonoNs patience_ns = slowest->options_.reply_timeout_ms * ns_per_ms;
     const MonoNs left_ns = oldest_ns + patience_ns - io::real_sys().mono_now();
-    if (left_ns <= 0) return slowest->broken("no reply in time");
+    if (left_ns <= 0) {
+      return slowest->broken(fmt::format("no reply within {} s; is it Redis, and does it keep up?",
+                                         slowest->options_.reply_timeout_ms / 1000));
+    }
     ::poll(polled.data(), polled.size(), static_cast<int>(left_ns / ns_per_ms + 1));
     if (slowest->stop_.stopped()) return slowest->broken("the gateway stops");
   }

@@ -453,6 +453,22 @@ class Postgres(Server):
                               errors="replace")
         return done.returncode, done.stdout, done.stderr
 
+    @contextlib.contextmanager
+    def session(self, sql):
+        """A session of its own that has run `sql` and stays; what it prints, by lines."""
+        process = subprocess.Popen([self.programs["psql"], "-X", "-A", "-t", "-q", "-h",
+                                    str(self.folder), "-p", str(self.port), "-U", "ringgate",
+                                    "-d", "ringgate"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, text=True)
+        try:
+            process.stdin.write(sql + "\n")
+            process.stdin.flush()
+            yield process.stdout
+        finally:
+            process.stdin.close()
+            process.stdout.close()
+            process.wait(LIMIT_S)
+
     def query(self, sql, database="ringgate"):
         """Rows as lists of texts."""
         code, out, err = self.psql(sql, database)

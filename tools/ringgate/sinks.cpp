@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <initializer_list>
 #include <string>
 
 #include "tools/ringgate/fabric_keys.hpp"
@@ -44,22 +45,33 @@ constexpr config::KeySpec postgres_common[] = {RG_SINK_KEYS("postgres", "10000",
 
 #if !defined(RINGGATE_REDIS) || !defined(RINGGATE_NATS) || !defined(RINGGATE_POSTGRES)
 // Of a sink that was not built in.
-Result<void> not_built_in(std::string_view url) {
+Result<void> not_built_in(std::string_view url, std::string_view library,
+                          std::string_view package) {
   if (url.empty()) return {};
-  return Error{0, "this ringgate was built without the library of this sink (libhiredis-dev, "
-                  "libnats-dev, libpq-dev); install it and build again, or leave the url empty"};
+  return Error{0, fmt::format("this ringgate was built without {}, which this sink needs: install "
+                              "{} and build again (meson setup --reconfigure), or leave the url "
+                              "empty", library, package)};
 }
 #endif
 
 #ifdef RINGGATE_REDIS
 constexpr auto check_redis = &sink::check_redis_url;
 #else
-constexpr auto check_redis = &not_built_in;
+Result<void> check_redis(std::string_view url) {
+  return not_built_in(url, "hiredis", "libhiredis-dev");
+}
+#endif
+#ifndef RINGGATE_NATS
+Result<void> check_nats(std::string_view url) {
+  return not_built_in(url, "libnats", "libnats-dev");
+}
 #endif
 #ifdef RINGGATE_POSTGRES
 constexpr auto check_postgres = &sink::check_postgres_url;
 #else
-constexpr auto check_postgres = &not_built_in;
+Result<void> check_postgres(std::string_view url) {
+  return not_built_in(url, "libpq", "libpq-dev");
+}
 #endif
 
 constexpr config::KeySpec urls[] = {
@@ -81,7 +93,7 @@ constexpr config::KeySpec urls[] = {
      .type = config::KeyType::text,
      .doc = "NATS: not built in.",
      .max = 4096,
-     .check = &not_built_in,
+     .check = &check_nats,
      .secret = true},
 #endif
 };
@@ -101,8 +113,8 @@ struct Kind {
   bool repeats;  // wants retransmitted records and the parts of messages, too
 };
 
-// In the order in which they are started.
-const Kind kinds[] = {
+// In the order in which they are started. There may be none (and so it is no array).
+const std::initializer_list<Kind> kinds = {
 #ifdef RINGGATE_REDIS
     {"redis",
      [](const TargetParts& p) -> sink::Worker::MakeTarget {

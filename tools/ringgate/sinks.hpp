@@ -45,8 +45,8 @@ class Sinks {
   // Those that people should look at: not running, or behind. "nats backing-off, 12 s behind; ...".
   // Empty: there are none.
   std::string troubles() const;
-  // Where "beginning", "end", a time (2026-11-21T05:00:00Z, or seconds since 1970) or a cursor as
-  // `list` shows it is. Reads the log for times. Error: what is wrong with the text.
+  // Where "beginning", "end", a time (2026-11-21T05:00:00Z, seconds since 1970, -1h) or a cursor
+  // as `list` shows it is. Reads the log for times. Error: what is wrong with the text.
   Result<query::TailStart> place(std::string_view text) const;
   // Tells all to end; the destructor waits.
   void stop();
