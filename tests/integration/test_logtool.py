@@ -229,6 +229,16 @@ class Reading(LogTool):
         hours = json.loads(tool("stat", self.data_dir, "--by", "hour", "--json"))["rows"]
         self.assertEqual(sum(row["records"] for row in hours), len(records))
 
+    def test_output_that_could_not_be_written_is_told(self):
+        self.drive()
+        for command in (("stat",), ("stat", "--by", "device", "--json"), ("verify",), ("dump",)):
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([harness.LOG, command[0], self.data_dir, *command[1:]],
+                                      stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=harness.LIMIT_S)
+            self.assertEqual(done.returncode, 2, (command, done.stderr))
+            self.assertIn("cannot write to stdout", done.stderr)
+
     def test_reading_leaves_the_directory_as_it_is(self):
         self.drive()
         before = {path: path.stat().st_mtime_ns for path in self.data_dir.rglob("*")}

@@ -1,7 +1,13 @@
 // ringgate-log: shows, checks, measures, copies and repairs the log of a data directory. Nothing
 // here ever writes to the directory it reads.
 #include <CLI/CLI.hpp>
+#include <fmt/core.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 #include "tools/log/commands.hpp"
@@ -27,6 +33,20 @@ constexpr Command (*additions[])(CLI::App&) = {
     add_dump,   add_query,  add_track,  add_export, add_stat,
     add_verify, add_backup, add_repair, add_replay};
 
+// Tables go through stdio: where they could not be written, nothing was well. What Output writes
+// has its own complaint.
+int when_written(int code) {
+  errno = 0;
+  const bool flushed = std::fflush(stdout) == 0;
+  const int why = errno != 0 ? errno : EIO;
+  if (code == exit_unusable || (flushed && std::ferror(stdout) == 0)) return code;
+  pollfd reader{STDOUT_FILENO, POLLOUT, 0};
+  const bool gone = ::poll(&reader, 1, 0) > 0 && (reader.revents & POLLERR) != 0;
+  if (gone) return code;  // `| head` has seen enough
+  fmt::print(stderr, "ringgate-log: cannot write to stdout: {}\n", std::strerror(why));
+  return exit_unusable;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -42,7 +62,7 @@ int main(int argc, char** argv) {
   }
   catch_signals();
   for (const Command& command : commands) {
-    if (command.app->parsed()) return command.run();
+    if (command.app->parsed()) return when_written(command.run());
   }
   return exit_unusable;
 }
