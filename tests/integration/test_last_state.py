@@ -153,10 +153,16 @@ class LastState(harness.GatewayTest):
         gateway.kill()
         # As an older version wrote it: state records and the cursor, no devices.
         newest = max((self.data_dir / "state").glob("snapshot-*"))
-        newest.write_bytes(without_devices(newest.read_bytes()))
-        gateway = self.start({"state.snapshot_interval": "1h"})
-        self.assert_same_after(before, gateway)
-        self.assertIn("they were read from all of the log", gateway.output)
+        whole = newest.read_bytes()
+        for change in (without_devices, with_another_layout):
+            newest.write_bytes(changed(whole, change))
+            gateway = self.start({"state.snapshot_interval": "1h"})
+            self.assert_same_after(before, gateway)
+            self.assertIn("they were read from all of the log", gateway.output)
+            gateway.kill()
+            for snapshot in (self.data_dir / "state").glob("*"):
+                if snapshot > newest or snapshot.name == "covered":
+                    snapshot.unlink()
 
     def test_commands_to_those_who_are_not_there(self):
         gateway = self.start()
@@ -184,28 +190,38 @@ def byte_crc(value):
     return value
 
 
-def without_devices(snapshot):
-    """A snapshot with state records only (storage/state/FORMAT.md)."""
+def changed(snapshot, change):
+    """A snapshot with `change` done to each of its records (storage/state/FORMAT.md): given a
+    record's message and bytes, it gives the bytes to keep."""
     out, at = snapshot[:24], 24
     while at < len(snapshot):
         size, count = struct.unpack_from("<II", snapshot, at)
         content, at = snapshot[at + 16:at + 16 + size], at + 16 + size
         if count != 0xffffffff:
-            content, count = keep_state_records(content, count)
+            records = [change(message, record) for message, record in split(content, count)]
+            content, count = b"".join(records), sum(map(bool, records))
         head = struct.pack("<II", len(content), count)
         out += head + struct.pack("<II", crc32c(head + content), 0) + content
     return out
 
 
-def keep_state_records(content, count):
-    kept, kept_count, at = b"", 0, 0
+def split(content, count):
+    at = 0
     for _ in range(count):
         message, _, id_size, size = struct.unpack_from("<HBBI", content, at)
-        record = content[at:at + 8 + id_size + size]
-        at += len(record)
-        if message < 0x8000:
-            kept, kept_count = kept + record, kept_count + 1
-    return kept, kept_count
+        yield message, content[at:at + 8 + id_size + size]
+        at += 8 + id_size + size
+
+
+def without_devices(message, record):
+    return record if message < 0x8000 else b""
+
+
+def with_another_layout(message, record):
+    if message != 0x8001:
+        return record
+    at = 8 + record[3]
+    return record[:at] + struct.pack("<H", 999) + record[at + 2:]
 
 
 if __name__ == "__main__":

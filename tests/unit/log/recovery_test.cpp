@@ -269,6 +269,42 @@ TEST_CASE("retention leaves what is held, up to the hard limit; compressed segme
   CHECK(bytes() <= options.retention_bytes);
 }
 
+TEST_CASE("a holder is told that the hard limit is near before its hold is broken") {
+  const ScratchDir scratch;
+  LogOptions options = small_options(scratch.path());
+  std::uint64_t next = 0;
+  {
+    Rig rig(options);
+    while (rig.writer->stats().segments < 12) write_batch(rig, next, 40);
+  }
+  options.retention_bytes = 4 * options.segment_size;
+  options.retention_hard_bytes = 8 * options.segment_size;
+  Holds holds;
+  holds.set("state", Cursor{});
+  std::vector<std::string> near;
+  auto dir = DataDir::open(io::real_sys(), scratch.path());
+  REQUIRE(dir.ok());
+  const Retention retention{&holds, {}, [&](const std::string& holder) { near.push_back(holder); }};
+  SegmentSupply supply(io::real_sys(), options, (*dir)->log_path(), (*dir)->node(), (*dir)->run(),
+                       SegmentSupply::Mode::inline_now, retention);
+  supply.look_at_retention();
+  CHECK(near == std::vector<std::string>{"state"});
+  CHECK(supply.counters().segments_removed.load() == 0);
+  SUBCASE("it lets go: nothing is broken") {
+    Cursor done;
+    done.finish_runs_below(2);
+    holds.set("state", done);
+    supply.look_at_retention();
+    CHECK(supply.counters().segments_removed.load() > 0);
+    CHECK(supply.counters().holds_broken.load() == 0);
+  }
+  SUBCASE("it does not: its hold is broken at the next look") {
+    supply.look_at_retention();
+    CHECK(supply.counters().holds_broken.load() > 0);
+    CHECK(near.size() == 2);
+  }
+}
+
 TEST_CASE("a directory is written by one process; the second is told who holds it") {
   const ScratchDir scratch;
   auto first = DataDir::open(io::real_sys(), scratch.path() + "/data");
