@@ -311,11 +311,25 @@ void examine(Stream& stream, bool live, bool sealed_too,
 }
 
 void count_proven(Stream& stream) {
+  const auto reaches_beyond = [](const SegmentState& segment) {
+    return segment.scanned && !segment.gone && !segment.file->seal() &&
+           !segment.stretches.empty() && segment.stretches.back().end > segment.end;
+  };
+  bool sealed = false;
+  for (std::size_t i = 0; i < stream.segments.size(); ++i) {
+    SegmentState& segment = stream.segments[i];
+    if (!reaches_beyond(segment)) continue;
+    // Opens it, and stays open: a seal that comes later is not seen.
+    if (!segment.file->refresh() || !segment.file->seal()) continue;
+    scan(segment, limit_of(stream, i), {});
+    sealed = true;
+  }
+  if (sealed) {
+    prove(stream);
+    judge(stream, true);
+  }
   for (SegmentState& segment : stream.segments) {
-    const bool beyond = segment.scanned && !segment.file->seal() && !segment.stretches.empty() &&
-                        segment.stretches.back().end > segment.end;
-    if (!beyond || segment.gone) continue;
-    segment.file->forget_window();
+    if (!reaches_beyond(segment)) continue;
     segment.records = 0;
     for (Position at = segment.header().base; at < segment.end;) {
       const auto record = segment.file->record_at(at);
