@@ -238,6 +238,11 @@ class Reading(LogTool):
                                       timeout=harness.LIMIT_S)
             self.assertEqual(done.returncode, 2, (command, done.stderr))
             self.assertIn("cannot write to stdout", done.stderr)
+        # Whoever reads no more has seen enough: no complaint, and no crash.
+        script = '("$0" stat "$1" --by device; echo "code $?" >&2) | true'
+        done = subprocess.run(["sh", "-c", script, harness.LOG, self.data_dir], text=True,
+                              stderr=subprocess.PIPE, timeout=harness.LIMIT_S)
+        self.assertIn(done.stderr, ("code 0\n", "code 1\n"))
 
     def test_reading_leaves_the_directory_as_it_is(self):
         self.drive()

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "tools/log/commands.hpp"
@@ -62,7 +63,13 @@ int main(int argc, char** argv) {
   }
   catch_signals();
   for (const Command& command : commands) {
-    if (command.app->parsed()) return when_written(command.run());
+    if (!command.app->parsed()) continue;
+    int code = exit_well;
+    try {
+      code = command.run();
+    } catch (const std::system_error&) {  // of fmt::print
+    }
+    return when_written(code);
   }
   return exit_unusable;
 }
