@@ -43,57 +43,54 @@ constexpr config::KeySpec redis_common[] = {RG_SINK_KEYS("redis", "4096", "50ms"
 constexpr config::KeySpec nats_common[] = {RG_SINK_KEYS("nats", "16384", "20ms")};
 constexpr config::KeySpec postgres_common[] = {RG_SINK_KEYS("postgres", "10000", "200ms")};
 
+// The url of a sink that was not built in is refused; a secret is refused with its key's text.
+#define RG_NOT_BUILT_IN(library, package)                                                   \
+  "this ringgate was built without " library ", which this sink needs: install " package    \
+  " and build again, or leave the url empty"
 #if !defined(RINGGATE_REDIS) || !defined(RINGGATE_NATS) || !defined(RINGGATE_POSTGRES)
-// Of a sink that was not built in.
-Result<void> not_built_in(std::string_view url, std::string_view library,
-                          std::string_view package) {
+Result<void> not_built_in(std::string_view url) {
   if (url.empty()) return {};
-  return Error{0, fmt::format("this ringgate was built without {}, which this sink needs: install "
-                              "{} and build again (meson setup --reconfigure), or leave the url "
-                              "empty", library, package)};
+  return Error{0, "not built in"};
 }
 #endif
 
 #ifdef RINGGATE_REDIS
 constexpr auto check_redis = &sink::check_redis_url;
+constexpr std::string_view redis_doc =
+    "Redis: redis://user:password@host:6379,other:6379/0 (some nodes of a cluster, or master and "
+    "replicas), rediss://...; empty: off.";
 #else
-Result<void> check_redis(std::string_view url) {
-  return not_built_in(url, "hiredis", "libhiredis-dev");
-}
-#endif
-#ifndef RINGGATE_NATS
-Result<void> check_nats(std::string_view url) {
-  return not_built_in(url, "libnats", "libnats-dev");
-}
+constexpr auto check_redis = &not_built_in;
+constexpr std::string_view redis_doc = RG_NOT_BUILT_IN("hiredis", "libhiredis-dev");
 #endif
 #ifdef RINGGATE_POSTGRES
 constexpr auto check_postgres = &sink::check_postgres_url;
+constexpr std::string_view postgres_doc =
+    "PostgreSQL: postgresql://user:password@host:5432/database; empty: off.";
 #else
-Result<void> check_postgres(std::string_view url) {
-  return not_built_in(url, "libpq", "libpq-dev");
-}
+constexpr auto check_postgres = &not_built_in;
+constexpr std::string_view postgres_doc = RG_NOT_BUILT_IN("libpq", "libpq-dev");
 #endif
 
 constexpr config::KeySpec urls[] = {
     {.name = "sink.redis.url",
      .type = config::KeyType::text,
-     .doc = "Redis: redis://user:password@host:6379,other:6379/0 (some nodes of a cluster, or "
-            "master and replicas), rediss://...; empty: off.",
+     .doc = redis_doc,
      .max = 4096,
      .check = check_redis,
      .secret = true},
     {.name = "sink.postgres.url",
      .type = config::KeyType::text,
-     .doc = "PostgreSQL: postgresql://user:password@host:5432/database; empty: off.",
+     .doc = postgres_doc,
      .max = 4096,
      .check = check_postgres,
      .secret = true},
 #ifndef RINGGATE_NATS
     {.name = "sink.nats.url",
      .type = config::KeyType::text,
-     .doc = "NATS: not built in.",
+     .doc = RG_NOT_BUILT_IN("libnats", "libnats-dev"),
      .max = 4096,
-     .check = &check_nats,
+     .check = &not_built_in,
      .secret = true},
 #endif
 };
