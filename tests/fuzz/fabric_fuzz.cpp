@@ -187,7 +187,7 @@ class Scene {
         .node_name = "self",
         .node_id = "77777777-1111-4111-8111-111111111111",
         .run = 1});
-    machine_.places[0]->gate->watch_presence(&node_->watcher(0));
+    machine_.places[0]->gate->watch_presence(node_->watcher(0));
     probe_ = std::make_unique<fabric::NodeProbe>(*node_);
     std::thread greeting([this] { broker_.greet(); });
     probe_->connect();
