@@ -1,8 +1,6 @@
 // Where an operator's words send a sink: names, times, cursors, over a real log of three runs.
 #include <fmt/format.h>
 
-#include <unistd.h>
-
 #include "tests/unit/query/query_rig.hpp"
 #include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/sinks.hpp"
@@ -23,8 +21,11 @@ class Places {
     schema_.add(fabric_keys);
 #endif
     for (std::uint64_t run = 0; run < 3; ++run) {
-      if (run > 0) ::usleep(2000);  // so that times tell runs apart
-      begins_us_.push_back(io::real_sys().wall_now());
+      // Behind everything of the run before, so that times tell runs apart.
+      const WallUs ended = io::real_sys().wall_now();
+      WallUs begins = ended;
+      while (begins <= ended) begins = io::real_sys().wall_now();
+      begins_us_.push_back(begins);
       log::Rig rig(log::small_options(dir_.path()));
       query::write(rig, run * 400, (run + 1) * 400);
       node_ = rig.dir->node();
