@@ -260,6 +260,20 @@ void judge(Stream& stream, bool live) {
 
 namespace {
 
+// A plain file may have become another segment while it was read, since this one lies compressed
+// beside it by now: that one is read before anything counts as damaged.
+void read_compressed(Stream& stream) {
+  bool again = false;
+  for (std::size_t i = 0; i < stream.segments.size(); ++i) {
+    SegmentState& segment = stream.segments[i];
+    if (segment.damage.empty() || segment.file->compressed()) continue;
+    if (!segment.file->refresh() || !segment.file->compressed()) continue;
+    scan(segment, limit_of(stream, i), {});
+    again = true;
+  }
+  if (again) judge(stream, true);
+}
+
 // What was proven while a live stream was read lies on the disk by now: looks at incomplete
 // segments again before they count as damaged.
 void look_again(Stream& stream) {
@@ -301,6 +315,7 @@ void examine(Stream& stream, bool live, bool sealed_too,
   if (live) look_again(stream);
   judge(stream, live);
   if (!live) return;
+  read_compressed(stream);
   for (SegmentState& segment : stream.segments) {
     if (segment.damage.empty() || segment.file->refresh()) continue;
     segment.gone = true;
