@@ -10,7 +10,7 @@ namespace ringgate::net {
 inline constexpr std::string_view close_reason_names[] = {
     "peer_closed", "peer_reset", "idle",     "frame_timeout", "bad_frames",
     "oversize",    "replaced",   "draining", "send_failed",   "filter_broken",
-    "kicked",      "crowded_out"};
+    "kicked",      "crowded_out", "finished"};
 static_assert(std::size(close_reason_names) == static_cast<std::size_t>(CloseReason::count));
 inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log",
                                                   "session"};

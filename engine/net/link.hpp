@@ -28,6 +28,7 @@ enum class CloseReason : std::uint8_t {
   filter_broken,  // the peer broke TLS
   kicked,         // somebody asked for it
   crowded_out,    // the oldest of too many strangers that send datagrams
+  finished,       // the protocol has said what there was to say
   count,
 };
 std::string_view name_of(CloseReason reason);
@@ -95,6 +96,7 @@ struct Link : shard::TimerNode {
   std::uint8_t move_to = 0;  // shard, while moving
   bool datagram = false;     // has no descriptor; net/datagrams.hpp
   bool trusted = false;      // a datagram link that somebody has authenticated on
+  bool wants_room = false;   // its protocol waits to write on
 
   Position last_position = 0;       // of its latest logged frame; replies wait for it
   std::uint32_t uncommitted_bytes = 0;

@@ -102,6 +102,17 @@ class Links final : public shard::CompletionHandler,
   // which does not read costs a bounded amount.
   static std::uint32_t unsent_bytes(const Link& link) { return link.out_end - link.out_sent; }
 
+  // For answers that are larger than what may wait for a peer. Something must be unsent; the
+  // protocol's on_room follows once, when it is at most half of limits::link_out_bytes_max. A peer that takes nothing for its
+  // idle time-out is closed meanwhile, also where the link is held.
+  void ask_room(Link& link);
+  // From the next byte on the link speaks another protocol of this shard (an upgrade). Called while
+  // the old one handles its bytes; nobody is told, the session bytes stay.
+  void become(Link& link, std::uint8_t protocol) {
+    RG_CHECK(protocol < protocols_.size());
+    link.protocol = protocol;
+  }
+
   // Appends what was written since link.out_end was `mark`, as far as it has not left: within one
   // frame's handling, all of it.
   static void written_since(const Link& link, std::uint32_t mark, std::vector<std::uint8_t>& out);

@@ -127,11 +127,13 @@ void Links::take_bytes(Link& link, Bytes bytes) {
 }
 
 void Links::feed(Link& link, Bytes bytes) {
+  const std::uint8_t protocol = link.protocol;
   const std::size_t used = protocol_of(link).on_bytes(link, bytes);
   RG_CHECK(used <= bytes.size());
   after_bytes(link, used);
   if (__builtin_expect(used == bytes.size(), 1)) return;
   if (link.state != LinkState::open && link.state != LinkState::moving) return;
+  if (link.protocol != protocol && link.readable()) return feed(link, bytes.subspan(used));
   stash(link, bytes.subspan(used));
   mark_partial(link);
 }
@@ -155,12 +157,13 @@ void Links::feed_spill(Link& link) {
   while (!shown_all && link.spill != nullptr && link.readable() && !link.blocked) {
     const std::size_t size_bytes = link.spill->size();
     const Bytes bytes{link.spill->data() + link.spill->begin, std::min(size_bytes, slice)};
+    const std::uint8_t protocol = link.protocol;
     const std::size_t used = protocol_of(link).on_bytes(link, bytes);
     RG_CHECK(used <= bytes.size());
     after_bytes(link, used);
     if (link.state != LinkState::open && link.state != LinkState::moving) return free_spill(link);
-    shown_all = bytes.size() == size_bytes;
-    if (used == 0) {
+    shown_all = bytes.size() == size_bytes && link.protocol == protocol;
+    if (used == 0 && link.protocol == protocol) {
       slice *= 2;
     } else {
       consumed = true;
@@ -303,7 +306,7 @@ void Links::on_link_timer(shard::TimerNode& node) {
   constexpr auto ours = static_cast<std::uint8_t>(Pause::credit) |
                         static_cast<std::uint8_t>(Pause::log_hold) |
                         static_cast<std::uint8_t>(Pause::session);
-  if ((link.pauses & ours) != 0) {
+  if ((link.pauses & ours) != 0 && !link.wants_room) {
     link.last_receive_ns = shard_.now();
     return arm_timer(link);
   }

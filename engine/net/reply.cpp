@@ -121,13 +121,25 @@ void Links::on_sent(Link& link, std::int32_t result) {
   }
   if (link.state == LinkState::closing) return progress(link);
   if (has_to_send(link)) queue_send(link);
-  if (__builtin_expect(link.pauses != 0, 0)) {
+  if (__builtin_expect(link.pauses != 0 || link.wants_room, 0)) {
     link.last_receive_ns = shard_.now();
     if (link.out_end - link.out_sent <= limits::link_out_bytes_max / 2) {
       resume(link, Pause::out_full);
+      if (link.wants_room && link.state == LinkState::open && !filter_pending(link)) {
+        link.wants_room = false;
+        protocol_of(link).on_room(link);
+      }
     }
   }
   if (link.state != LinkState::open) progress(link);
+}
+
+void Links::ask_room(Link& link) {
+  if (link.wants_room || link.state != LinkState::open) return;
+  RG_CHECK(replies_pending(link));  // else nobody would tell
+  link.wants_room = true;
+  link.last_receive_ns = shard_.now();
+  arm_timer(link);
 }
 
 void Links::drop_replies(Link& link) {

@@ -1,0 +1,139 @@
+#include "protocols/http/codec/target.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+#include "protocols/http/codec/head.hpp"
+
+namespace ringgate::http {
+
+namespace {
+
+int hex_value(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+bool unreserved(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '.' || c == '_' || c == '~';
+}
+
+std::optional<std::uint64_t> number_of(std::string_view digits) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (digits.empty() || error != std::errc() || end != digits.data() + digits.size()) return {};
+  return value;
+}
+
+// Whether the parameters of a member of Accept-Encoding give it a weight of 0.
+bool is_refused(std::string_view parameters) {
+  const std::size_t at = parameters.find("q=");
+  if (at == std::string_view::npos) return false;
+  return parameters.substr(at + 2).find_first_of("123456789") == std::string_view::npos;
+}
+
+}  // namespace
+
+std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_blank) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '+' && plus_is_blank) {
+      out.push_back(' ');
+    } else if (text[i] == '%') {
+      const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
+      const int low = i + 2 < text.size() ? hex_value(text[i + 2]) : -1;
+      if (high < 0 || low < 0 || (high | low) == 0) return {};
+      out.push_back(static_cast<char>(high << 4 | low));
+      i += 2;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    if (unreserved(c)) {
+      out.push_back(c);
+    } else {
+      const auto byte = static_cast<std::uint8_t>(c);
+      out.push_back('%');
+      out.push_back(digits[byte >> 4]);
+      out.push_back(digits[byte & 15]);
+    }
+  }
+  return out;
+}
+
+bool next_parameter(std::string_view& query, std::string_view& name, std::string_view& value) {
+  while (!query.empty()) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view one = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (one.empty()) continue;
+    const std::size_t equals = std::min(one.find('='), one.size());
+    name = one.substr(0, equals);
+    value = equals == one.size() ? std::string_view{} : one.substr(equals + 1);
+    return true;
+  }
+  return false;
+}
+
+RangeKind parse_range(std::string_view field, std::uint64_t size, ByteRange& range) {
+  constexpr std::string_view unit = "bytes=";
+  if (field.size() <= unit.size() || !same_word(field.substr(0, unit.size()), unit)) {
+    return RangeKind::whole;
+  }
+  field.remove_prefix(unit.size());
+  const std::size_t dash = field.find('-');
+  if (dash == std::string_view::npos || field.find(',') != std::string_view::npos) {
+    return RangeKind::whole;
+  }
+  const auto first = number_of(field.substr(0, dash));
+  const auto last = number_of(field.substr(dash + 1));
+  if (dash == 0) {  // the last so many
+    if (!last) return RangeKind::whole;
+    if (*last == 0 || size == 0) return RangeKind::not_there;
+    range = {size - std::min(*last, size), std::min(*last, size)};
+    return RangeKind::part;
+  }
+  const bool open = dash + 1 == field.size();
+  if (!first || (!last && !open) || (last && *last < *first)) return RangeKind::whole;
+  if (*first >= size) return RangeKind::not_there;
+  const std::uint64_t end = open ? size - 1 : std::min(*last, size - 1);
+  range = {*first, end - *first + 1};
+  return RangeKind::part;
+}
+
+bool names_tag(std::string_view field, std::string_view tag) {
+  if (tag.starts_with("W/")) tag.remove_prefix(2);
+  std::string_view member;
+  while (next_member(field, member)) {
+    if (member == "*") return true;
+    if (member.starts_with("W/")) member.remove_prefix(2);
+    if (member == tag) return true;
+  }
+  return false;
+}
+
+bool takes_gzip(std::string_view field) {
+  std::string_view member;
+  bool any = false;
+  while (next_member(field, member)) {
+    const std::size_t end = std::min(member.find_first_of("; \t"), member.size());
+    const std::string_view name = member.substr(0, end);
+    const bool wanted = !is_refused(member.substr(end));
+    if (same_word(name, "gzip") || same_word(name, "x-gzip")) return wanted;
+    if (name == "*") any = wanted;
+  }
+  return any;
+}
+
+}  // namespace ringgate::http
