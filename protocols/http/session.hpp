@@ -7,6 +7,7 @@
 // wait for a peer, has an entry of its own until it is done.
 #pragma once
 
+#include <memory>
 #include <unordered_map>
 #include <vector>
 
@@ -32,8 +33,7 @@ class Session final : public net::Protocol {
       : links_(links), counters_(counters), options_(options) {}
 
   // Before the first turn.
-  void use_handler(Handler& handler) { handler_ = &handler; }
-  // As Links::add_protocol returned for this one: tells its links from those that were upgraded.
+  void use_handler(std::unique_ptr<Handler> handler) { handler_ = std::move(handler); }
   void set_options(const SessionOptions& options) { options_ = options; }
 
   // Answers; nothing happens where the exchange is stale or has its answer ---------------------
@@ -123,7 +123,7 @@ class Session final : public net::Protocol {
   net::Links& links_;
   Counters counters_;
   SessionOptions options_;
-  Handler* handler_ = nullptr;
+  std::unique_ptr<Handler> handler_;
   DateLine date_;
   Head head_;
   std::unordered_map<std::uint32_t, Arriving> arriving_;  // by slot

@@ -24,7 +24,8 @@ SANITIZED = BUILD.name in ("asan", "tsan")
 # Only a hang reaches it.
 LIMIT_S = 60
 
-DEFAULTS = {"server.shards": "1", "jt808.listen": "127.0.0.1:0"}
+DEFAULTS = {"server.shards": "1", "jt808.listen": "127.0.0.1:0",
+            "http.listen": "127.0.0.1:0"}
 
 
 class Gateway:

@@ -8,6 +8,9 @@
 #include "engine/device/device_table.hpp"
 #include "engine/net/links.hpp"
 #include "engine/observe/logger.hpp"
+#include "protocols/api/front.hpp"
+#include "protocols/api/keys.hpp"
+#include "protocols/api/plane.hpp"
 #include "protocols/jsonl/session.hpp"
 #include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
@@ -33,6 +36,7 @@ struct PlugParts {
   blob::Uploads& uploads;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
+  api::Plane& plane;
   observe::CounterGroup& counters;
   observe::LogSource& logs;
 };
@@ -85,6 +89,14 @@ inline const Plug plugs[] = {
     {"jsonl", jsonl::keys, "jsonl takes lines from whoever reaches the port",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);
+     },
+     nullptr},
+    {"http", api::keys, "http serves whoever reaches the port",
+     [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
+       auto session = std::make_unique<http::Session>(p.links, p.counters, http::SessionOptions{});
+       session->use_handler(
+           std::make_unique<api::Front>(*session, p.plane, p.links.shard().index()));
+       return session;
      },
      nullptr},
 };

@@ -32,7 +32,8 @@ constexpr std::uint32_t main_thread = 0;
 constexpr std::uint32_t control_thread = 1;
 constexpr std::uint32_t fabric_thread = 2;
 constexpr std::uint32_t keeper_thread = 3;  // of the state
-constexpr std::uint32_t control_threads = 4;
+constexpr std::uint32_t api_thread = 4;
+constexpr std::uint32_t control_threads = 5;
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -95,6 +96,7 @@ Server::~Server() {
   }
   state_keeper_.reset();
   fabric_.reset();
+  plane_.reset();
   control_.reset();  // what it had on the shards has come home
   sinks_.reset();
 }
@@ -109,11 +111,13 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto opened = server->open_listeners(logs); !opened) return opened.error();
   if (auto opened = server->open_control(); !opened) return opened.error();
   server->open_fabric();
+  server->open_plane();
   if (auto started = server->start_shards(); !started) return started.error();
   server->start_state_keeper();
   if (auto started = server->start_sinks(); !started) return started.error();
   if (server->control_) server->control_->serve(server->sinks_.get());
   if (server->fabric_) server->fabric_->serve();
+  server->plane_->serve();
   return server;
 }
 
@@ -266,6 +270,17 @@ Result<void> Server::open_control() {
   return {};
 }
 
+void Server::open_plane() {
+  plane_ = std::make_unique<api::Plane>(
+      api::PlaneParts{.errands = *errands_,
+                      .producer = hub_->control_producer(api_thread),
+                      .shards = static_cast<ShardIndex>(shard_count_),
+                      .devices = *device_plug().devices,
+                      .catalog = *device_plug().catalog,
+                      .registry = registry_,
+                      .logs = logger_.add_source("api")});
+}
+
 #ifdef RINGGATE_NATS
 void Server::open_fabric() {
   const std::string& url = start_settings_->text("sink.nats.url");
@@ -344,6 +359,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *keeper_,
                                   *authenticator_,
                                   *expectations_,
+                                  *plane_,
                                   listeners_,
                                   fabric_ ? &fabric_->watcher(thread.index) : nullptr,
                                   *thread.counters,

@@ -14,6 +14,7 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "protocols/api/plane.hpp"
 #include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
@@ -66,6 +67,7 @@ class Server {
   Result<void> open_listeners(observe::LogSource& logs);
   Result<void> open_control();
   void open_fabric();
+  void open_plane();
   Result<void> start_shards();
   void start_state_keeper();
   Result<void> start_sinks();
@@ -98,6 +100,7 @@ class Server {
   std::unique_ptr<Sinks> sinks_;  // outlive the control socket
   std::unique_ptr<state::Keeper> state_keeper_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<api::Plane> plane_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;
   std::atomic<unsigned> running_{0};

@@ -153,8 +153,8 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Plug& plug = plugs[i];
     const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_, *state_, *blobs_,
-                               parts.authenticator, parts.expectations, parts.counters,
-                               parts.logs};
+                               parts.authenticator, parts.expectations, parts.plane,
+                               parts.counters, parts.logs};
     protocols_.push_back(plug.make(plug_parts));
     if (plug.make_gate != nullptr) {
       made_gates_.push_back(plug.make_gate(*protocols_.back(), plug_parts));

@@ -33,6 +33,7 @@ struct WiringParts {
   blob::Keeper& keeper;
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
+  api::Plane& plane;
   const std::vector<OpenListeners>& listeners;  // by plug
   event::PresenceWatcher* presence = nullptr;   // told of devices that come and go
   observe::CounterGroup& counters;

@@ -94,8 +94,9 @@ class Web {
     links = std::move(*made);
     session = std::make_unique<http::Session>(*links, group, http::SessionOptions{});
     echo_ = std::make_unique<Echo>(*links);
-    paths = std::make_unique<Paths>(*session);
-    session->use_handler(*paths);
+    auto handler = std::make_unique<Paths>(*session);
+    paths = handler.get();
+    session->use_handler(std::move(handler));
     const std::uint8_t number = links->add_protocol(*session);
     paths->upgraded = links->add_protocol(*echo_);
     links->add_listener({.fd = listen_here(), .protocol = number, .idle_timeout_ms = 60'000,
@@ -167,7 +168,7 @@ class Web {
  public:
   std::unique_ptr<net::Links> links;
   std::unique_ptr<http::Session> session;
-  std::unique_ptr<Paths> paths;
+  Paths* paths = nullptr;
 
  private:
   int listen_here() {

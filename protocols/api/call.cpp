@@ -1,0 +1,82 @@
+#include "protocols/api/call.hpp"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "engine/base/json_writer.hpp"
+#include "protocols/api/plane.hpp"
+#include "protocols/http/codec/response.hpp"
+#include "protocols/http/codec/target.hpp"
+
+namespace ringgate::api {
+
+Call::~Call() {
+  if (!answered_) problem(500, "the request was dropped; the gateway's log may say why");
+}
+
+std::string_view Call::field(std::string_view lower_name) const {
+  for (const auto& [name, value] : data_.fields) {
+    if (name == lower_name) return value;
+  }
+  return {};
+}
+
+std::optional<std::string> Call::parameter(std::string_view name) const {
+  std::string_view query = data_.query;
+  std::string_view key;
+  std::string_view value;
+  while (http::next_parameter(query, key, value)) {
+    if (http::percent_decoded(key, true) == name) return http::percent_decoded(value, true);
+  }
+  return {};
+}
+
+std::optional<std::uint64_t> Call::number(std::string_view name, std::uint64_t otherwise,
+                                          std::uint64_t least, std::uint64_t most) {
+  const auto text = parameter(name);
+  if (!text) return otherwise;
+  std::uint64_t value = 0;
+  const char* const last = text->data() + text->size();
+  const auto [end, error] = std::from_chars(text->data(), last, value);
+  if (text->empty() || error != std::errc() || end != last || value < least || value > most) {
+    problem(400, fmt::format("{} must be a whole number from {} to {}", name, least, most));
+    return {};
+  }
+  return value;
+}
+
+std::optional<Json> Call::json() {
+  Json json = Json::parse(data_.body.begin(), data_.body.end(), nullptr, false);
+  if (json.is_object()) return json;
+  problem(400, "the body must be a JSON object");
+  return {};
+}
+
+std::string Call::who() const {
+  char text[INET6_ADDRSTRLEN] = "?";
+  if (data_.peer.family != 0) inet_ntop(data_.peer.family, data_.peer.ip, text, sizeof text);
+  return fmt::format("{} by HTTP", text);
+}
+
+void Call::answer(std::string body, std::uint16_t status, std::string_view type,
+                  std::string_view fields) {
+  if (answered_) return;
+  answered_ = true;
+  plane_.send({data_.id, status, std::string(type), std::string(fields),
+               std::make_shared<const std::string>(std::move(body))});
+}
+
+void Call::problem(std::uint16_t status, std::string_view detail) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object();
+  json.key("title").text(http::reason_phrase(status));
+  json.key("status").unsigned_integer(status);
+  if (!detail.empty()) json.key("detail").text(detail);
+  json.end_object();
+  answer(std::move(body), status, "application/problem+json");
+}
+
+}  // namespace ringgate::api

@@ -1,0 +1,76 @@
+// One request on the plane, from its arrival until it is answered. Plane thread only.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "protocols/api/route.hpp"
+#include "protocols/http/exchange.hpp"
+
+namespace ringgate::api {
+
+using Json = nlohmann::json;
+
+// What a shard copies out of a request: the views of http::Request end with its call.
+struct CallData {
+  http::ExchangeId id;
+  http::Method method = http::Method::get;
+  std::string path;   // not decoded
+  std::string query;  // not decoded
+  std::vector<std::pair<std::string, std::string>> fields;  // names in lower case
+  std::vector<std::uint8_t> body;
+  net::PeerAddress peer;
+  bool secure = false;
+};
+
+class Call : public std::enable_shared_from_this<Call> {
+ public:
+  Call(Plane& plane, CallData data, const Route& route, std::vector<std::string> values)
+      : plane_(plane), data_(std::move(data)), route_(route), values_(std::move(values)) {}
+  // Answers 500 where nobody has answered: no request is left without.
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  const CallData& data() const { return data_; }
+  const Route& route() const { return route_; }
+  // The path's values in the order of its braces, decoded.
+  const std::string& value(std::size_t index) const { return values_[index]; }
+  // "" where there is none.
+  std::string_view field(std::string_view lower_name) const;
+  // A parameter of the query, decoded; the first of that name.
+  std::optional<std::string> parameter(std::string_view name) const;
+  // A whole number among them. Answers 400 and gives nothing where it is no number of that range.
+  std::optional<std::uint64_t> number(std::string_view name, std::uint64_t otherwise,
+                                      std::uint64_t least, std::uint64_t most);
+  // The body as JSON object. Answers 400 and gives nothing where it is none.
+  std::optional<Json> json();
+  // Who asks, for audit records: "token ops from 10.0.0.1", "10.0.0.1".
+  std::string who() const;
+
+  // Whether the client has gone or has its answer: what is left to do can be left.
+  bool over() const { return answered_ || gone_; }
+  void set_gone() { gone_ = true; }
+
+  // Once each; later ones do nothing. `fields`: whole lines.
+  void answer(std::string body, std::uint16_t status = 200,
+              std::string_view type = "application/json", std::string_view fields = {});
+  void problem(std::uint16_t status, std::string_view detail);
+
+ private:
+  Plane& plane_;
+  CallData data_;
+  const Route& route_;
+  std::vector<std::string> values_;
+  bool answered_ = false;
+  bool gone_ = false;
+};
+
+}  // namespace ringgate::api

@@ -1,0 +1,38 @@
+// The API's end on one shard: answers what needs nobody else (probes, files of the page), and hands
+// the rest to the plane. Lives on the shard; every call on its thread.
+#pragma once
+
+#include <string>
+
+#include "protocols/api/call.hpp"
+#include "protocols/http/session.hpp"
+
+namespace ringgate::api {
+
+// Requests of one shard that the plane may have: each is a few hundred bytes and its body.
+constexpr std::uint32_t calls_per_shard_max = 4096;
+
+class Front final : public http::Handler {
+ public:
+  Front(http::Session& session, Plane& plane, ShardIndex shard);
+  // After the plane's thread has ended, or with its shard.
+  ~Front() override;
+
+  std::uint64_t body_bytes_max(const http::Head& head) override;
+  void on_request(const http::Request& request) override;
+  void on_gone(http::ExchangeId id) override;
+
+  http::Session& session() { return session_; }
+  // The plane's answer has come.
+  void call_ended() { --calls_; }
+
+ private:
+  bool answer_here(const http::Request& request);
+
+  http::Session& session_;
+  Plane& plane_;
+  ShardIndex shard_;
+  std::uint32_t calls_ = 0;
+};
+
+}  // namespace ringgate::api

@@ -1,0 +1,156 @@
+#include "protocols/api/plane.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+
+#include <cerrno>
+
+#include "protocols/api/front.hpp"
+#include "protocols/http/codec/target.hpp"
+
+namespace ringgate::api {
+
+namespace {
+
+template <class Arrive>
+std::unique_ptr<shard::Letter> make_letter(Arrive arrive) {
+  class One final : public shard::Letter {
+   public:
+    explicit One(Arrive&& how) : how_(std::move(how)) {}
+    void arrive() override { how_(); }
+
+   private:
+    Arrive how_;
+  };
+  return std::make_unique<One>(std::move(arrive));
+}
+
+}  // namespace
+
+Plane::Plane(const PlaneParts& parts)
+    : parts_(parts), post_(parts.errands, parts.producer), fronts_(parts.shards, nullptr) {}
+
+Plane::~Plane() {
+  stop_.store(true, std::memory_order_release);
+  post_.inbox().wake();
+  if (thread_.joinable()) thread_.join();
+  // What still comes home finds a plane that answers nobody.
+  while (post_.outstanding() > 0) post_.poll();
+}
+
+void Plane::serve() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Plane::run() {
+  pthread_setname_np(pthread_self(), "api");
+  while (!stop_.load(std::memory_order_acquire)) turn(-1);
+}
+
+void Plane::turn(int longest_ms) {
+  constexpr int retry_ms = 2;
+  pollfd one{.fd = post_.fd(), .events = POLLIN, .revents = 0};
+  const int wait = replies_.empty() ? longest_ms : retry_ms;
+  if (::poll(&one, 1, wait) < 0 && errno != EINTR) return;
+  post_.poll();
+  send_waiting();
+}
+
+void Plane::attach(ShardIndex shard, Front* front) { fronts_[shard] = front; }
+
+void Plane::submit(CallData data) {
+  post_.inbox().push(make_letter(
+      [this, data = std::move(data)]() mutable { begin(std::move(data)); }));
+}
+
+void Plane::gone(http::ExchangeId id) {
+  post_.inbox().push(make_letter([this, id] {
+    const auto found = calls_.find(key_of(id));
+    if (found == calls_.end()) return;
+    const CallPtr call = found->second.lock();
+    if (call != nullptr && call->data().id.serial == id.serial) call->set_gone();
+    calls_.erase(found);
+  }));
+}
+
+void Plane::begin(CallData data) {
+  PathValues values;
+  const RouteMatch match = match_route(data.method, data.path, values);
+  RG_CHECK(match.route != nullptr);  // its Front has looked
+  std::vector<std::string> decoded;
+  bool readable = true;
+  for (std::size_t i = 0; i < values.count; ++i) {
+    auto one = http::percent_decoded(values.at[i]);
+    readable &= one.has_value();
+    decoded.push_back(one.value_or(""));
+  }
+  const http::ExchangeId id = data.id;
+  const auto call =
+      std::make_shared<Call>(*this, std::move(data), *match.route, std::move(decoded));
+  if (!readable) return call->problem(400, "the path has a % without two hex digits");
+  calls_[key_of(id)] = call;
+  match.route->run(*this, call);
+}
+
+std::optional<DeviceKey> Plane::device_of(const CallPtr& call) const {
+  auto key = parts_.devices.parse_device(call->value(0));
+  if (key) return *key;
+  call->problem(400, key.error().message);
+  return {};
+}
+
+void Plane::ask(const CallPtr& call, ShardIndex shard, Work work, Then then) {
+  const auto answer = std::make_shared<ShardAnswer>();
+  auto errand = shard::make_errand(
+      [ns = parts_.devices.ns(), work = std::move(work), answer](shard::ErrandHost& host,
+                                                                 shard::ErrandTicket ticket) {
+        event::DeviceGate* const gate = event::DeviceGates::of(host).find(ns);
+        if (gate != nullptr) work(*gate, *answer);
+        ticket.done();
+      },
+      [call, then = std::move(then), answer](bool ran) {
+        if (call->over()) return;
+        if (!ran) return call->problem(503, "the gateway is stopping");
+        then(*answer);
+      });
+  switch (post_.send(shard, errand)) {
+    case shard::Posted::ok: return;
+    case shard::Posted::busy: return call->problem(503, "the gateway is busy; try again");
+    case shard::Posted::stopped: return call->problem(503, "the gateway is stopping");
+  }
+}
+
+// Answers ---------------------------------------------------------------------------------------
+
+void Plane::send(Reply reply) {
+  replies_.push_back(std::move(reply));
+  if (replies_.size() == 1) send_waiting();
+}
+
+void Plane::send_waiting() {
+  while (!replies_.empty()) {
+    const ShardIndex shard = replies_.front().id.link.shard;
+    const auto reply = std::make_shared<Reply>(std::move(replies_.front()));
+    auto errand = shard::make_errand(
+        [this, shard, reply](shard::ErrandHost&, shard::ErrandTicket ticket) {
+          if (Front* const front = fronts_[shard]; front != nullptr) {
+            front->call_ended();
+            front->session().answer(reply->id, {.status = reply->status,
+                                                .type = reply->type,
+                                                .fields = reply->fields,
+                                                .body = {},
+                                                .shared = reply->body});
+          }
+          ticket.done();
+        },
+        [](bool) {});
+    const shard::Posted posted = post_.send(shard, errand);
+    if (posted == shard::Posted::busy) {
+      replies_.front() = std::move(*reply);
+      return;
+    }
+    replies_.pop_front();
+  }
+}
+
+}  // namespace ringgate::api

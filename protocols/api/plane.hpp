@@ -1,0 +1,101 @@
+// The API's thread: requests come to it as letters from the shards, their handlers reach devices by
+// errands, and answers go back to the shard of their link. No shard ever waits for it.
+//
+// Life: made before the shards; Fronts attach while their shards are wired; serve() when they run;
+// ended after they have stopped.
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <memory>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/observe/counter.hpp"
+#include "engine/observe/logger.hpp"
+#include "engine/shard/errand.hpp"
+#include "protocols/api/call.hpp"
+#include "storage/event/catalog.hpp"
+#include "storage/event/device_gates.hpp"
+
+namespace ringgate::api {
+
+class Front;
+
+struct PlaneParts {
+  shard::ErrandHub& errands;
+  std::uint32_t producer = 0;
+  ShardIndex shards = 1;
+  const event::DeviceProtocol& devices;   // whose devices the API is about
+  const event::MessageCatalog& catalog;   // their messages
+  const observe::Registry& registry;
+  observe::LogSource& logs;
+};
+
+// What an errand found on a shard. Filled there, read here.
+struct ShardAnswer {
+  bool done = false;
+  std::uint32_t cursor = 0;
+  std::string text;
+  std::vector<std::string> lines;
+};
+
+class Plane {
+ public:
+  explicit Plane(const PlaneParts& parts);
+  // After all shards have stopped.
+  ~Plane();
+  Plane(const Plane&) = delete;
+  Plane& operator=(const Plane&) = delete;
+
+  // The shards run: starts the thread.
+  void serve();
+  // One turn of it, for tests without a thread. `longest_ms` as for poll().
+  void turn(int longest_ms);
+
+  // Of a shard's thread -------------------------------------------------------------------------
+
+  void attach(ShardIndex shard, Front* front);  // wiring; null: it ends
+  // Takes a request; the answer comes to its Front's session.
+  void submit(CallData data);
+  void gone(http::ExchangeId id);
+
+  // For handlers, on the plane's thread ---------------------------------------------------------
+
+  const PlaneParts& parts() const { return parts_; }
+  using Work = std::function<void(event::DeviceGate& gate, ShardAnswer& answer)>;
+  using Then = std::function<void(ShardAnswer& answer)>;
+  // Has `work` done on a shard's gate, then `then` here. Where the shard is busy or has stopped the
+  // call is answered with 503.
+  void ask(const CallPtr& call, ShardIndex shard, Work work, Then then);
+  ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
+  // The device that the path names first. Answers 400 and gives nothing where it is none.
+  std::optional<DeviceKey> device_of(const CallPtr& call) const;
+
+ private:
+  friend class Call;
+  struct Reply {
+    http::ExchangeId id;
+    std::uint16_t status = 200;
+    std::string type;
+    std::string fields;
+    std::shared_ptr<const std::string> body;
+  };
+  void run();
+  void begin(CallData data);
+  void send(Reply reply);
+  void send_waiting();
+  static std::uint64_t key_of(http::ExchangeId id) { return id.link.packed(); }
+
+  PlaneParts parts_;
+  shard::ErrandPost post_;
+  std::vector<Front*> fronts_;  // by shard; each touched only on its shard
+  std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
+  std::deque<Reply> replies_;   // their shard's column was full
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+}  // namespace ringgate::api

@@ -1,0 +1,61 @@
+// The table of routes of the REST API: what each request does, who may, and what the OpenAPI
+// document says of it. One entry is all that a new operation needs.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "protocols/http/codec/head.hpp"
+
+namespace ringgate::api {
+
+class Call;
+class Plane;
+using CallPtr = std::shared_ptr<Call>;
+
+// What a token must be allowed to do.
+enum class Scope : std::uint8_t { read, command, admin };
+inline constexpr std::string_view scope_names[] = {"read", "command", "admin"};
+
+struct Parameter {
+  enum class In : std::uint8_t { path, query };
+  std::string_view name;
+  In in = In::query;
+  std::string_view doc;
+  std::string_view schema = R"({"type":"string"})";  // JSON Schema
+  bool required = false;
+};
+
+struct Route {
+  http::Method method = http::Method::get;
+  std::string_view path;  // "/api/v1/devices/{id}": a member in braces takes one segment
+  Scope scope = Scope::read;
+  std::string_view summary;
+  std::span<const Parameter> parameters;
+  std::string_view request_schema;   // of the body; empty: it has none
+  std::string_view response_schema;  // of a successful answer's body; empty: it has none
+  std::uint64_t body_bytes_max = 0;
+  void (*run)(Plane& plane, const CallPtr& call) = nullptr;  // on the plane's thread
+};
+
+// All tables, one for each file of handlers.
+std::span<const std::span<const Route>> route_tables();
+
+struct RouteMatch {
+  const Route* route = nullptr;
+  bool path_known = false;  // but not with this method: 405
+};
+// The route of a path that is not decoded yet; fills `values` with the segments that stand for
+// names in braces, in their order, still encoded.
+constexpr std::size_t path_values_max = 4;
+struct PathValues {
+  std::string_view at[path_values_max];
+  std::size_t count = 0;
+};
+RouteMatch match_route(http::Method method, std::string_view path, PathValues& values);
+// "GET, POST": for the Allow field of a 405.
+void allowed_methods(std::string_view path, std::string& out);
+
+}  // namespace ringgate::api

@@ -1,0 +1,12 @@
+// The tables of routes, one for each file of handlers (route.cpp gathers them).
+#pragma once
+
+#include <span>
+
+#include "protocols/api/route.hpp"
+
+namespace ringgate::api {
+
+extern const std::span<const Route> device_routes;  // devices.cpp
+
+}  // namespace ringgate::api
