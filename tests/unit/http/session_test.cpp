@@ -3,12 +3,8 @@
 #include "protocols/http/session.hpp"
 
 #include <fmt/format.h>
-#include <netinet/in.h>
 
-#include <functional>
-#include <map>
-
-#include "tests/unit/net/stage.hpp"
+#include "tests/unit/http/web.hpp"
 
 using namespace ringgate;
 using namespace ringgate::unit;
@@ -79,130 +75,27 @@ class Echo final : public net::Protocol {
   net::Links& links_;
 };
 
-class Web {
+class WebOfPaths : public Web {
  public:
-  explicit Web(std::unique_ptr<Ground> ground) : ground_(std::move(ground)), hub_(1, 1) {
-    auto ring = io::Ring::open(ground_->make_backend(),
-                               {.sq_entries = 1024, .cq_entries = 8192, .without = 0});
-    REQUIRE(ring.ok());
-    shard = std::make_unique<shard::Shard>(shard::ShardOptions{.index = 0, .count = 1, .cpu = -1},
-                                           std::move(*ring), ground_->sys());
-    mail_ = std::make_unique<shard::MailRoom>(*shard, hub_);
-    auto& group = registry_.add_shard(0);
-    auto made = net::Links::create(*shard, *mail_, group, {});
-    REQUIRE(made.ok());
-    links = std::move(*made);
-    session = std::make_unique<http::Session>(*links, group, http::SessionOptions{});
-    echo_ = std::make_unique<Echo>(*links);
+  explicit WebOfPaths(std::unique_ptr<Ground> ground) : Web(std::move(ground)), echo_(*links) {
     auto handler = std::make_unique<Paths>(*session);
     paths = handler.get();
     session->use_handler(std::move(handler));
-    const std::uint8_t number = links->add_protocol(*session);
-    paths->upgraded = links->add_protocol(*echo_);
-    links->add_listener({.fd = listen_here(), .protocol = number, .idle_timeout_ms = 60'000,
-                         .frame_timeout_ms = 10'000});
+    paths->upgraded = links->add_protocol(echo_);
   }
-  ~Web() {
-    far_.clear();
-    stop();
-  }
+  ~WebOfPaths() { stop(); }
 
-  Far& connect() {
-    far_.push_back(ground_->connect(port_));
-    return *far_.back();
-  }
-  int too_many_bytes() const { return ground_->too_many_bytes(); }
-  void turn() { shard->turn(ground_->turn_ns()); }
-  template <class Done>
-  bool until(Done&& done) {
-    for (int i = 0; i < 20'000; ++i) {
-      if (done()) return true;
-      turn();
-    }
-    return done();
-  }
-  void pass(MonoNs time_ns) {
-    for (MonoNs passed = 0; passed < time_ns; passed += 50 * ns_per_ms) {
-      ground_->advance(50 * ns_per_ms);
-      turn();
-    }
-  }
-  // Turns until `count` answers to GET and POST have come; they stay in `text`.
-  void hear(Far& far, std::string& text, std::string_view end, int count = 1) {
-    CHECK(until([&] {
-      text += far.take();
-      int found = 0;
-      for (std::size_t at = text.find(end); at != std::string::npos; at = text.find(end, at + 1)) {
-        ++found;
-      }
-      return found >= count;
-    }));
-  }
-  bool ends(Far& far, std::string& text) {
-    return until([&] {
-      text += far.take();
-      return far.ended() || far.was_reset();
-    });
-  }
-  void stop() {
-    if (stopped_) return;
-    stopped_ = true;
-    shard->request_stop();
-    CHECK(until([&] { return !shard->turn(ground_->turn_ns()); }));
-    CHECK(links->memory_bytes() == links->idle_memory_bytes());
-    CHECK(session->counters().open.value() == 0);
-  }
-
-  // In the order in which they are built; they end in reverse.
- private:
-  std::unique_ptr<Ground> ground_;
-  shard::MailHub hub_;
-  observe::Registry registry_;
-
- public:
-  std::unique_ptr<shard::Shard> shard;
-
- private:
-  std::unique_ptr<shard::MailRoom> mail_;
-
- public:
-  std::unique_ptr<net::Links> links;
-  std::unique_ptr<http::Session> session;
   Paths* paths = nullptr;
 
  private:
-  int listen_here() {
-    io::Sys& sys = ground_->sys();
-    const int fd = sys.socket(AF_INET, SOCK_STREAM, 0);
-    REQUIRE(fd >= 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(sys.bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) >= 0);
-    REQUIRE(sys.listen(fd, 1024) >= 0);
-    sockaddr_storage bound{};
-    REQUIRE(sys.local_address(fd, bound) >= 0);
-    port_ = ntohs(reinterpret_cast<const sockaddr_in&>(bound).sin_port);
-    return fd;
-  }
-
-  std::unique_ptr<Echo> echo_;
-  std::vector<std::unique_ptr<Far>> far_;
-  std::uint16_t port_ = 0;
-  bool stopped_ = false;
+  Echo echo_;
 };
 
-// On the real machine, and on rough simulated ones.
-void play(const std::function<void(Web&)>& scene) {
-  {
-    Web web(make_real_ground());
+void play(const std::function<void(WebOfPaths&)>& scene) {
+  on_all_grounds([&](std::unique_ptr<Ground> ground) {
+    WebOfPaths web(std::move(ground));
     scene(web);
-  }
-  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
-    CAPTURE(seed);
-    Web web(make_sim_ground(io::SimOptions::rough(seed)));
-    scene(web);
-  }
+  });
 }
 
 std::string get(std::string_view path, std::string_view fields = {}) {
@@ -236,7 +129,7 @@ std::string answers(std::string_view text) {
 }
 
 TEST_CASE("requests on one connection are answered in order, with late ones between") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.send(get("/one") + post("/two", "body") + get("/late") + get("/three") + get("/none") +
              get("/four", "Connection: close\r\n") + get("/never"));
@@ -258,7 +151,7 @@ TEST_CASE("requests on one connection are answered in order, with late ones betw
 }
 
 TEST_CASE("bodies with a length and chunked ones, in pieces; too long ones") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     std::string body;
     for (int i = 0; i < 20'000; ++i) body += static_cast<char>('a' + i % 26);
@@ -292,7 +185,7 @@ TEST_CASE("bodies with a length and chunked ones, in pieces; too long ones") {
 }
 
 TEST_CASE("100-continue is said to who waits for it") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.send("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n");
     std::string text;
@@ -304,7 +197,7 @@ TEST_CASE("100-continue is said to who waits for it") {
 }
 
 TEST_CASE("bad heads get their status, the connection ends, and others notice nothing") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& good = web.connect();
     good.send("GET /slo");
     Far& far = web.connect();
@@ -322,7 +215,7 @@ TEST_CASE("bad heads get their status, the connection ends, and others notice no
 }
 
 TEST_CASE("HEAD has no body, HTTP/1.0 closes unless asked") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.send("HEAD /x HTTP/1.1\r\nHost: a\r\n\r\nGET /y HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
              "GET /z HTTP/1.0\r\n\r\n");
@@ -337,7 +230,7 @@ TEST_CASE("HEAD has no body, HTTP/1.0 closes unless asked") {
 }
 
 TEST_CASE("a large answer leaves as its peer takes it, and costs others nothing") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     std::string body;
     for (int i = 0; i < 300'000; ++i) body += static_cast<char>('a' + i % 23);
     web.paths->large = std::make_shared<const std::string>(body);
@@ -366,7 +259,7 @@ TEST_CASE("a large answer leaves as its peer takes it, and costs others nothing"
 }
 
 TEST_CASE("streams: chunked, cut, endless") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.send(get("/stream") + get("/after"));
     CHECK(web.until([&] { return web.paths->stream.serial == 1; }));
@@ -401,7 +294,7 @@ TEST_CASE("streams: chunked, cut, endless") {
 }
 
 TEST_CASE("a writer that fills its room is told when there is some again") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.pause_reading(true);
     far.send(get("/stream"));
@@ -425,7 +318,7 @@ TEST_CASE("a writer that fills its room is told when there is some again") {
 }
 
 TEST_CASE("an upgraded link speaks the other protocol from the next byte on") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& far = web.connect();
     far.send(get("/one") + get("/up", "Connection: upgrade\r\nUpgrade: echo\r\n") + "echo this");
     std::string text;
@@ -437,7 +330,7 @@ TEST_CASE("an upgraded link speaks the other protocol from the next byte on") {
 }
 
 TEST_CASE("slow heads and slow bodies end, and a late answer to a dead link is nothing") {
-  play([](Web& web) {
+  play([](WebOfPaths& web) {
     Far& head = web.connect();
     Far& body = web.connect();
     Far& late = web.connect();
