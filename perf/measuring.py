@@ -74,7 +74,8 @@ def server(settings, kind, shards=1, cpus=None):
         command = [FLOOR, "--file", place / "floor.data"]
     else:
         command = [GATEWAY, "--set", f"server.data_dir={place}", "--set",
-                   "jt808.listen=127.0.0.1:0", "--set", f"server.shards={shards}"]
+                   "jt808.listen=127.0.0.1:0", "--set", "http.listen=127.0.0.1:0",
+                   "--set", f"server.shards={shards}"]
     with open(place / "stderr", "w+b") as errors:
         process = subprocess.Popen(pinned(cpus or settings.server_cpus, command),
                                    stdout=subprocess.PIPE, stderr=errors)

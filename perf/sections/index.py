@@ -41,7 +41,8 @@ def gateway(place, kind):
     """A gateway in `place`; with `curated` it compresses whatever it finds, at once."""
     compress = ["log.compress=zstd", "log.compress_after=0s"] if kind == "curated" else [
         "log.compress=off"]
-    keys = [f"server.data_dir={place}", "jt808.listen=127.0.0.1:0", "server.shards=1",
+    keys = [f"server.data_dir={place}", "jt808.listen=127.0.0.1:0",
+            "http.listen=127.0.0.1:0", "server.shards=1",
             "log.segment_size=16MiB", *compress]
     return [GATEWAY, *(part for key in keys for part in ("--set", key))]
 

@@ -160,7 +160,8 @@ def under_load(settings, address, pid, place, case):
 
 def once(settings, urls, case):
     place = Path(tempfile.mkdtemp(prefix="sinks-", dir=settings.directory))
-    keys = [f"server.data_dir={place}", "jt808.listen=127.0.0.1:0", "server.shards=1",
+    keys = [f"server.data_dir={place}", "jt808.listen=127.0.0.1:0",
+            "http.listen=127.0.0.1:0", "server.shards=1",
             "server.pin=true", *(f"sink.{name}.url={url}" for name, url in urls.items())]
     cpus = sorted({*settings.server_cpus, *settings.load_cpus})
     with open(place / "stderr", "wb") as errors:

@@ -21,10 +21,11 @@
 #include <thread>
 
 #include "engine/base/json_scan.hpp"
+#include "protocols/fabric/node.hpp"
+#include "protocols/jt808/catalog.hpp"
 #include "storage/sink/nats.hpp"
 #include "tests/fuzz/guest.hpp"
 #include "tests/fuzz/machine.hpp"
-#include "tools/ringgate/fabric_node.hpp"
 
 namespace ringgate::fabric {
 
@@ -180,6 +181,8 @@ class Scene {
         .errands = machine_.errands(),
         .producer = machine_.control_producer(),
         .shards = 1,
+        .devices = devices_,
+        .catalog = catalog_,
         .counters = registry_.add_group("thread", "fabric"),
         .logs = machine_.logger().add_source("fabric"),
         .link = {.url = fuzz::must(sink::parse_nats_url(
@@ -286,6 +289,8 @@ class Scene {
 
   io::World world_;
   fuzz::Machine machine_;
+  jt808::DeviceProtocol devices_;
+  jt808::Catalog catalog_;
   fuzz::Guest guest_{world_, machine_};
   observe::Registry registry_;
   Broker broker_;

@@ -11,7 +11,7 @@ ROOMS = {
     "storage": ["event", "log", "state", "blob", "query", "sink"],
 }
 PROTOCOLS = ["jsonl", "jt808", "jt1078", "http", "websocket", "api", "sip", "gb28181", "rtp",
-             "xiaozhi", "ssh", "telnet", "attachment"]
+             "xiaozhi", "ssh", "telnet", "attachment", "fabric"]
 # Between protocols only these.
 BETWEEN_PROTOCOLS = {
     "websocket": {"http"},

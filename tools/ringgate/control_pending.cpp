@@ -3,9 +3,9 @@
 
 #include "engine/base/json_scan.hpp"
 #include "engine/base/json_writer.hpp"
+#include "storage/state/send_errand.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/plugs.hpp"
-#include "tools/ringgate/send_errand.hpp"
 
 namespace ringgate::server {
 
@@ -20,8 +20,8 @@ std::string row_of(const state::Pending::Listed& one) {
   json.key("id").unsigned_integer(command.id);
   const std::string_view message = scan_json_object(command.json, "message").member;
   if (!message.empty()) json.key("message").raw(message);
-  json_time("submitted", command.submitted_us, json);
-  json_time("expires", command.expires_us, json);
+  state::json_time("submitted", command.submitted_us, json);
+  state::json_time("expires", command.expires_us, json);
   json.key("tries").unsigned_integer(command.tries);
   json.key("under_way").boolean(one.under_way);
   json.key("by").text(command.by);

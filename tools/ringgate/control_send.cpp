@@ -7,10 +7,10 @@
 #include <optional>
 
 #include "storage/event/device_filter.hpp"
+#include "storage/state/send_errand.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/plugs.hpp"
-#include "tools/ringgate/send_errand.hpp"
 
 namespace ringgate::server {
 
@@ -35,11 +35,11 @@ class SendOp final : public ControlOp {
     command_.prepared = std::move(*prepared);
     command_.action = "send " + command->value("message", std::string());
     command_.by = client_.who();
-    const auto terms = read_delivery(request);
+    const auto terms = state::read_delivery(request);
     if (!terms) return fail("bad-request", terms.error().message);
     if (terms->when_online) {
       command_.action += " when online";
-      if (auto kept = keep(command_, std::move(json), *terms); !kept) {
+      if (auto kept = state::keep(command_, std::move(json), *terms); !kept) {
         return fail("too-large", kept.error().message);
       }
     }
@@ -157,7 +157,7 @@ class SendOp final : public ControlOp {
 
   bool send_next() {
     const DeviceKey& device = targets_[next_];
-    std::unique_ptr<shard::Errand> errand = std::make_unique<SendErrand>(
+    std::unique_ptr<shard::Errand> errand = std::make_unique<state::SendErrand>(
         device, command_,
         [weak = weak_from_this()](const DeviceKey& key, const event::CommandOutcome* outcome) {
           const auto self = std::static_pointer_cast<SendOp>(weak.lock());
@@ -186,7 +186,7 @@ class SendOp final : public ControlOp {
     } else {
       ++by_status_[static_cast<std::size_t>(outcome->status)];
     }
-    json_outcome(outcome, json);
+    state::json_outcome(outcome, *device_plug().catalog, json);
     json.end_object().end_object();
     line(text);
     progress(false);
@@ -215,7 +215,7 @@ class SendOp final : public ControlOp {
     end(text);
   }
 
-  Command command_;
+  state::Command command_;
   std::uint32_t parallel_ = parallel_default;
   bool ready_ = false;
 

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "protocols/fabric/keys.hpp"
 #include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/state/keys.hpp"
-#include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
 #include "tools/ringgate/plugs.hpp"

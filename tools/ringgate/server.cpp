@@ -12,14 +12,14 @@
 #include <string>
 
 #include "engine/shard/cpus.hpp"
+#include "protocols/fabric/keys.hpp"
 #include "storage/blob/keys.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/keys.hpp"
 #include "storage/log/recovery.hpp"
-#include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/keys.hpp"
 #ifdef RINGGATE_NATS
-#include "tools/ringgate/fabric_node.hpp"
+#include "protocols/fabric/node.hpp"
 #endif
 #include "tools/ringgate/wiring.hpp"
 
@@ -291,6 +291,8 @@ void Server::open_fabric() {
   fabric_ = fabric::make_router({.errands = *errands_,
                                   .producer = hub_->control_producer(fabric_thread),
                                   .shards = static_cast<ShardIndex>(shard_count_),
+                                  .devices = *device_plug().devices,
+                                  .catalog = *device_plug().catalog,
                                   .counters = registry_.add_group("thread", "fabric"),
                                   .logs = logger_.add_source("fabric"),
                                   .link = std::move(link),

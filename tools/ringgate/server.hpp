@@ -15,6 +15,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "protocols/api/plane.hpp"
+#include "protocols/fabric/router.hpp"
 #include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/authenticator.hpp"
 #include "storage/blob/keeper.hpp"
@@ -25,7 +26,6 @@
 #include "storage/log/supply.hpp"
 #include "storage/state/keeper.hpp"
 #include "tools/ringgate/control.hpp"
-#include "tools/ringgate/fabric.hpp"
 #include "tools/ringgate/sinks.hpp"
 
 namespace ringgate::server {

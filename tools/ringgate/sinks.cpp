@@ -5,7 +5,7 @@
 #include <initializer_list>
 #include <string>
 
-#include "tools/ringgate/fabric_keys.hpp"
+#include "protocols/fabric/keys.hpp"
 #ifdef RINGGATE_REDIS
 #include "storage/sink/redis.hpp"
 #endif

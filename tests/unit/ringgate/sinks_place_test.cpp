@@ -1,8 +1,8 @@
 // Where an operator's words send a sink: names, times, cursors, over a real log of three runs.
 #include <fmt/format.h>
 
+#include "protocols/fabric/keys.hpp"
 #include "tests/unit/query/query_rig.hpp"
-#include "tools/ringgate/fabric_keys.hpp"
 #include "tools/ringgate/sinks.hpp"
 
 using namespace ringgate;

@@ -6,10 +6,9 @@
 #include "engine/base/json_scan.hpp"
 #include "engine/base/utf8.hpp"
 #include "engine/config/units.hpp"
+#include "protocols/fabric/node.hpp"
 #include "storage/sink/nats.hpp"
 #include "storage/state/shard_host.hpp"
-#include "tools/ringgate/fabric_node.hpp"
-#include "tools/ringgate/plugs.hpp"
 
 namespace ringgate::fabric {
 
@@ -22,7 +21,7 @@ constexpr std::size_t by_size_max = 200;
 struct Terms {
   MonoNs wait_ns = limits::wait_default_ns;
   std::string by;
-  server::DeliveryTerms delivery;
+  state::DeliveryTerms delivery;
 };
 
 // Takes them out. Error: what is wrong with them.
@@ -44,7 +43,7 @@ Result<Terms> take_terms(Json& request) {
     terms.by = cut_utf8(by->get_ref<const std::string&>(), by_size_max);
     request.erase(by);
   }
-  const auto delivery = server::read_delivery(request);
+  const auto delivery = state::read_delivery(request);
   if (!delivery) return delivery.error();
   terms.delivery = *delivery;
   request.erase("deliver");
@@ -96,7 +95,7 @@ void Node::on_command(const sink::NatsMessage& message) {
   token.remove_prefix(std::min(token.size(), command_prefix.size()));
   Request request{.json = std::string(sink::data_of(message)), .reply = std::string(reply)};
   const auto device =
-      server::device_plug().devices->parse_device(sink::from_subject_token(token));
+      parts_.devices.parse_device(sink::from_subject_token(token));
   if (!device) {
     if (!presence_.stand_in(mono_now())) return;
     return fail(request, "bad-device", device.error().message);
@@ -179,7 +178,7 @@ void Node::execute(Request request) {
     return fail(request, "bad-request", terms.error().message);
   }
   std::string text = json->dump();
-  auto prepared = server::device_plug().devices->prepare(text);
+  auto prepared = parts_.devices.prepare(text);
   if (!prepared) {
     counters_.requests.add(Answered::bad);
     return fail(request, "bad-command", prepared.error().message);
@@ -192,7 +191,7 @@ void Node::execute(Request request) {
   const DeviceKey device = request.device;
   const auto message = json->find("message");
   const bool when_online = terms->delivery.when_online;
-  server::Command command{
+  state::Command command{
       .prepared = std::move(*prepared),
       .action = fmt::format("send {}{}",
                             message != json->end() && message->is_string()
@@ -201,14 +200,14 @@ void Node::execute(Request request) {
       .by = fmt::format("fabric {}", request.by),
       .wait_ns = terms->wait_ns};
   if (when_online) {
-    if (auto kept = server::keep(command, std::move(text), terms->delivery); !kept) {
+    if (auto kept = state::keep(command, std::move(text), terms->delivery); !kept) {
       return fail(request, "too-long", kept.error().message);
     }
   }
   parts_.logs.info("fabric", {{"action", command.action}, {"device", device.id()},
                               {"by", command.by}});
   auto shared = std::make_shared<Request>(std::move(request));
-  std::unique_ptr<shard::Errand> errand = std::make_unique<server::SendErrand>(
+  std::unique_ptr<shard::Errand> errand = std::make_unique<state::SendErrand>(
       device, std::move(command),
       [this, shared](const DeviceKey&, const event::CommandOutcome* outcome) {
         --executing_;
@@ -243,9 +242,9 @@ void Node::came_home(const Request& request, const event::CommandOutcome* outcom
     event::CommandOutcome seen = *outcome;
     seen.status = event::CommandStatus::offline;
     seen.detail = fmt::format("last seen at node {}", last);
-    server::json_outcome(&seen, json);
+    state::json_outcome(&seen, parts_.catalog, json);
   } else {
-    server::json_outcome(outcome, json);
+    state::json_outcome(outcome, parts_.catalog, json);
   }
   json.end_object();
   answer(request, text);

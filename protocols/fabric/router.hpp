@@ -1,5 +1,5 @@
 // The fabric: nodes that share a NATS server or cluster, so that any of them reaches any device.
-// FABRIC.md (beside this file) has subjects, payloads and why they are as they are.
+// README.md (beside this file) has subjects, payloads and why they are as they are.
 //
 // A thread of its own talks to NATS and reaches devices by errands to their shards. Who is where is
 // told by watchers on the shards; the message path only notes that a device came or went.

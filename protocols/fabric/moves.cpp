@@ -6,7 +6,7 @@
 #include <memory>
 #include <optional>
 
-#include "tools/ringgate/fabric_node.hpp"
+#include "protocols/fabric/node.hpp"
 
 namespace ringgate::fabric {
 

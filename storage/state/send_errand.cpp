@@ -1,4 +1,4 @@
-#include "tools/ringgate/send_errand.hpp"
+#include "storage/state/send_errand.hpp"
 
 #include <fmt/format.h>
 
@@ -10,9 +10,8 @@
 #include "engine/config/units.hpp"
 #include "engine/observe/log_format.hpp"
 #include "storage/state/shard_host.hpp"
-#include "tools/ringgate/plugs.hpp"
 
-namespace ringgate::server {
+namespace ringgate::state {
 
 class SendErrand::Waiter final : public event::CommandWaiter {
  public:
@@ -27,7 +26,7 @@ class SendErrand::Waiter final : public event::CommandWaiter {
 };
 
 void SendErrand::run(shard::ErrandHost& at, shard::ErrandTicket ticket) {
-  state::ShardHost& host = state::ShardHost::of(at);
+  ShardHost& host = ShardHost::of(at);
   event::DeviceGate* gate = host.find(device_.ns);
   if (gate == nullptr) return;
   gate->audit(device_, command_.action, {command_.by, {}});
@@ -50,7 +49,7 @@ std::optional<MonoNs> read_span(const nlohmann::json& value) {
   MonoNs span = 0;
   if (value.is_number()) {
     const double seconds = value.get<double>();
-    if (!(seconds >= 0) || seconds > static_cast<double>(state::pending_expires_max / ns_per_s)) {
+    if (!(seconds >= 0) || seconds > static_cast<double>(pending_expires_max / ns_per_s)) {
       return {};
     }
     span = std::llround(seconds * static_cast<double>(ns_per_s));
@@ -59,7 +58,7 @@ std::optional<MonoNs> read_span(const nlohmann::json& value) {
     if (!parsed) return {};
     span = *parsed;
   }
-  if (span <= 0 || span > state::pending_expires_max) return {};
+  if (span <= 0 || span > pending_expires_max) return {};
   return span;
 }
 
@@ -75,7 +74,7 @@ Result<DeliveryTerms> read_delivery(const nlohmann::json& request) {
   }
   const auto expires = request.find("expires");
   if (expires == request.end()) {
-    terms.expires_ns = state::pending_expires_default;
+    terms.expires_ns = pending_expires_default;
     return terms;
   }
   if (!terms.when_online) return Error{0, R"("expires" goes with "deliver":"when_online")"};
@@ -83,17 +82,17 @@ Result<DeliveryTerms> read_delivery(const nlohmann::json& request) {
   if (!span) {
     return Error{0, fmt::format("\"expires\" is a time like \"24h\", or a number of seconds, above "
                                 "0 and at most {} days",
-                                state::pending_expires_max / ns_per_s / 86'400)};
+                                pending_expires_max / ns_per_s / 86'400)};
   }
   terms.expires_ns = *span;
   return terms;
 }
 
 Result<void> keep(Command& command, std::string json, const DeliveryTerms& terms) {
-  if (json.size() > state::pending_json_max) {
+  if (json.size() > pending_json_max) {
     return Error{0, fmt::format("a command that waits for its device has at most {} bytes of JSON, "
                                 "this one has {}",
-                                state::pending_json_max, json.size())};
+                                pending_json_max, json.size())};
   }
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   command.json = std::make_shared<const std::string>(std::move(json));
@@ -104,9 +103,9 @@ Result<void> keep(Command& command, std::string json, const DeliveryTerms& terms
 
 namespace {
 
-void json_answer(const event::CommandOutcome& outcome, JsonWriter& json) {
+void json_answer(const event::CommandOutcome& outcome, const event::MessageCatalog& catalog,
+                 JsonWriter& json) {
   if (outcome.answer_message == 0) return;
-  const event::MessageCatalog& catalog = *device_plug().catalog;
   json.key("answer").begin_object();
   json.key("message_id").text(catalog.message_id_text(outcome.answer_message));
   if (!outcome.answer.empty()) {
@@ -126,7 +125,8 @@ void json_time(std::string_view key, WallUs time, JsonWriter& json) {
   json.key(key).text({text, sizeof text});
 }
 
-void json_outcome(const event::CommandOutcome* outcome, JsonWriter& json) {
+void json_outcome(const event::CommandOutcome* outcome, const event::MessageCatalog& catalog,
+                  JsonWriter& json) {
   if (outcome == nullptr) {
     json.key("status").text("stopping").key("detail").text("the gateway is stopping");
     return;
@@ -139,7 +139,7 @@ void json_outcome(const event::CommandOutcome* outcome, JsonWriter& json) {
   }
   json.key("transmissions").unsigned_integer(outcome->transmissions);
   json.key("elapsed_ms").number(static_cast<double>(outcome->elapsed_ns) / ns_per_ms, 3);
-  json_answer(*outcome, json);
+  json_answer(*outcome, catalog, json);
 }
 
-}  // namespace ringgate::server
+}  // namespace ringgate::state

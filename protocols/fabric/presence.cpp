@@ -1,4 +1,4 @@
-#include "tools/ringgate/fabric_presence.hpp"
+#include "protocols/fabric/presence.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,4 @@
-#include "tools/ringgate/fabric_node.hpp"
+#include "protocols/fabric/node.hpp"
 
 #include <fmt/format.h>
 #include <poll.h>

@@ -1,5 +1,5 @@
-// A command on its way to its device's shard and back with the outcome: what the control socket and
-// the fabric send.
+// A command on its way to its device's shard and back with the outcome: what the control socket,
+// the API and the fabric send.
 #pragma once
 
 #include <functional>
@@ -9,9 +9,10 @@
 
 #include "engine/base/json_writer.hpp"
 #include "engine/shard/errand.hpp"
+#include "storage/event/catalog.hpp"
 #include "storage/event/device_gate.hpp"
 
-namespace ringgate::server {
+namespace ringgate::state {
 
 // A command, and how it is to reach its device.
 struct Command {
@@ -56,10 +57,11 @@ class SendErrand final : public shard::Errand {
   event::CommandOutcome outcome_;
 };
 
-// Adds the keys of an outcome to the open object: "status", "detail", ..., "answer". Null: the
-// gateway is stopping.
-void json_outcome(const event::CommandOutcome* outcome, JsonWriter& json);
+// Adds the keys of an outcome to the open object: "status", "detail", ..., "answer", decoded by the
+// catalog of the device's protocol. Null: the gateway is stopping.
+void json_outcome(const event::CommandOutcome* outcome, const event::MessageCatalog& catalog,
+                  JsonWriter& json);
 // Adds a time in UTC: "2026-11-21T05:00:00.000Z".
 void json_time(std::string_view key, WallUs time, JsonWriter& json);
 
-}  // namespace ringgate::server
+}  // namespace ringgate::state

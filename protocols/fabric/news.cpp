@@ -4,9 +4,8 @@
 
 #include "engine/base/json_scan.hpp"
 #include "engine/base/json_writer.hpp"
+#include "protocols/fabric/node.hpp"
 #include "storage/sink/nats.hpp"
-#include "tools/ringgate/fabric_node.hpp"
-#include "tools/ringgate/plugs.hpp"
 
 namespace ringgate::fabric {
 
@@ -143,7 +142,7 @@ void Node::on_claims(NodeNumber node, const Json& claims, bool online) {
     }
     const auto& device = claim[0].get_ref<const std::string&>();
     if (!DeviceKey::fits(device)) continue;
-    const DeviceKey key(server::device_plug().devices->ns(), device);
+    const DeviceKey key(parts_.devices.ns(), device);
     const auto again =
         presence_.claim(node, key, online, claim[1].get<std::int64_t>(), wall_now());
     if (again) came_.emplace_back(key, *again);

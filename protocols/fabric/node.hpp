@@ -12,12 +12,12 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
+#include "protocols/fabric/presence.hpp"
+#include "protocols/fabric/router.hpp"
+#include "protocols/fabric/watch.hpp"
 #include "storage/sink/nats_link.hpp"
+#include "storage/state/send_errand.hpp"
 #include "storage/state/shard_host.hpp"
-#include "tools/ringgate/fabric.hpp"
-#include "tools/ringgate/fabric_presence.hpp"
-#include "tools/ringgate/fabric_watch.hpp"
-#include "tools/ringgate/send_errand.hpp"
 
 namespace ringgate::fabric {
 
@@ -27,6 +27,8 @@ struct Parts {
   shard::ErrandHub& errands;
   std::uint32_t producer = 0;
   ShardIndex shards = 0;
+  const event::DeviceProtocol& devices;  // whose devices it reaches
+  const event::MessageCatalog& catalog;  // their messages
   observe::CounterGroup& counters;  // of the fabric's thread
   observe::LogSource& logs;
   sink::NatsLinkOptions link;
