@@ -59,7 +59,9 @@ void unmask(const std::uint8_t* from, std::size_t size, const std::array<std::ui
   for (std::size_t i = 0; i < sizeof turned; ++i) turned[i] = mask[(offset + i) % 4];
   const auto key = load_native<std::uint64_t>(turned);
   std::size_t at = 0;
-  for (; at + 8 <= size; at += 8) store_native(to + at, load_native<std::uint64_t>(from + at) ^ key);
+  for (; at + 8 <= size; at += 8) {
+    store_native(to + at, load_native<std::uint64_t>(from + at) ^ key);
+  }
   for (; at < size; ++at) to[at] = from[at] ^ turned[at % 8];
 }
 

@@ -1,4 +1,5 @@
-// Who answers for a device, as three nodes see it: the rules of protocols/fabric/README.md without any network.
+// Who answers for a device, as three nodes see it: the rules of protocols/fabric/README.md without
+// any network.
 #include "protocols/fabric/presence.hpp"
 
 #include <doctest/doctest.h>

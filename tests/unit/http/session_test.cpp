@@ -38,8 +38,8 @@ class Paths final : public http::Handler {
       session_.answer(request.id, {.status = 204, .type = {}, .fields = {}, .body = {},
                                    .shared = nullptr});
     } else {
-      const std::string body = fmt::format("{} {} {}", request.head.method_text, request.head.target,
-                                           as_text(request.body));
+      const std::string body = fmt::format("{} {} {}", request.head.method_text,
+                                           request.head.target, as_text(request.body));
       session_.answer(request.id, {.type = "text/plain", .fields = "X-Test: 1\r\n", .body = body,
                                    .shared = nullptr});
     }
@@ -162,7 +162,8 @@ TEST_CASE("bodies with a length and chunked ones, in pieces; too long ones") {
     web.turn();
     far.send("ki\r\n5\r\npedia\r\n0\r\n\r\n" + get("/next"));
     web.hear(far, text, "/next");
-    CHECK(answers(text) == "200 POST /whole " + body + "|200 POST /chunks wikipedia|200 GET /next ");
+    CHECK(answers(text) ==
+          "200 POST /whole " + body + "|200 POST /chunks wikipedia|200 GET /next ");
     far.send(post("/small", "0123456789A"));
     text.clear();
     CHECK(web.ends(far, text));

@@ -93,12 +93,15 @@ std::optional<std::string> read_frames(std::string_view text) {
     const std::string_view payload = text.substr(head.size, head.payload_bytes);
     if (!out.empty()) out += '|';
     switch (head.opcode) {
-      case Opcode::text: out += fmt::format("text{}:{}", head.compressed ? "*" : "", payload); break;
+      case Opcode::text:
+        out += fmt::format("text{}:{}", head.compressed ? "*" : "", payload);
+        break;
       case Opcode::binary: out += fmt::format("binary:{}", payload); break;
       case Opcode::ping: out += fmt::format("ping:{}", payload); break;
       case Opcode::pong: out += fmt::format("pong:{}", payload); break;
       case Opcode::close:
-        out += payload.empty() ? "close" : fmt::format("close:{}", load_be16(as_bytes(payload).data()));
+        out += payload.empty() ? "close"
+                               : fmt::format("close:{}", load_be16(as_bytes(payload).data()));
         break;
       case Opcode::continuation: out += "continuation"; break;
     }
@@ -182,7 +185,7 @@ TEST_CASE("handshakes that are taken, and those that are not") {
   });
 }
 
-TEST_CASE("messages of every length come back, also when they come byte by byte with the handshake") {
+TEST_CASE("messages of every length come back, also those behind the handshake") {
   play([](SocketWeb& web) {
     Far& far = web.connect();
     std::string sent = std::string(handshake) + "\r\n";
