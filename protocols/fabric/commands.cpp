@@ -163,7 +163,11 @@ void Node::on_answer(const sink::NatsMessage& message) {
   if (sink::is_no_responders(message)) {
     return fail(request, "unreachable", "no node of the fabric listens");
   }
-  answer(request, std::string(sink::data_of(message)));
+  const std::string_view outcome = sink::data_of(message);
+  if (scan_json_object(outcome, "").error != JsonScan::Error::none) {
+    return fail(request, "unreachable", "a node of the fabric has answered no JSON object");
+  }
+  answer(request, std::string(outcome));
 }
 
 void Node::execute(Request request) {
