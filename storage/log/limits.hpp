@@ -84,7 +84,7 @@ constexpr std::uint64_t times_size_max = 64ULL << 20;
 // records of a device side by side and compress less (perf/run --only index).
 constexpr std::uint32_t chunk_bytes_max = 16 << 20;
 // Columns of a block: a device query inflates at least one. Ends with a device.
-constexpr std::uint32_t column_block_bytes = 256 << 10;
+constexpr std::uint32_t column_block_bytes = 64 << 10;
 // zstd's: higher ones cost more than they save (perf/run --only index).
 constexpr int compress_level = 3;
 
