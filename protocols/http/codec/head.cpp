@@ -99,6 +99,7 @@ class Parser {
       : text_(text), limits_(limits), head_(head) {}
 
   HeadResult parse() {
+    if (text_ == "\r") return stopped();  // perhaps of the empty line
     if (text_.starts_with("\r\n")) at_ = 2;
     if (!request_line()) return stopped();
     while (!at_end()) {

@@ -8,8 +8,8 @@
 
 namespace ringgate::http {
 
-// "%41" is "A". Nothing: a percent sign without two hex digits, or a NUL. `plus_is_blank`: as forms
-// encode queries.
+// "%41" is "A". Nothing: a percent sign without two hex digits, or a NUL in any form.
+// `plus_is_blank`: as forms encode queries.
 std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_blank = false);
 // Everything but letters, digits and "-._~" as %XX.
 std::string percent_encoded(std::string_view text);

@@ -151,10 +151,12 @@ TEST_CASE("what is wrong is refused by its name") {
 
 TEST_CASE("a head in pieces is incomplete until its last byte, and a bad one never becomes good") {
   Head head;
-  for (std::size_t size = 0; size < plain.size(); ++size) {
-    const HeadResult result = parse(std::string_view(plain).substr(0, size), head);
-    CHECK(result.error == HeadError::none);
-    CHECK(result.size == 0);
+  for (const std::string& good : {plain, "\r\n" + plain}) {
+    for (std::size_t size = 0; size < good.size(); ++size) {
+      const HeadResult result = parse(std::string_view(good).substr(0, size), head);
+      CHECK(result.error == HeadError::none);
+      CHECK(result.size == 0);
+    }
   }
   for (const Bad& bad : bad_heads) {
     CAPTURE(bad.text);
