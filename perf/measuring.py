@@ -176,6 +176,16 @@ def judge(values, target):
     return f"{median(values):.2f}, wanted {target}: {verdict}"
 
 
+def show_sides(result, title, sides, key, target):
+    """Two ways of doing the same, `sides`: the first is ours and wants `target` of the other's."""
+    values = ratios(result["rounds"], *sides, key)
+    verdict = "met" if median(values) >= target else "MISSED"
+    print(f"  {title}   (above 1 is better)\n  {show_ratio(values)}, wanted {target}: {verdict}")
+    for side in sides:
+        rate = median([each[side][key] for each in result["rounds"]])
+        print(f"  {side}: {rate:,.0f} {key.removesuffix('_per_s')}/s")
+
+
 def alternate(settings, names, run, note):
     """Rounds of {name: run(name)}; who goes first changes each round."""
     rounds = []

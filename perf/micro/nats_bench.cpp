@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "perf/micro/batches.hpp"
+#include "perf/micro/sink_bench.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/log/segment.hpp"
 #include "storage/sink/nats.hpp"
@@ -20,29 +21,19 @@ namespace {
 
 using namespace ringgate;
 
-struct Options {
-  std::string url;
-  std::string json;
+struct Options : perf::SinkBenchOptions {
   std::string kind = "sink";
   std::string stream = "BENCH";
-  std::uint64_t records = 200'000;
-  std::uint32_t devices = 20'000;
-  std::uint32_t batch = 16384;  // the sink's default
 };
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = argv[i + 1];
-    if (name == "--url") options.url = value;
-    if (name == "--json") options.json = value;
+  options.records = 200'000;
+  options.batch = 16384;  // the sink's default
+  perf::parse(argc, argv, options, [&](std::string_view name, const char* value) {
     if (name == "--kind") options.kind = value;
     if (name == "--stream") options.stream = value;
-    if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
-    if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
-    if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
-  }
+  });
   return options;
 }
 
@@ -128,12 +119,5 @@ int main(int argc, char** argv) {
       fmt::format(R"({{"kind":"{}","records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})",
                   options.kind, options.records, seconds,
                   static_cast<double>(options.records) / seconds);
-  if (options.json.empty() || options.json == "-") {
-    fmt::print("{}\n", json);
-    return 0;
-  }
-  std::FILE* out = std::fopen(options.json.c_str(), "w");
-  if (out == nullptr) return 2;
-  fmt::print(out, "{}\n", json);
-  return std::fclose(out) == 0 ? 0 : 2;
+  return perf::finish(options, json);
 }

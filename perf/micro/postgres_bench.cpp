@@ -15,6 +15,7 @@
 #include "engine/io/sys.hpp"
 #include "engine/observe/logger.hpp"
 #include "perf/micro/batches.hpp"
+#include "perf/micro/sink_bench.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/sink/postgres.hpp"
 
@@ -22,29 +23,16 @@ namespace {
 
 using namespace ringgate;
 
-struct Options {
-  std::string url;
-  std::string json;
-  std::uint64_t records = 400'000;
-  std::uint32_t devices = 20'000;
-  std::uint32_t batch = 10'000;  // the sink's default, of each connection
+struct Options : perf::SinkBenchOptions {
   std::uint32_t connections = static_cast<std::uint32_t>(sink::PostgresOptions().connections);
 };
 
 Options parse(int argc, char** argv) {
   Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = argv[i + 1];
-    if (name == "--url") options.url = value;
-    if (name == "--json") options.json = value;
-    if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
-    if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
-    if (name == "--connections") {
-      options.connections = static_cast<std::uint32_t>(std::atoi(value));
-    }
-    if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
-  }
+  options.batch = 10'000;  // the sink's default, of each connection
+  perf::parse(argc, argv, options, [&](std::string_view name, const char* value) {
+    if (name == "--connections") options.connections = perf::number_of(value);
+  });
   return options;
 }
 
@@ -83,12 +71,5 @@ int main(int argc, char** argv) {
   const std::string json =
       fmt::format(R"({{"records":{},"rows":{},"seconds":{:.4f},"rows_per_s":{:.0f}}})",
                   options.records, rows, took.count(), static_cast<double>(rows) / took.count());
-  if (options.json.empty() || options.json == "-") {
-    fmt::print("{}\n", json);
-    return 0;
-  }
-  std::FILE* out = std::fopen(options.json.c_str(), "w");
-  if (out == nullptr) return 2;
-  fmt::print(out, "{}\n", json);
-  return std::fclose(out) == 0 ? 0 : 2;
+  return perf::finish(options, json);
 }

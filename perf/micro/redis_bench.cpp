@@ -14,6 +14,7 @@
 
 #include "engine/io/sys.hpp"
 #include "perf/micro/batches.hpp"
+#include "perf/micro/sink_bench.hpp"
 #include "protocols/jt808/catalog.hpp"
 #include "storage/sink/redis.hpp"
 
@@ -21,25 +22,9 @@ namespace {
 
 using namespace ringgate;
 
-struct Options {
-  std::string url;
-  std::string json;
-  std::uint64_t records = 400'000;
-  std::uint32_t devices = 20'000;
-  std::uint32_t batch = 4096;
-};
-
-Options parse(int argc, char** argv) {
-  Options options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    const std::string name = argv[i];
-    const char* value = argv[i + 1];
-    if (name == "--url") options.url = value;
-    if (name == "--json") options.json = value;
-    if (name == "--records") options.records = std::strtoull(value, nullptr, 10);
-    if (name == "--devices") options.devices = static_cast<std::uint32_t>(std::atoi(value));
-    if (name == "--batch") options.batch = static_cast<std::uint32_t>(std::atoi(value));
-  }
+perf::SinkBenchOptions parse(int argc, char** argv) {
+  perf::SinkBenchOptions options;
+  perf::parse(argc, argv, options);
   return options;
 }
 
@@ -51,7 +36,7 @@ int fail(const sink::Trouble& trouble) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
+  const perf::SinkBenchOptions options = parse(argc, argv);
   const auto url = sink::parse_redis_url(options.url);
   if (!url) {
     fmt::print(stderr, "redis-bench: --url: {}\n", url.error().message);
@@ -79,12 +64,5 @@ int main(int argc, char** argv) {
   const std::string json =
       fmt::format(R"({{"records":{},"seconds":{:.4f},"records_per_s":{:.0f}}})", options.records,
                   took.count(), rate);
-  if (options.json.empty() || options.json == "-") {
-    fmt::print("{}\n", json);
-    return 0;
-  }
-  std::FILE* out = std::fopen(options.json.c_str(), "w");
-  if (out == nullptr) return 2;
-  fmt::print(out, "{}\n", json);
-  return std::fclose(out) == 0 ? 0 : 2;
+  return perf::finish(options, json);
 }

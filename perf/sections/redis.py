@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from measuring import RELEASE, Failed, alternate, median, pinned, ratios, show_ratio
+from measuring import RELEASE, Failed, alternate, pinned, show_sides
 
 TARGET = 0.7  # of redis-cli --pipe, at least
 BENCH = RELEASE / "perf" / "micro" / "redis-bench"
@@ -115,10 +115,5 @@ def run(settings):
 
 
 def show(result):
-    values = ratios(result["rounds"], "sink", "pipe", "records_per_s")
-    verdict = "met" if median(values) >= TARGET else "MISSED"
-    print(f"  Redis sink / redis-cli --pipe, the same bytes: records/s   (above 1 is better)\n"
-          f"  {show_ratio(values)}, wanted {TARGET}: {verdict}")
-    for kind in ("sink", "pipe"):
-        rate = median([each[kind]["records_per_s"] for each in result["rounds"]])
-        print(f"  {kind}: {rate:,.0f} records/s")
+    show_sides(result, "Redis sink / redis-cli --pipe, the same bytes", ("sink", "pipe"),
+               "records_per_s", TARGET)

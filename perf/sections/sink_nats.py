@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measuring import RELEASE, Failed, alternate, median, pinned, ratios, show_ratio
+from measuring import RELEASE, Failed, alternate, pinned, show_sides
 
 TARGET = 0.7  # of the plain loop, at least
 BENCH = RELEASE / "perf" / "micro" / "nats-bench"
@@ -67,10 +67,5 @@ def run(settings):
 
 
 def show(result):
-    values = ratios(result["rounds"], "sink", "plain", "records_per_s")
-    verdict = "met" if median(values) >= TARGET else "MISSED"
-    print(f"  NATS sink / plain js_PublishAsync, the same payloads: records/s (above 1: better)\n"
-          f"  {show_ratio(values)}, wanted {TARGET}: {verdict}")
-    for kind in ("sink", "plain"):
-        rate = median([each[kind]["records_per_s"] for each in result["rounds"]])
-        print(f"  {kind}: {rate:,.0f} records/s")
+    show_sides(result, "NATS sink / plain js_PublishAsync, the same payloads", ("sink", "plain"),
+               "records_per_s", TARGET)

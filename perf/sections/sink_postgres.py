@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measuring import RELEASE, Failed, alternate, median, pinned, ratios, show_ratio
+from measuring import RELEASE, Failed, alternate, pinned, show_sides
 
 TARGET = 0.7  # of \copy, at least
 BENCH = RELEASE / "perf" / "micro" / "postgres-bench"
@@ -142,10 +142,5 @@ def run(settings):
 
 
 def show(result):
-    values = ratios(result["rounds"], "sink", "copy", "rows_per_s")
-    verdict = "met" if median(values) >= TARGET else "MISSED"
-    print(f"  PostgreSQL sink / psql \\copy, the same rows: rows/s   (above 1 is better)\n"
-          f"  {show_ratio(values)}, wanted {TARGET}: {verdict}")
-    for kind in ("sink", "copy"):
-        rate = median([each[kind]["rows_per_s"] for each in result["rounds"]])
-        print(f"  {kind}: {rate:,.0f} rows/s")
+    show_sides(result, "PostgreSQL sink / psql \\copy, the same rows", ("sink", "copy"),
+               "rows_per_s", TARGET)
