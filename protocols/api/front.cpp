@@ -1,5 +1,7 @@
 #include "protocols/api/front.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "protocols/api/plane.hpp"
@@ -33,12 +35,17 @@ CallData copied(const http::Request& request) {
 
 }  // namespace
 
-Front::Front(http::Session& session, Plane& plane, ShardIndex shard)
+Front::Front(http::Session& session, Plane& plane, shard::Shard& shard)
     : session_(session), plane_(plane), shard_(shard) {
-  plane_.attach(shard_, this);
+  plane_.attach(shard_.index(), this);
+  shard_.watermark().listen(*this);
 }
 
-Front::~Front() { plane_.attach(shard_, nullptr); }
+Front::~Front() { plane_.attach(shard_.index(), nullptr); }
+
+void Front::on_log_state(flow::LogState state) {
+  plane_.note_log(shard_.index(), state == flow::LogState::accepting);
+}
 
 std::uint64_t Front::body_bytes_max(const http::Head& head) {
   PathValues values;
@@ -46,12 +53,33 @@ std::uint64_t Front::body_bytes_max(const http::Head& head) {
   return match.route == nullptr ? 0 : match.route->body_bytes_max;
 }
 
-// Probes look at the process, not at what it serves: a shard that answers lives.
+// Three questions that an orchestrator asks: whether to kill the process (a shard that answers
+// lives), whether to send it devices (all logs take data, and it does not end), and whether it has
+// come up (then it is asked the other two).
 bool Front::answer_here(const http::Request& request) {
-  if (request.head.path != "/livez") return false;
-  session_.answer(request.id, {.type = "application/json", .fields = {},
-                               .body = R"({"status":"alive"})", .shared = nullptr});
+  const std::string_view path = request.head.path;
+  if (path == "/livez") {
+    probe(request, true, "alive");
+  } else if (path == "/readyz") {
+    const bool draining = shard_.draining();
+    const bool good = plane_.serving() && plane_.logs_take_data() && !draining;
+    probe(request, good, good ? "ready" : draining ? "stopping" : "log takes nothing");
+  } else if (path == "/startupz") {
+    probe(request, plane_.serving(), plane_.serving() ? "started" : "starting");
+  } else {
+    return false;
+  }
   return true;
+}
+
+void Front::probe(const http::Request& request, bool good, std::string_view word) {
+  char body[64];
+  const auto end = fmt::format_to_n(body, sizeof body, "{{\"status\":\"{}\"}}", word);
+  session_.answer(request.id, {.status = static_cast<std::uint16_t>(good ? 200 : 503),
+                               .type = "application/json",
+                               .fields = {},
+                               .body = {body, static_cast<std::size_t>(end.out - body)},
+                               .shared = nullptr});
 }
 
 void Front::on_request(const http::Request& request) {

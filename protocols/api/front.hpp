@@ -12,15 +12,17 @@ namespace ringgate::api {
 // Requests of one shard that the plane may have: each is a few hundred bytes and its body.
 constexpr std::uint32_t calls_per_shard_max = 4096;
 
-class Front final : public http::Handler {
+class Front final : public http::Handler, public flow::CommitListener {
  public:
-  Front(http::Session& session, Plane& plane, ShardIndex shard);
+  Front(http::Session& session, Plane& plane, shard::Shard& shard);
   // After the plane's thread has ended, or with its shard.
   ~Front() override;
 
   std::uint64_t body_bytes_max(const http::Head& head) override;
   void on_request(const http::Request& request) override;
   void on_gone(http::ExchangeId id) override;
+  void on_commit(Position) override {}
+  void on_log_state(flow::LogState state) override;
 
   http::Session& session() { return session_; }
   // The plane's answer has come.
@@ -28,10 +30,11 @@ class Front final : public http::Handler {
 
  private:
   bool answer_here(const http::Request& request);
+  void probe(const http::Request& request, bool good, std::string_view word);
 
   http::Session& session_;
   Plane& plane_;
-  ShardIndex shard_;
+  shard::Shard& shard_;
   std::uint32_t calls_ = 0;
 };
 

@@ -39,6 +39,7 @@ Plane::~Plane() {
 }
 
 void Plane::serve() {
+  serving_.store(true, std::memory_order_release);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -54,6 +55,15 @@ void Plane::turn(int longest_ms) {
   if (::poll(&one, 1, wait) < 0 && errno != EINTR) return;
   post_.poll();
   send_waiting();
+}
+
+void Plane::note_log(ShardIndex shard, bool takes_data) {
+  const std::uint64_t bit = std::uint64_t{1} << shard;
+  if (takes_data) {
+    logs_closed_.fetch_and(~bit, std::memory_order_relaxed);
+  } else {
+    logs_closed_.fetch_or(bit, std::memory_order_relaxed);
+  }
 }
 
 void Plane::attach(ShardIndex shard, Front* front) { fronts_[shard] = front; }

@@ -61,6 +61,10 @@ class Plane {
   // Takes a request; the answer comes to its Front's session.
   void submit(CallData data);
   void gone(http::ExchangeId id);
+  void note_log(ShardIndex shard, bool takes_data);
+  bool logs_take_data() const { return logs_closed_.load(std::memory_order_relaxed) == 0; }
+  // Whether all shards run.
+  bool serving() const { return serving_.load(std::memory_order_acquire); }
 
   // For handlers, on the plane's thread ---------------------------------------------------------
 
@@ -94,6 +98,9 @@ class Plane {
   std::vector<Front*> fronts_;  // by shard; each touched only on its shard
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
   std::deque<Reply> replies_;   // their shard's column was full
+  std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
+  static_assert(limits::shards_max <= 64);
+  std::atomic<bool> serving_{false};
   std::atomic<bool> stop_{false};
   std::thread thread_;
 };

@@ -9,8 +9,6 @@ namespace ringgate::api {
 
 namespace {
 
-const std::span<const Route> tables[] = {device_routes};
-
 std::string_view take_segment(std::string_view& path) {
   const std::size_t end = std::min(path.find('/'), path.size());
   const std::string_view segment = path.substr(0, end);
@@ -36,13 +34,17 @@ bool matches(std::string_view pattern, std::string_view path, PathValues& values
 
 }  // namespace
 
-std::span<const std::span<const Route>> route_tables() { return tables; }
+// Not a constant of its own: the tables are initialised in other files.
+std::span<const std::span<const Route>> route_tables() {
+  static const std::span<const Route> tables[] = {device_routes, meta_routes};
+  return tables;
+}
 
 RouteMatch match_route(http::Method method, std::string_view path, PathValues& values) {
   RouteMatch found;
   const http::Method wanted = method == http::Method::head ? http::Method::get : method;
   PathValues here;
-  for (const std::span<const Route> table : tables) {
+  for (const std::span<const Route> table : route_tables()) {
     for (const Route& route : table) {
       if (!matches(route.path, path, here)) continue;
       found.path_known = true;
@@ -57,7 +59,7 @@ RouteMatch match_route(http::Method method, std::string_view path, PathValues& v
 
 void allowed_methods(std::string_view path, std::string& out) {
   PathValues values;
-  for (const std::span<const Route> table : tables) {
+  for (const std::span<const Route> table : route_tables()) {
     for (const Route& route : table) {
       if (!matches(route.path, path, values)) continue;
       if (!out.empty()) out += ", ";

@@ -36,6 +36,7 @@ struct Route {
   std::span<const Parameter> parameters;
   std::string_view request_schema;   // of the body; empty: it has none
   std::string_view response_schema;  // of a successful answer's body; empty: it has none
+  std::string_view response_type = "application/json";
   std::uint64_t body_bytes_max = 0;
   void (*run)(Plane& plane, const CallPtr& call) = nullptr;  // on the plane's thread
 };

@@ -1,34 +1,13 @@
-// Devices of the control socket as filters see them, and what filters say of themselves.
+// What the operations of the control socket say of filters, and the time they go by.
 #pragma once
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "engine/base/json_writer.hpp"
 #include "storage/event/device_filter.hpp"
 
 namespace ringgate::server {
-
-// A row of DeviceGate::list. Read only when a filter asks.
-class JsonFields final : public event::FieldSource {
- public:
-  explicit JsonFields(const std::string& row) : row_(row) {}
-
-  event::FieldValue field(std::string_view key) const override {
-    if (parsed_.is_null()) parsed_ = nlohmann::json::parse(row_, nullptr, false);
-    const auto found = parsed_.find(key);
-    if (found == parsed_.end()) return {};
-    if (found->is_boolean()) return found->get<bool>();
-    if (found->is_number()) return found->get<double>();
-    if (found->is_string()) return found->get<std::string>();
-    return {};
-  }
-
- private:
-  const std::string& row_;
-  mutable nlohmann::json parsed_;
-};
 
 inline std::string filter_error(const event::FilterError& error) {
   std::string text;

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "storage/event/device_filter.hpp"
+#include "storage/event/json_fields.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -137,7 +138,7 @@ class DevicesOp final : public ControlOp {
   void take(const ShardAnswer& answer) {
     for (const std::string& row : answer.lines) {
       ++known_;
-      if (!filter_->matches(JsonFields(row), wall_now_us())) continue;
+      if (!filter_->matches(event::JsonFields(row), wall_now_us())) continue;
       line(R"({"device":)" + row + "}");
       if (++matched_ == limit_) return finish();
     }

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "storage/event/device_filter.hpp"
+#include "storage/event/json_fields.hpp"
 #include "storage/state/send_errand.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
@@ -141,7 +142,7 @@ class SendOp final : public ControlOp {
 
   void take(const ShardAnswer& answer) {
     for (const std::string& row : answer.lines) {
-      const JsonFields fields(row);
+      const event::JsonFields fields(row);
       if (!filter_->matches(fields, wall_now_us())) continue;
       const event::FieldValue id = fields.field(device_plug().devices->id_key());
       const std::string* text = std::get_if<std::string>(&id);

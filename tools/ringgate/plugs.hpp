@@ -95,7 +95,7 @@ inline const Plug plugs[] = {
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        auto session = std::make_unique<http::Session>(p.links, p.counters, http::SessionOptions{});
        session->use_handler(
-           std::make_unique<api::Front>(*session, p.plane, p.links.shard().index()));
+           std::make_unique<api::Front>(*session, p.plane, p.links.shard()));
        return session;
      },
      nullptr},

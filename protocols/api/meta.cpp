@@ -1,0 +1,100 @@
+// What the gateway says of itself: its counters, and what it can be asked.
+#include <map>
+
+#include "engine/base/json_writer.hpp"
+#include "protocols/api/plane.hpp"
+#include "protocols/api/routes.hpp"
+
+namespace ringgate::api {
+
+namespace {
+
+// Prometheus text format 0.0.4.
+void get_metrics(Plane& plane, const CallPtr& call) {
+  std::string text;
+  plane.parts().registry.print(text);
+  call->answer(std::move(text), 200, "text/plain; version=0.0.4; charset=utf-8");
+}
+
+constexpr std::string_view problem_schema =
+    R"({"type":"object","required":["title","status"],"properties":{"title":{"type":"string"},)"
+    R"("status":{"type":"integer"},"detail":{"type":"string"}}})";
+
+void write_parameter(const Parameter& parameter, JsonWriter& json) {
+  const bool in_path = parameter.in == Parameter::In::path;
+  json.begin_object();
+  json.key("name").text(parameter.name).key("in").text(in_path ? "path" : "query");
+  json.key("description").text(parameter.doc);
+  if (parameter.required) json.key("required").boolean(true);
+  json.key("schema").raw(parameter.schema);
+  json.end_object();
+}
+
+void write_content(std::string_view type, std::string_view schema, JsonWriter& json) {
+  json.key("content").begin_object().key(type).begin_object();
+  json.key("schema").raw(schema);
+  json.end_object().end_object();
+}
+
+void write_operation(const Route& route, JsonWriter& json) {
+  json.begin_object();
+  json.key("summary").text(route.summary);
+  json.key("parameters").begin_array();
+  for (const Parameter& parameter : route.parameters) write_parameter(parameter, json);
+  json.end_array();
+  if (!route.request_schema.empty()) {
+    json.key("requestBody").begin_object().key("required").boolean(true);
+    write_content("application/json", route.request_schema, json);
+    json.end_object();
+  }
+  json.key("responses").begin_object();
+  json.key("200").begin_object().key("description").text("done");
+  if (!route.response_schema.empty()) write_content(route.response_type, route.response_schema, json);
+  json.end_object();
+  json.key("default").begin_object().key("description").text("what is wrong (RFC 9457)");
+  write_content("application/problem+json", problem_schema, json);
+  json.end_object().end_object().end_object();
+}
+
+// OpenAPI 3.1, from the tables of routes.
+void get_openapi(Plane&, const CallPtr& call) {
+  std::map<std::string_view, std::map<std::string_view, const Route*>> paths;
+  for (const std::span<const Route> table : route_tables()) {
+    for (const Route& route : table) paths[route.path][http::name_of(route.method)] = &route;
+  }
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object().key("openapi").text("3.1.0");
+  json.key("info").begin_object().key("title").text("ringgate").key("version").text("1");
+  json.end_object().key("paths").begin_object();
+  for (const auto& [path, methods] : paths) {
+    json.key(path).begin_object();
+    for (const auto& [name, route] : methods) {
+      std::string lower(name);
+      for (char& c : lower) c = static_cast<char>(c | 0x20);
+      json.key(lower);
+      write_operation(*route, json);
+    }
+    json.end_object();
+  }
+  json.end_object().end_object();
+  call->answer(std::move(text));
+}
+
+constexpr Route routes[] = {
+    {.path = "/metrics",
+     .summary = "All counters, in the text format of Prometheus.",
+     .response_schema = R"({"type":"string"})",
+     .response_type = "text/plain",
+     .run = get_metrics},
+    {.path = "/api/v1/openapi.json",
+     .summary = "This document.",
+     .response_schema = R"({"type":"object"})",
+     .run = get_openapi},
+};
+
+}  // namespace
+
+const std::span<const Route> meta_routes = routes;
+
+}  // namespace ringgate::api
