@@ -188,8 +188,9 @@ bool Curator::serve(const SegmentEntry& segment) {
   if (segment.both) return serve_both(segment, known);
   if (!segment.id.compressed) return serve_plain(segment, known);
   if (!segment.indexed) return false;
-  // Of a plain file that is gone.
+  // Of a plain file that is gone. Durably, or a power cut would bring it back again and again.
   parts_.sys.remove(parts_.directory + "/" + index_name_of(plain_name(segment)));
+  parts_.sys.sync_directory(parts_.directory);
   return true;
 }
 
