@@ -103,8 +103,8 @@ class Links final : public shard::CompletionHandler,
   static std::uint32_t unsent_bytes(const Link& link) { return link.out_end - link.out_sent; }
 
   // For answers that are larger than what may wait for a peer. Something must be unsent; the
-  // protocol's on_room follows once, when it is at most half of limits::link_out_bytes_max. A peer
-  // that takes nothing for its idle time-out is closed meanwhile, also where the link is held.
+  // protocol's on_writable follows once, when it is at most half of limits::link_out_bytes_max. A
+  // peer that takes nothing for its idle time-out is closed meanwhile, also where the link is held.
   void ask_room(Link& link);
   // From the next byte on the link speaks another protocol of this shard (an upgrade). Called while
   // the old one handles its bytes; nobody is told, the session bytes stay.

@@ -42,7 +42,7 @@ class Protocol {
   virtual void on_close(Link& link, CloseReason reason) = 0;
 
   // The peer has taken what was written as far as Links::ask_room says: write on, then push().
-  virtual void on_room(Link& link) { static_cast<void>(link); }
+  virtual void on_writable(Link& link) { static_cast<void>(link); }
 
   // A frame that a link on another shard received for a device whose home is here: log it.
   // Returns the position to wait for, or 0 if it was not taken.

@@ -127,7 +127,7 @@ void Links::on_sent(Link& link, std::int32_t result) {
       resume(link, Pause::out_full);
       if (link.wants_room && link.state == LinkState::open && !filter_pending(link)) {
         link.wants_room = false;
-        protocol_of(link).on_room(link);
+        protocol_of(link).on_writable(link);
       }
     }
   }

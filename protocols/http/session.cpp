@@ -396,7 +396,7 @@ net::Link* Session::upgrade(ExchangeId id, std::uint8_t protocol, std::string_vi
 
 // Links -------------------------------------------------------------------------------------------
 
-void Session::on_room(net::Link& link) {
+void Session::on_writable(net::Link& link) {
   State& state = link.session<State>();
   if (state.has_rest) return write_rest(link);
   if (state.phase == Phase::finishing) return links_.close(link, net::CloseReason::finished);

@@ -63,7 +63,7 @@ class Session final : public net::Protocol {
   void on_open(net::Link&) override {}
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   void on_close(net::Link& link, net::CloseReason reason) override;
-  void on_room(net::Link& link) override;
+  void on_writable(net::Link& link) override;
 
  private:
   enum class Phase : std::uint8_t {

@@ -330,7 +330,7 @@ void Session::told(net::Link& link, CloseCode code) {
   if (handler != nullptr) handler->on_closed(link.id(), code);
 }
 
-void Session::on_room(net::Link& link) {
+void Session::on_writable(net::Link& link) {
   State& state = link.session<State>();
   if (state.handler != nullptr && !state.close_sent) state.handler->on_room(link.id());
 }

@@ -84,7 +84,7 @@ class Session final : public net::Protocol, public shard::TimerHandler {
   void on_open(net::Link&) override { RG_CHECK(false); }  // has no listener
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   void on_close(net::Link& link, net::CloseReason reason) override;
-  void on_room(net::Link& link) override;
+  void on_writable(net::Link& link) override;
   bool is_partial_frame(Bytes) const override { return false; }  // pings find the dead
   void on_timer() override;
 

@@ -35,6 +35,9 @@ class HostileServers(harness.GatewayTest):
         self.assertEqual(code, 0, err)
         return {row["name"]: row for row in map(json.loads, out.splitlines())}
 
+    def says_nothing(self, name):
+        servers.wait_until(lambda: not self.sinks()[name].get("error"), f"{name} has no error")
+
     def says(self, name, *words):
         """Waits until the sink's error has one of these words; the error. It must be a sentence
         that says who."""
@@ -231,6 +234,12 @@ class HostileServers(harness.GatewayTest):
             nats.kill()
             disk.free()
             nats.start()
+            self.says_nothing("nats")
+            # What the server had acknowledged and not on its disk is lost there, and only the log
+            # can bring it back.
+            code, _, err = harness.run(harness.CTL, "--data", self.data_dir, "sink", "seek",
+                                       "nats", "beginning")
+            self.assertEqual(code, 0, err)
             self.arrives(gateway, nats=nats)
 
 
