@@ -49,7 +49,9 @@ void write_operation(const Route& route, JsonWriter& json) {
   }
   json.key("responses").begin_object();
   json.key("200").begin_object().key("description").text("done");
-  if (!route.response_schema.empty()) write_content(route.response_type, route.response_schema, json);
+  if (!route.response_schema.empty()) {
+    write_content(route.response_type, route.response_schema, json);
+  }
   json.end_object();
   json.key("default").begin_object().key("description").text("what is wrong (RFC 9457)");
   write_content("application/problem+json", problem_schema, json);
