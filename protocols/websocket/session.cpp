@@ -309,7 +309,7 @@ void Session::begin_close(net::Link& link, CloseCode code, std::string_view reas
   std::uint8_t payload[control_payload_max];
   store_be16(payload, static_cast<std::uint16_t>(code));
   const std::size_t size = std::min(reason.size(), control_payload_max - 2);
-  std::memcpy(payload + 2, reason.data(), size);
+  if (size > 0) std::memcpy(payload + 2, reason.data(), size);
   state.close_sent = true;
   state.pinged_ns = links_.shard().now();
   write(link, Opcode::close, {payload, size + 2});

@@ -102,6 +102,7 @@ void DateLine::renew(std::int64_t second) {
 
 void HeadWriter::put(std::string_view text) {
   RG_CHECK(text.size() <= room_ - size_);
+  if (text.empty()) return;
   std::memcpy(out_ + size_, text.data(), text.size());
   size_ += text.size();
 }
