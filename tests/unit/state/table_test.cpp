@@ -158,7 +158,7 @@ TEST_CASE("records that are not as they should be change nothing") {
   flow::Budget budget(0);
   Table table(budget);
   const DeviceKey device = key("13800138000");
-  for (const auto& [change, json] : std::initializer_list<std::pair<Change, std::string_view>>{
+  for (const auto& one : std::initializer_list<std::pair<Change, std::string_view>>{
            {Change::registration_put, R"({"plate":"A")"},
            {Change::registration_put, R"({"plate":"A"})"},
            {Change::registration_put, R"({"plate":1,"enabled":true})"},
@@ -168,8 +168,9 @@ TEST_CASE("records that are not as they should be change nothing") {
            {Change::generation, R"({"generation":-1})"},
            {Change::command_pending, R"({"id":1})"},
            {static_cast<Change>(99), "{}"}}) {
+    const std::string_view json = one.second;
     CAPTURE(json);
-    CHECK(!apply(record(device, change, json), table));
+    CHECK(!apply(record(device, one.first, json), table));
   }
   CHECK(table.size() == 0);
 }
