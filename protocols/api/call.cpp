@@ -5,7 +5,6 @@
 
 #include <charconv>
 
-#include "engine/base/json_writer.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/http/codec/response.hpp"
 #include "protocols/http/codec/target.hpp"
@@ -69,14 +68,7 @@ void Call::answer(std::string body, std::uint16_t status, std::string_view type,
 }
 
 void Call::problem(std::uint16_t status, std::string_view detail) {
-  std::string body;
-  JsonWriter json(body);
-  json.begin_object();
-  json.key("title").text(http::reason_phrase(status));
-  json.key("status").unsigned_integer(status);
-  if (!detail.empty()) json.key("detail").text(detail);
-  json.end_object();
-  answer(std::move(body), status, "application/problem+json");
+  answer(http::problem_body(status, detail), status, "application/problem+json");
 }
 
 }  // namespace ringgate::api

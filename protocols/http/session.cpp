@@ -4,8 +4,6 @@
 
 #include <algorithm>
 
-#include "engine/base/json_writer.hpp"
-
 namespace ringgate::http {
 
 namespace {
@@ -287,13 +285,7 @@ void Session::write_rest(net::Link& link) {
 
 void Session::problem(ExchangeId id, std::uint16_t status, std::string_view detail,
                       std::string_view fields) {
-  std::string body;
-  JsonWriter json(body);
-  json.begin_object();
-  json.key("title").text(reason_phrase(status));
-  json.key("status").unsigned_integer(status);
-  if (!detail.empty()) json.key("detail").text(detail);
-  json.end_object();
+  const std::string body = problem_body(status, detail);
   answer(id, {.status = status, .type = "application/problem+json", .fields = fields,
               .body = body, .shared = nullptr});
 }

@@ -5,6 +5,7 @@
 
 #include "engine/base/check.hpp"
 #include "protocols/http/codec/head.hpp"
+#include "protocols/http/codec/words.hpp"
 
 namespace ringgate::websocket {
 
@@ -14,16 +15,10 @@ namespace {
 constexpr std::array<std::uint8_t, 4> tail = {0x00, 0x00, 0xff, 0xff};
 constexpr int window_bits = 15;
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 // Takes what stands before the next semicolon.
 std::string_view next_part(std::string_view& text) {
   const std::size_t end = std::min(text.find(';'), text.size());
-  const std::string_view part = trimmed(text.substr(0, end));
+  const std::string_view part = http::trimmed(text.substr(0, end));
   text.remove_prefix(std::min(end + 1, text.size()));
   return part;
 }
@@ -43,9 +38,9 @@ bool takes(std::string_view offer) {
   while (!offer.empty()) {
     const std::string_view part = next_part(offer);
     const std::size_t equals = std::min(part.find('='), part.size());
-    const std::string_view name = trimmed(part.substr(0, equals));
+    const std::string_view name = http::trimmed(part.substr(0, equals));
     const std::string_view value =
-        equals == part.size() ? std::string_view{} : trimmed(part.substr(equals + 1));
+        equals == part.size() ? std::string_view{} : http::trimmed(part.substr(equals + 1));
     const bool plain = equals == part.size();
     if (name == "server_no_context_takeover" || name == "client_no_context_takeover") {
       if (!plain) return false;

@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
+#include "protocols/http/codec/words.hpp"
+
 namespace ringgate::http {
 
 namespace {
-
-int hex_value(std::uint8_t byte) {
-  if (byte >= '0' && byte <= '9') return byte - '0';
-  if (byte >= 'a' && byte <= 'f') return byte - 'a' + 10;
-  if (byte >= 'A' && byte <= 'F') return byte - 'A' + 10;
-  return -1;
-}
 
 // What a line may hold besides its end.
 bool is_text(std::uint8_t byte) { return (byte >= 0x20 && byte != 0x7f) || byte == '\t'; }

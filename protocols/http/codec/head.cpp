@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "protocols/http/codec/words.hpp"
+
 namespace ringgate::http {
 
 namespace {
@@ -37,13 +39,6 @@ bool is(char c, std::uint8_t what) { return (classes[static_cast<std::uint8_t>(c
 std::size_t run_end(std::string_view text, std::size_t at, std::uint8_t what) {
   while (at < text.size() && is(text[at], what)) ++at;
   return at;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
 }
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }

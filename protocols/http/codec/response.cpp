@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "engine/base/check.hpp"
+#include "engine/base/json_writer.hpp"
 
 namespace ringgate::http {
 
@@ -71,6 +72,17 @@ std::string_view reason_phrase(std::uint16_t status) {
     if (reason.status == status) return reason.phrase;
   }
   return {};
+}
+
+std::string problem_body(std::uint16_t status, std::string_view detail) {
+  std::string body;
+  JsonWriter json(body);
+  json.begin_object();
+  json.key("title").text(reason_phrase(status));
+  json.key("status").unsigned_integer(status);
+  if (!detail.empty()) json.key("detail").text(detail);
+  json.end_object();
+  return body;
 }
 
 void write_date(std::int64_t unix_s, char* out) {

@@ -1,9 +1,10 @@
-// Heads of responses (RFC 9112 section 4), written into memory of the caller. Pure, no allocation;
-// any thread.
+// Heads of responses (RFC 9112 section 4), written into memory of the caller, and bodies
+// of errors. Pure; heads without allocation; any thread.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "engine/base/bytes.hpp"
@@ -12,6 +13,9 @@
 namespace ringgate::http {
 
 std::string_view reason_phrase(std::uint16_t status);  // "OK"; "" where it is unknown
+
+// RFC 9457: what an application/problem+json says, `detail` being for people; may be empty.
+std::string problem_body(std::uint16_t status, std::string_view detail);
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 5.6.7), 29 bytes.
 constexpr std::size_t date_size = 29;

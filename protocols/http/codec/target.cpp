@@ -4,17 +4,11 @@
 #include <charconv>
 
 #include "protocols/http/codec/head.hpp"
+#include "protocols/http/codec/words.hpp"
 
 namespace ringgate::http {
 
 namespace {
-
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 bool unreserved(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
@@ -45,8 +39,11 @@ std::optional<std::string> percent_decoded(std::string_view text, bool plus_is_b
     if (text[i] == '+' && plus_is_blank) {
       out.push_back(' ');
     } else if (text[i] == '%') {
-      const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
-      const int low = i + 2 < text.size() ? hex_value(text[i + 2]) : -1;
+      const auto digit = [&](std::size_t at) {
+        return at < text.size() ? hex_value(static_cast<std::uint8_t>(text[at])) : -1;
+      };
+      const int high = digit(i + 1);
+      const int low = digit(i + 2);
       if (high < 0 || low < 0 || (high | low) == 0) return {};
       out.push_back(static_cast<char>(high << 4 | low));
       i += 2;
