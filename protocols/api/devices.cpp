@@ -2,9 +2,9 @@
 #include <fmt/format.h>
 
 #include <charconv>
-#include <chrono>
 
 #include "engine/base/json_writer.hpp"
+#include "engine/io/sys.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/routes.hpp"
 #include "storage/event/json_fields.hpp"
@@ -20,11 +20,6 @@ constexpr std::uint32_t devices_per_errand = 64;
 constexpr std::uint64_t page_max = 10'000;
 constexpr std::uint64_t page_default = 100;
 constexpr std::uint32_t looked_at_max = 200'000;
-
-WallUs wall_now_us() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
-}
 
 // One page on its way: "SHARD.PLACE" is where it goes on.
 class Listing : public std::enable_shared_from_this<Listing> {
@@ -57,7 +52,7 @@ class Listing : public std::enable_shared_from_this<Listing> {
   void take(const ShardAnswer& answer) {
     for (const std::string& row : answer.lines) {
       ++looked_at_;
-      if (!filter_.matches(event::JsonFields(row), wall_now_us())) continue;
+      if (!filter_.matches(event::JsonFields(row), io::real_sys().wall_now())) continue;
       if (found_++ > 0) rows_ += ',';
       rows_ += row;
     }

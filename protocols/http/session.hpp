@@ -26,6 +26,12 @@ struct SessionOptions {
   HeadLimits head;
   MonoNs head_timeout_ns = 10 * ns_per_s;  // for what is no body; the listener's frame time-out
 };
+// Of section `http`.
+inline SessionOptions session_options(const config::Settings& settings) {
+  SessionOptions options;
+  options.head_timeout_ns = settings.duration_ns("http.frame_timeout");
+  return options;
+}
 
 class Session final : public net::Protocol {
  public:
@@ -34,7 +40,6 @@ class Session final : public net::Protocol {
 
   // Before the first turn.
   void use_handler(std::unique_ptr<Handler> handler) { handler_ = std::move(handler); }
-  void set_options(const SessionOptions& options) { options_ = options; }
 
   // Answers; nothing happens where the exchange is stale or has its answer ---------------------
 
@@ -60,6 +65,9 @@ class Session final : public net::Protocol {
   // Called by Links -----------------------------------------------------------------------------
 
   std::string_view name() const override { return "http"; }
+  void on_settings(const config::Settings& settings) override {
+    options_ = session_options(settings);
+  }
   void on_open(net::Link&) override {}
   std::size_t on_bytes(net::Link& link, Bytes bytes) override;
   void on_close(net::Link& link, net::CloseReason reason) override;

@@ -93,7 +93,8 @@ inline const Plug plugs[] = {
      nullptr},
     {"http", api::keys, "http serves whoever reaches the port",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
-       auto session = std::make_unique<http::Session>(p.links, p.counters, http::SessionOptions{});
+       auto session = std::make_unique<http::Session>(p.links, p.counters,
+                                                      http::session_options(p.settings));
        session->use_handler(
            std::make_unique<api::Front>(*session, p.plane, p.links.shard()));
        return session;
