@@ -159,6 +159,19 @@ class Api(harness.GatewayTest):
                 raw.sendall(b"GET /api/v1/devices HTTP/1.1\r\nHost: a\r\n\r\n")
         self.assertEqual(self.get("/api/v1/devices")[0], 200)
 
+    def test_slow_heads_and_bodies_end(self):
+        """The listener's frame time-out ends what is begun and not ended; others go on."""
+        self.gateway.stop()
+        gateway = self.start({"http.frame_timeout": "200ms"})
+        begun = b"POST /api/v1/openapi.json HTTP/1.1\r\nHost: here\r\nContent-Length: 5\r\n"
+        for slow in (b"GET /livez HT", begun):
+            with socket.create_connection(gateway.address("http"), harness.LIMIT_S) as client:
+                client.sendall(slow)
+                # Nobody sends more: the end comes from the gateway.
+                self.assertEqual(client.recv(1000), b"")
+        self.address = gateway.address("http")
+        self.assertEqual(self.get("/livez")[0], 200)
+
     def test_a_stop_with_open_connections(self):
         idle = self.connect()
         self.assertEqual(self.get("/livez", connection=idle)[0], 200)
