@@ -5,6 +5,7 @@
 
 #include <charconv>
 
+#include "protocols/api/body.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/http/codec/response.hpp"
 #include "protocols/http/codec/target.hpp"
@@ -47,9 +48,15 @@ std::optional<std::uint64_t> Call::number(std::string_view name, std::uint64_t o
 }
 
 std::optional<Json> Call::json() {
-  Json json = Json::parse(data_.body.begin(), data_.body.end(), nullptr, false);
-  if (json.is_object()) return json;
-  problem(400, "the body must be a JSON object");
+  if (data_.body.empty()) return Json::object();
+  auto json = read_json(as_text(data_.body));
+  if (!json) {
+    problem(400, json.error().message);
+  } else if (!json->is_object()) {
+    problem(400, "the body must be a JSON object");
+  } else {
+    return std::move(*json);
+  }
   return {};
 }
 
@@ -67,8 +74,8 @@ void Call::answer(std::string body, std::uint16_t status, std::string_view type,
                std::make_shared<const std::string>(std::move(body))});
 }
 
-void Call::problem(std::uint16_t status, std::string_view detail) {
-  answer(http::problem_body(status, detail), status, "application/problem+json");
+void Call::problem(std::uint16_t status, std::string_view detail, std::string_view fields) {
+  answer(http::problem_body(status, detail), status, "application/problem+json", fields);
 }
 
 }  // namespace ringgate::api

@@ -50,7 +50,8 @@ class Call : public std::enable_shared_from_this<Call> {
   // A whole number among them. Answers 400 and gives nothing where it is no number of that range.
   std::optional<std::uint64_t> number(std::string_view name, std::uint64_t otherwise,
                                       std::uint64_t least, std::uint64_t most);
-  // The body as JSON object. Answers 400 and gives nothing where it is none.
+  // The body as JSON object (body.hpp); no body is an empty one. Answers 400 and gives nothing
+  // where it is none.
   std::optional<Json> json();
   // Who asks, for audit records: "token ops from 10.0.0.1", "10.0.0.1".
   std::string who() const;
@@ -62,7 +63,7 @@ class Call : public std::enable_shared_from_this<Call> {
   // Once each; later ones do nothing. `fields`: whole lines.
   void answer(std::string body, std::uint16_t status = 200,
               std::string_view type = "application/json", std::string_view fields = {});
-  void problem(std::uint16_t status, std::string_view detail);
+  void problem(std::uint16_t status, std::string_view detail, std::string_view fields = {});
 
  private:
   Plane& plane_;

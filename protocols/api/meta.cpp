@@ -1,5 +1,6 @@
 // What the gateway says of itself: its counters, and what it can be asked.
 #include <map>
+#include <string>
 
 #include "engine/base/json_writer.hpp"
 #include "protocols/api/plane.hpp"
@@ -18,7 +19,7 @@ void get_metrics(Plane& plane, const CallPtr& call) {
 
 constexpr std::string_view problem_schema =
     R"({"type":"object","required":["title","status"],"properties":{"title":{"type":"string"},)"
-    R"("status":{"type":"integer"},"detail":{"type":"string"}}})";
+    R"("status":{"type":"integer","minimum":400,"maximum":599},"detail":{"type":"string"}}})";
 
 void write_parameter(const Parameter& parameter, JsonWriter& json) {
   const bool in_path = parameter.in == Parameter::In::path;
@@ -48,11 +49,15 @@ void write_operation(const Route& route, JsonWriter& json) {
     json.end_object();
   }
   json.key("responses").begin_object();
-  json.key("200").begin_object().key("description").text("done");
-  if (!route.response_schema.empty()) {
-    write_content(route.response_type, route.response_schema, json);
+  for (const std::uint16_t status : {route.success, route.also}) {
+    if (status == 0) continue;
+    json.key(std::to_string(status)).begin_object();
+    json.key("description").text(status == 202 ? "taken; it goes on" : "done");
+    if (!route.response_schema.empty() && status != 204) {
+      write_content(route.response_type, route.response_schema, json);
+    }
+    json.end_object();
   }
-  json.end_object();
   json.key("default").begin_object().key("description").text("what is wrong (RFC 9457)");
   write_content("application/problem+json", problem_schema, json);
   json.end_object().end_object().end_object();

@@ -3,9 +3,13 @@
 #include <poll.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
+#include "engine/io/sys.hpp"
 #include "protocols/api/front.hpp"
+#include "protocols/api/guard.hpp"
 #include "protocols/http/codec/target.hpp"
 
 namespace ringgate::api {
@@ -34,6 +38,7 @@ Plane::~Plane() {
   stop_.store(true, std::memory_order_release);
   post_.inbox().wake();
   if (thread_.joinable()) thread_.join();
+  timers_.clear();
   // What still comes home finds a plane that answers nobody.
   while (post_.outstanding() > 0) post_.poll();
 }
@@ -49,12 +54,33 @@ void Plane::run() {
 }
 
 void Plane::turn(int longest_ms) {
-  constexpr int retry_ms = 2;
   pollfd one{.fd = post_.fd(), .events = POLLIN, .revents = 0};
-  const int wait = replies_.empty() ? longest_ms : retry_ms;
-  if (::poll(&one, 1, wait) < 0 && errno != EINTR) return;
+  if (::poll(&one, 1, wait_ms(longest_ms)) < 0 && errno != EINTR) return;
   post_.poll();
+  run_timers();
   send_waiting();
+}
+
+int Plane::wait_ms(int longest_ms) const {
+  constexpr int retry_ms = 2;
+  if (!replies_.empty()) return retry_ms;
+  if (timers_.empty()) return longest_ms;
+  const MonoNs left = timers_.begin()->first - io::real_sys().mono_now();
+  constexpr MonoNs most_ms = 60'000;
+  const auto ms = static_cast<int>(std::clamp<MonoNs>(left / ns_per_ms + 1, 0, most_ms));
+  return longest_ms < 0 ? ms : std::min(ms, longest_ms);
+}
+
+void Plane::run_timers() {
+  const MonoNs now = io::real_sys().mono_now();
+  while (!timers_.empty() && timers_.begin()->first <= now) {
+    const auto what = std::move(timers_.extract(timers_.begin()).mapped());
+    what();
+  }
+}
+
+void Plane::after(MonoNs delay, std::function<void()> what) {
+  timers_.emplace(io::real_sys().mono_now() + delay, std::move(what));
 }
 
 void Plane::note_log(ShardIndex shard, bool takes_data) {
@@ -99,6 +125,9 @@ void Plane::begin(CallData data) {
       std::make_shared<Call>(*this, std::move(data), *match.route, std::move(decoded));
   if (!readable) return call->problem(400, "the path has a % without two hex digits");
   calls_[key_of(id)] = call;
+  if (const auto refusal = refuse_change(call->data())) {
+    return call->problem(refusal->status, refusal->detail);
+  }
   match.route->run(*this, call);
 }
 
@@ -110,23 +139,58 @@ std::optional<DeviceKey> Plane::device_of(const CallPtr& call) const {
 }
 
 void Plane::ask(const CallPtr& call, ShardIndex shard, Work work, Then then) {
+  ask_host(
+      call, shard,
+      [ns = parts_.devices.ns(), work = std::move(work)](state::ShardHost& host,
+                                                         ShardAnswer& answer) {
+        event::DeviceGate* const gate = host.find(ns);
+        if (gate != nullptr) work(*gate, answer);
+      },
+      std::move(then));
+}
+
+void Plane::ask_host(const CallPtr& call, ShardIndex shard, HostWork work, Then then) {
   const auto answer = std::make_shared<ShardAnswer>();
   auto errand = shard::make_errand(
-      [ns = parts_.devices.ns(), work = std::move(work), answer](shard::ErrandHost& host,
-                                                                 shard::ErrandTicket ticket) {
-        event::DeviceGate* const gate = event::DeviceGates::of(host).find(ns);
-        if (gate != nullptr) work(*gate, *answer);
-        ticket.done();
+      [work = std::move(work), answer](shard::ErrandHost& host, shard::ErrandTicket ticket) {
+        state::ShardHost& rooms = state::ShardHost::of(host);
+        work(rooms, *answer);
+        if (!answer->durably) return ticket.done();
+        // The ticket is shared only because a function must be able to be copied.
+        auto kept = std::make_shared<shard::ErrandTicket>(std::move(ticket));
+        rooms.waits().wait(rooms.appended(), [kept] { kept->done(); });
       },
       [call, then = std::move(then), answer](bool ran) {
         if (call->over()) return;
         if (!ran) return call->problem(503, "the gateway is stopping");
         then(*answer);
       });
-  switch (post_.send(shard, errand)) {
+  refuse(call, post_.send(shard, errand));
+}
+
+void Plane::refuse(const CallPtr& call, shard::Posted posted) {
+  switch (posted) {
     case shard::Posted::ok: return;
-    case shard::Posted::busy: return call->problem(503, "the gateway is busy; try again");
+    case shard::Posted::busy:
+      return call->problem(503, "the gateway is busy; try again", "Retry-After: 1\r\n");
     case shard::Posted::stopped: return call->problem(503, "the gateway is stopping");
+  }
+}
+
+void Plane::ask_all(const CallPtr& call, Work work,
+                    std::function<void(std::vector<ShardAnswer>& answers)> then) {
+  struct Gathered {
+    std::vector<ShardAnswer> answers;
+    std::size_t missing = 0;
+  };
+  const auto gathered = std::make_shared<Gathered>();
+  gathered->answers.resize(parts_.shards);
+  gathered->missing = parts_.shards;
+  for (ShardIndex i = 0; i < parts_.shards && !call->over(); ++i) {
+    ask(call, i, work, [gathered, i, then](ShardAnswer& answer) {
+      gathered->answers[i] = std::move(answer);
+      if (--gathered->missing == 0) then(gathered->answers);
+    });
   }
 }
 

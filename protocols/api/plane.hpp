@@ -7,6 +7,8 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
@@ -19,6 +21,7 @@
 #include "protocols/api/call.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
+#include "storage/state/shard_host.hpp"
 
 namespace ringgate::api {
 
@@ -37,7 +40,9 @@ struct PlaneParts {
 // What an errand found on a shard. Filled there, read here.
 struct ShardAnswer {
   bool done = false;
+  bool durably = false;  // home only when what it changed is durable
   std::uint32_t cursor = 0;
+  std::uint64_t place = 0;  // in a table that is listed
   std::string text;
   std::vector<std::string> lines;
 };
@@ -74,6 +79,18 @@ class Plane {
   // Has `work` done on a shard's gate, then `then` here. Where the shard is busy or has stopped the
   // call is answered with 503.
   void ask(const CallPtr& call, ShardIndex shard, Work work, Then then);
+  // The same on all that a shard shows to errands.
+  using HostWork = std::function<void(state::ShardHost& host, ShardAnswer& answer)>;
+  void ask_host(const CallPtr& call, ShardIndex shard, HostWork work, Then then);
+  // The same on all shards; `then` follows once, with their answers in the order of the shards.
+  void ask_all(const CallPtr& call, Work work,
+               std::function<void(std::vector<ShardAnswer>& answers)> then);
+  // For errands of what outlives its call.
+  shard::ErrandPost& post() { return post_; }
+  // 503 where an errand could not be sent.
+  static void refuse(const CallPtr& call, shard::Posted posted);
+  // Has `what` done here after this time; not at all where the plane ends before.
+  void after(MonoNs delay, std::function<void()> what);
   ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
   // The device that the path names first. Answers 400 and gives nothing where it is none.
   std::optional<DeviceKey> device_of(const CallPtr& call) const;
@@ -91,6 +108,8 @@ class Plane {
   void begin(CallData data);
   void send(Reply reply);
   void send_waiting();
+  int wait_ms(int longest_ms) const;
+  void run_timers();
   static std::uint64_t key_of(http::ExchangeId id) { return id.link.packed(); }
 
   PlaneParts parts_;
@@ -98,6 +117,7 @@ class Plane {
   std::vector<Front*> fronts_;  // by shard; each touched only on its shard
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
   std::deque<Reply> replies_;   // their shard's column was full
+  std::multimap<MonoNs, std::function<void()>> timers_;
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);
   std::atomic<bool> serving_{false};

@@ -1,5 +1,6 @@
 """Starts the real executables for tests: a gateway on port 0 with a data directory of its own, and
-the tools. RG_TEST_BUILD names the build directory (default build/release)."""
+the tools. RG_TEST_BUILD names the build directory (default build/release). api_client.py talks to
+its HTTP interface, and checks every answer against openapi.json."""
 
 import json
 import os
