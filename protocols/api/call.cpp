@@ -14,6 +14,7 @@ namespace ringgate::api {
 
 Call::~Call() {
   if (!answered_) problem(500, "the request was dropped; the gateway's log may say why");
+  plane_.call_over(data_.id);
 }
 
 std::string_view Call::field(std::string_view lower_name) const {
@@ -76,6 +77,18 @@ void Call::answer(std::string body, std::uint16_t status, std::string_view type,
 
 void Call::problem(std::uint16_t status, std::string_view detail, std::string_view fields) {
   answer(http::problem_body(status, detail), status, "application/problem+json", fields);
+}
+
+std::shared_ptr<Outflow> Call::detach() {
+  if (over()) return nullptr;
+  auto flow = plane_.add_flow(data_.id);
+  if (flow == nullptr) {
+    problem(503, "too many answers are under way; try later", "Retry-After: 2\r\n");
+    return nullptr;
+  }
+  answered_ = true;
+  return std::make_shared<Outflow>(plane_, std::move(flow),
+                                   data_.method == http::Method::head);
 }
 
 }  // namespace ringgate::api

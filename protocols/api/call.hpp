@@ -17,6 +17,7 @@
 namespace ringgate::api {
 
 using Json = nlohmann::json;
+class Outflow;
 
 // What a shard copies out of a request: the views of http::Request end with its call.
 struct CallData {
@@ -64,6 +65,9 @@ class Call : public std::enable_shared_from_this<Call> {
   void answer(std::string body, std::uint16_t status = 200,
               std::string_view type = "application/json", std::string_view fields = {});
   void problem(std::uint16_t status, std::string_view detail, std::string_view fields = {});
+  // Hands the answer to another thread (outflow.hpp). Null: the call has its answer (503, too many
+  // are under way), or its client has gone.
+  std::shared_ptr<Outflow> detach();
 
  private:
   Plane& plane_;

@@ -102,6 +102,51 @@ void Front::on_request(const http::Request& request) {
   plane_.submit(copied(request));
 }
 
-void Front::on_gone(http::ExchangeId id) { plane_.gone(id); }
+void Front::on_gone(http::ExchangeId id) {
+  waiting_.erase(id.link.slot);  // goes home as not run: the client is told to have gone
+  plane_.gone(id);
+}
+
+void Front::on_room(http::ExchangeId id) {
+  const auto found = waiting_.find(id.link.slot);
+  if (found == waiting_.end()) return;
+  found->second.ticket.done();
+  waiting_.erase(found);
+}
+
+bool Front::play(http::ExchangeId id, const OutflowStep& step, shard::ErrandTicket& ticket) {
+  switch (step.what) {
+    case OutflowStep::What::answer:
+      call_ended();
+      session_.answer(id, {.status = step.status,
+                           .type = step.type,
+                           .fields = step.fields,
+                           .body = {},
+                           .shared = step.text});
+      return true;
+    case OutflowStep::What::begin:
+      return session_.begin(id, {.status = step.status,
+                                 .type = step.type,
+                                 .fields = step.fields,
+                                 .length = step.length,
+                                 .endless = false});
+    case OutflowStep::What::piece:
+      if (!session_.write(id, as_bytes(*step.text))) return false;
+      if (!session_.room(id)) {
+        waiting_.erase(id.link.slot);
+        waiting_.try_emplace(id.link.slot, Waiting{id, std::move(ticket)});
+      }
+      return true;
+    case OutflowStep::What::end:
+      call_ended();
+      session_.end(id);
+      return true;
+    case OutflowStep::What::cut:
+      call_ended();
+      session_.cut(id);
+      return true;
+  }
+  return false;
+}
 
 }  // namespace ringgate::api

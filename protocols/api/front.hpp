@@ -3,8 +3,11 @@
 #pragma once
 
 #include <string>
+#include <unordered_map>
 
+#include "engine/shard/errand.hpp"
 #include "protocols/api/call.hpp"
+#include "protocols/api/outflow.hpp"
 #include "protocols/http/session.hpp"
 
 namespace ringgate::api {
@@ -21,12 +24,16 @@ class Front final : public http::Handler, public flow::CommitListener {
   std::uint64_t body_bytes_max(const http::Head& head) override;
   void on_request(const http::Request& request) override;
   void on_gone(http::ExchangeId id) override;
+  void on_room(http::ExchangeId id) override;
   void on_commit(Position) override {}
   void on_log_state(flow::LogState state) override;
 
   http::Session& session() { return session_; }
   // The plane's answer has come.
   void call_ended() { --calls_; }
+  // Does what the step says. Keeps the ticket where a piece has filled the link, until there is
+  // room again. False: the exchange is stale.
+  bool play(http::ExchangeId id, const OutflowStep& step, shard::ErrandTicket& ticket);
 
  private:
   bool answer_here(const http::Request& request);
@@ -36,6 +43,12 @@ class Front final : public http::Handler, public flow::CommitListener {
   Plane& plane_;
   shard::Shard& shard_;
   std::uint32_t calls_ = 0;
+  // Of streams whose link is full, by its slot: at most one piece of a stream is under way.
+  struct Waiting {
+    http::ExchangeId id;
+    shard::ErrandTicket ticket;
+  };
+  std::unordered_map<std::uint32_t, Waiting> waiting_;
 };
 
 }  // namespace ringgate::api

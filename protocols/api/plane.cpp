@@ -14,23 +14,6 @@
 
 namespace ringgate::api {
 
-namespace {
-
-template <class Arrive>
-std::unique_ptr<shard::Letter> make_letter(Arrive arrive) {
-  class One final : public shard::Letter {
-   public:
-    explicit One(Arrive&& how) : how_(std::move(how)) {}
-    void arrive() override { how_(); }
-
-   private:
-    Arrive how_;
-  };
-  return std::make_unique<One>(std::move(arrive));
-}
-
-}  // namespace
-
 Plane::Plane(const PlaneParts& parts)
     : parts_(parts), post_(parts.errands, parts.producer), fronts_(parts.shards, nullptr) {}
 
@@ -40,6 +23,7 @@ Plane::~Plane() {
   if (thread_.joinable()) thread_.join();
   timers_.clear();
   // What still comes home finds a plane that answers nobody.
+  full_.clear();
   while (post_.outstanding() > 0) post_.poll();
 }
 
@@ -63,7 +47,7 @@ void Plane::turn(int longest_ms) {
 
 int Plane::wait_ms(int longest_ms) const {
   constexpr int retry_ms = 2;
-  if (!replies_.empty()) return retry_ms;
+  if (!replies_.empty() || !full_.empty()) return retry_ms;
   if (timers_.empty()) return longest_ms;
   const MonoNs left = timers_.begin()->first - io::real_sys().mono_now();
   constexpr MonoNs most_ms = 60'000;
@@ -95,18 +79,42 @@ void Plane::note_log(ShardIndex shard, bool takes_data) {
 void Plane::attach(ShardIndex shard, Front* front) { fronts_[shard] = front; }
 
 void Plane::submit(CallData data) {
-  post_.inbox().push(make_letter(
-      [this, data = std::move(data)]() mutable { begin(std::move(data)); }));
+  letter([this, data = std::move(data)]() mutable { begin(std::move(data)); });
 }
 
 void Plane::gone(http::ExchangeId id) {
-  post_.inbox().push(make_letter([this, id] {
-    const auto found = calls_.find(key_of(id));
-    if (found == calls_.end()) return;
-    const CallPtr call = found->second.lock();
-    if (call != nullptr && call->data().id.serial == id.serial) call->set_gone();
-    calls_.erase(found);
-  }));
+  letter([this, id] { client_gone(id); });
+}
+
+void Plane::client_gone(http::ExchangeId id) {
+  if (const auto flow = flows_.find(key_of(id));
+      flow != flows_.end() && flow->second->id().serial == id.serial) {
+    const std::shared_ptr<Flow> one = flow->second;  // it may end meanwhile
+    one->client_gone();
+  }
+  const auto found = calls_.find(key_of(id));
+  if (found == calls_.end()) return;
+  const CallPtr call = found->second.lock();
+  if (call != nullptr && call->data().id.serial == id.serial) call->set_gone();
+  calls_.erase(found);
+}
+
+void Plane::call_over(http::ExchangeId id) {
+  const auto found = calls_.find(key_of(id));
+  // Not the one that came after it on the same link.
+  if (found != calls_.end() && found->second.expired()) calls_.erase(found);
+}
+
+std::shared_ptr<Flow> Plane::add_flow(http::ExchangeId id) {
+  if (flows_.size() >= flows_max) return nullptr;
+  auto flow = std::make_shared<Flow>(*this, id);
+  flows_[key_of(id)] = flow;
+  return flow;
+}
+
+void Plane::flow_over(const Flow& flow) {
+  const auto found = flows_.find(key_of(flow.id()));
+  if (found != flows_.end() && found->second.get() == &flow) flows_.erase(found);
 }
 
 void Plane::begin(CallData data) {
@@ -202,6 +210,11 @@ void Plane::send(Reply reply) {
 }
 
 void Plane::send_waiting() {
+  std::vector<std::shared_ptr<Flow>> full;
+  full.swap(full_);
+  for (std::shared_ptr<Flow>& flow : full) {
+    if (!flow->pump()) full_.push_back(std::move(flow));
+  }
   while (!replies_.empty()) {
     const ShardIndex shard = replies_.front().id.link.shard;
     const auto reply = std::make_shared<Reply>(std::move(replies_.front()));

@@ -19,6 +19,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
 #include "protocols/api/call.hpp"
+#include "protocols/api/outflow.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/state/shard_host.hpp"
@@ -26,6 +27,9 @@
 namespace ringgate::api {
 
 class Front;
+
+// Answers that other threads make, at a time: each costs at most 0.6 MiB.
+constexpr std::size_t flows_max = 256;
 
 struct PlaneParts {
   shard::ErrandHub& errands;
@@ -71,6 +75,31 @@ class Plane {
   // Whether all shards run.
   bool serving() const { return serving_.load(std::memory_order_acquire); }
 
+  // Of any thread -------------------------------------------------------------------------------
+
+  // Has `arrive` called on the plane's thread.
+  template <class Arrive>
+  void letter(Arrive arrive) {
+    class One final : public shard::Letter {
+     public:
+      explicit One(Arrive&& how) : how_(std::move(how)) {}
+      void arrive() override { how_(); }
+
+     private:
+      Arrive how_;
+    };
+    post_.inbox().push(std::make_unique<One>(std::move(arrive)));
+  }
+
+  // For flows (outflow.hpp) ---------------------------------------------------------------------
+
+  // Of a shard, on its thread; null: it has ended.
+  Front* front(ShardIndex shard) const { return fronts_[shard]; }
+  // Null: there are flows_max.
+  std::shared_ptr<Flow> add_flow(http::ExchangeId id);
+  void pump_later(std::shared_ptr<Flow> flow) { full_.push_back(std::move(flow)); }
+  void flow_over(const Flow& flow);
+
   // For handlers, on the plane's thread ---------------------------------------------------------
 
   const PlaneParts& parts() const { return parts_; }
@@ -106,6 +135,8 @@ class Plane {
   };
   void run();
   void begin(CallData data);
+  void client_gone(http::ExchangeId id);
+  void call_over(http::ExchangeId id);
   void send(Reply reply);
   void send_waiting();
   int wait_ms(int longest_ms) const;
@@ -118,6 +149,8 @@ class Plane {
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
   std::deque<Reply> replies_;   // their shard's column was full
   std::multimap<MonoNs, std::function<void()>> timers_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link
+  std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);
   std::atomic<bool> serving_{false};

@@ -407,7 +407,16 @@ void Session::forget(net::Link& link) {
   state.has_rest = false;
 }
 
-void Session::on_close(net::Link& link, net::CloseReason) {
+// The last words of a link whose request has no answer yet: whoever asked may ask elsewhere.
+void Session::say_stopping(net::Link& link) {
+  link.session<State>().keep_alive = false;
+  const std::string body = problem_body(503, "the gateway is stopping");
+  const std::string_view sent =
+      body_allowed(link.session<State>(), 503) ? std::string_view(body) : std::string_view{};
+  write_head(link, 503, "application/problem+json", {}, body.size(), sent);
+}
+
+void Session::on_close(net::Link& link, net::CloseReason reason) {
   State& state = link.session<State>();
   const bool rest = state.has_rest;
   forget(link);
@@ -415,6 +424,7 @@ void Session::on_close(net::Link& link, net::CloseReason) {
       state.phase == Phase::finishing) {
     return;
   }
+  if (state.phase == Phase::answering && reason == net::CloseReason::draining) say_stopping(link);
   state.phase = Phase::finishing;
   counters_.open.sub();
   if (!rest) handler_->on_gone({link.id(), state.serial});

@@ -127,6 +127,7 @@ class Session final : public net::Protocol {
   bool body_allowed(const State& state, std::uint16_t status) const;
   bool too_slow(const net::Link& link, const Arriving& arriving) const;
   void forget(net::Link& link);
+  void say_stopping(net::Link& link);
 
   net::Links& links_;
   Counters counters_;
