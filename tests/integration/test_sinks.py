@@ -81,9 +81,10 @@ class Sinks(harness.GatewayTest):
             host, port = gateway.address()
             load = subprocess.Popen(
                 [harness.LOAD, "jt808", "--target", f"{host}:{port}", "--devices", "50", "--rate",
-                 "100", "--duration", "6", "--drive", "--reconnect", "--quiet"],
+                 "100", "--duration", "3600", "--drive", "--reconnect", "--quiet"],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             self.addCleanup(load.wait)
+            self.addCleanup(load.kill)
             self.addCleanup(load.stdout.close)
             fleet = self.folder / "fleet.csv"
             fleet.write_text("phone,note\n" + "".join(f"{i},n{i}\n" for i in range(1, 5001)))
@@ -99,6 +100,7 @@ class Sinks(harness.GatewayTest):
             self.assertEqual(self.ctl("stats")[0], 0)
             gateway.signal(signal.SIGHUP)
             gateway.signal(signal.SIGUSR1)
+            load.send_signal(signal.SIGINT)
             load.communicate(timeout=harness.LIMIT_S)
             servers.wait_until(lambda: all(row["records"] and row["lag_bytes"] == 0
                                            for row in self.sinks().values()), "no lag")
