@@ -67,7 +67,7 @@ bool Front::answer_here(const http::Request& request) {
   } else if (path == "/startupz") {
     probe(request, plane_.serving(), plane_.serving() ? "started" : "starting");
   } else {
-    return false;
+    return page_ != nullptr && page_->answer(session_, request);
   }
   return true;
 }

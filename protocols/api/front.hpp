@@ -2,12 +2,14 @@
 // the rest to the plane. Lives on the shard; every call on its thread.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <unordered_map>
 
 #include "engine/shard/errand.hpp"
 #include "protocols/api/call.hpp"
 #include "protocols/api/outflow.hpp"
+#include "protocols/api/page/page.hpp"
 #include "protocols/http/session.hpp"
 
 namespace ringgate::api {
@@ -20,6 +22,9 @@ class Front final : public http::Handler, public flow::CommitListener {
   Front(http::Session& session, Plane& plane, shard::Shard& shard);
   // After the plane's thread has ended, or with its shard.
   ~Front() override;
+
+  // Wiring: serves the dashboard too.
+  void use_page(const PageOptions& options) { page_ = std::make_unique<Page>(options); }
 
   std::uint64_t body_bytes_max(const http::Head& head) override;
   void on_request(const http::Request& request) override;
@@ -42,6 +47,7 @@ class Front final : public http::Handler, public flow::CommitListener {
   http::Session& session_;
   Plane& plane_;
   shard::Shard& shard_;
+  std::unique_ptr<const Page> page_;
   std::uint32_t calls_ = 0;
   // Of streams whose link is full, by its slot: at most one piece of a stream is under way.
   struct Waiting {

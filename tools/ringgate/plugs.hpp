@@ -95,8 +95,9 @@ inline const Plug plugs[] = {
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        auto session = std::make_unique<http::Session>(p.links, p.counters,
                                                       http::session_options(p.settings));
-       session->use_handler(
-           std::make_unique<api::Front>(*session, p.plane, p.links.shard()));
+       auto front = std::make_unique<api::Front>(*session, p.plane, p.links.shard());
+       front->use_page(api::page_options(p.settings));
+       session->use_handler(std::move(front));
        return session;
      },
      nullptr},
