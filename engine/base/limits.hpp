@@ -83,6 +83,32 @@ constexpr std::int64_t stranger_burst_ms = 4'000;
 // Sources with an account of their own. 64 KiB.
 constexpr std::uint32_t stranger_sources_max = 4096;
 
+// A filter is given replies in batches: what one record of TLS holds.
+constexpr std::uint32_t filter_batch_bytes = 16 * 1024;
+// What such a record adds: header, explicit nonce, tag; with padding of old ciphers below this.
+constexpr std::uint32_t filter_overhead_bytes = 64;
+// Bytes that a filter may have waiting of its own accord: alerts, key updates, a handshake's flight
+// with a long chain of certificates (100 KiB at most). A peer that asks for more and takes none is
+// closed.
+constexpr std::uint32_t filter_waiting_bytes_max = 256 * 1024;
+
+// TLS. What an idle link costs besides its Link, and one in its handshake: measured with OpenSSL
+// 3.0, for the memory budget.
+constexpr std::uint32_t tls_link_bytes = 12 * 1024;
+constexpr std::uint32_t tls_handshake_bytes = 64 * 1024;
+// A session may be resumed for so long: devices that lose their network for hours come back all at
+// once. Keys of tickets last twice that; a stolen one opens no older traffic than theirs.
+constexpr std::int64_t tls_session_s = 4 * 3600;
+// Certificates and keys are a few KiB; a bundle of authorities some 200 KiB.
+constexpr std::int64_t pem_bytes_max = 1024 * 1024;
+// Of a client certificate's name; X.520 has 64 for a common name.
+constexpr std::size_t tls_name_bytes_max = 256;
+// Files are looked at this often; a pair is taken when it has not changed in between, so that one
+// whose key is not written yet is no error.
+constexpr std::int64_t tls_look_interval_ms = 1'000;
+// Certificates that end within so many days are warned of, once a day.
+constexpr std::int64_t tls_expiry_warning_s = 30 * 24 * 3600;
+
 // Spilled bytes are shown to a protocol in pieces of this size, so that a link that must pause does
 // so near its credit. Any frame that a device sends fits; a longer one is shown in a longer piece.
 constexpr std::uint32_t spill_slice_bytes = 16 * 1024;

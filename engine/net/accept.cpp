@@ -112,7 +112,10 @@ void Links::open_link(int fd, std::uint32_t listener) {
   link->last_position = 0;
   link->last_receive_ns = shard_.now();
   link->idle_timeout_ms = options.idle_timeout_ms;
-  if (options.filter != nullptr) add_filter(*link, options.filter->make());
+  if (options.filter != nullptr) {
+    add_filter(*link, options.filter->make());
+    watch_filter(*link, *filters_[link->slot]->filter);
+  }
   link->state = LinkState::open;
   protocol_of(*link).on_open(*link);
   hold_replies(*link, 0);

@@ -44,6 +44,7 @@ void Links::leave_open(Link& link, CloseReason reason, LinkState next) {
   if (link.datagram) datagrams_->forget(link);
   protocol_of(link).on_close(link, reason);
   hold_replies(link, 0);  // what was written outside of on_bytes, and last words
+  if (link.filtered) leave_filter(link, reason);
 }
 
 void Links::close(Link& link, CloseReason reason) {
@@ -80,7 +81,7 @@ void Links::progress(Link& link) {
       send_move(link);
       break;
     case LinkState::flushing:
-      if (!idle) break;
+      if (!idle || (link.filtered && end_filter(link))) break;
       if (link.peer_done || link.datagram) {
         finish(link);
       } else {
@@ -155,7 +156,7 @@ void Links::send_move(Link& link) {
     unread = {};
   }
   if (link.filtered) {
-    record.filter_at = reinterpret_cast<std::uint64_t>(filters_[link.slot]->filter.release());
+    record.filter_at = reinterpret_cast<std::uint64_t>(remove_filter(link).release());
   }
   PendingMove move{link.move_to, {}};
   move.mail.resize(sizeof record + unread.size());

@@ -31,7 +31,7 @@ Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoo
 Links::Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& counters,
              const LinksOptions& options, std::unique_ptr<io::BufferRing> buffers)
     : shard_(shard), mail_(mail), options_(options), budget_(options.memory_limit_bytes),
-      chunks_(budget_), counters_(counters), buffers_(std::move(buffers)), accept_timer_(*this) {
+      chunks_(budget_), group_(counters), counters_(counters), buffers_(std::move(buffers)), accept_timer_(*this) {
   RG_CHECK(options_.links_max <= limits::links_per_shard_max);
   for (const io::Tag tag :
        {io::Tag::accept, io::Tag::accept_cancel, io::Tag::recv, io::Tag::recv_cancel, io::Tag::send,
@@ -75,6 +75,9 @@ std::uint8_t Links::add_protocol(Protocol& protocol) {
 void Links::add_listener(const ListenerOptions& options) {
   RG_CHECK(options.protocol < protocols_.size());
   listeners_.push_back(Listener{options});
+  if (options.filter != nullptr && filter_counters_ == nullptr) {
+    filter_counters_ = std::make_unique<FilterCounters>(group_);
+  }
   if (options.datagram_fd < 0) return;
   RG_CHECK(datagrams_ != nullptr);
   datagrams_->add_socket(static_cast<std::uint32_t>(listeners_.size() - 1), options.datagram_fd);
@@ -119,7 +122,7 @@ void Links::free_link(Link& link) {
   shard_.timers().cancel(link);
   free_spill(link);
   free_order(link);
-  if (link.filtered) filters_[link.slot].reset();
+  if (link.filtered) static_cast<void>(remove_filter(link));
   link.state = LinkState::free;
   link.fd = -1;
   ++link.generation;

@@ -19,6 +19,7 @@
 #include "engine/net/counters.hpp"
 #include "engine/net/datagrams.hpp"
 #include "engine/net/filter.hpp"
+#include "engine/net/filter_counters.hpp"
 #include "engine/net/held_replies.hpp"
 #include "engine/net/link.hpp"
 #include "engine/net/order_queue.hpp"
@@ -36,7 +37,7 @@ struct ListenerOptions {
   std::uint8_t protocol = 0;            // as add_protocol returned
   std::uint32_t idle_timeout_ms = 0;    // 0: never
   std::uint32_t frame_timeout_ms = 0;   // 0: never
-  FilterFactory* filter = nullptr;      // null: bytes pass as they are
+  FilterFactory* filter = nullptr;      // null: bytes pass as they are; outlives the links
 };
 
 struct LinksOptions {
@@ -112,6 +113,10 @@ class Links final : public shard::CompletionHandler,
     RG_CHECK(protocol < protocols_.size());
     link.protocol = protocol;
   }
+
+  // Who is at the other end of an encrypted link; null where it is not encrypted. Until its protocol
+  // sees bytes, nothing is known.
+  const SecurePeer* secure_peer(const Link& link) const;
 
   // Appends what was written since link.out_end was `mark`, as far as it has not left: within one
   // frame's handling, all of it.
@@ -219,6 +224,7 @@ class Links final : public shard::CompletionHandler,
   // Receiving (receive.cpp)
   void on_receive(std::uint64_t user_data, std::int32_t result, std::uint32_t flags);
   void take_bytes(Link& link, Bytes bytes);
+  void peer_ended(Link& link);
   void feed(Link& link, Bytes bytes);
   void feed_spill(Link& link);
   void mark_partial(Link& link);
@@ -257,9 +263,17 @@ class Links final : public shard::CompletionHandler,
   // Filters (filtering.cpp)
   class LinkSink;
   void add_filter(Link& link, std::unique_ptr<Filter> filter);
+  std::unique_ptr<Filter> remove_filter(Link& link);
+  void charge_filter(FilterState& state);
   void filter_received(Link& link, Bytes bytes);
+  void watch_filter(Link& link, const Filter& filter);
   void start_filtered_send(Link& link);
+  void make_wire(Link& link, FilterState& state);
+  bool make_batch(Link& link, FilterState& state, std::uint32_t size_bytes, FilterSink& sink);
   void filtered_sent(Link& link, std::uint32_t size_bytes);
+  bool end_filter(Link& link);
+  void leave_filter(Link& link, CloseReason reason);
+  void count_fault(FilterState& state, FilterFault why);
   bool filter_pending(const Link& link) const;
 
   // Order between shards (forward.cpp)
@@ -300,6 +314,7 @@ class Links final : public shard::CompletionHandler,
   LinksOptions options_;
   flow::Budget budget_;
   OutChunkPool chunks_;
+  observe::CounterGroup& group_;
   NetCounters counters_;
   std::unique_ptr<io::BufferRing> buffers_;
   std::unique_ptr<Datagrams> datagrams_;
@@ -308,6 +323,7 @@ class Links final : public shard::CompletionHandler,
   std::vector<std::unique_ptr<Link[]>> slots_;
   std::vector<std::uint32_t> free_slots_;
   std::vector<std::unique_ptr<FilterState>> filters_;  // by slot; empty without filters
+  std::unique_ptr<FilterCounters> filter_counters_;    // null without
   std::uint32_t live_ = 0;
   HeldReplies held_;
   std::vector<std::uint32_t> send_list_;

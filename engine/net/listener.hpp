@@ -26,10 +26,14 @@ struct SocketOptions {
   bool datagrams = false;  // UDP on the same port too
 };
 
+// Of key `client_certificates`; the order is that of tls::ClientCertificates.
+inline constexpr std::string_view client_certificates_choices[] = {"no", "optional", "required"};
+
 struct OpenListener {
   std::string address;   // as bound: port 0 is replaced by the real one
   std::vector<int> fds;  // one per shard
   std::vector<int> datagram_fds;  // likewise; empty without datagrams
+  bool tls = false;               // of the section's tls_listen; set by the caller
 };
 
 // Error: names the address, what was refused and the cure. Nothing stays open then.
@@ -48,6 +52,19 @@ SocketOptions socket_options(const config::Settings& settings, const std::string
       .doc = "Addresses to listen on, as host:port; port 0 takes a free one. Empty: off.",        \
       .max = 16,                                                                                  \
       .check = &::ringgate::config::check_listen_address},                                        \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".tls_listen",                                                          \
+          .type = ::ringgate::config::KeyType::text_list,                                         \
+          .default_text = "",                                                                     \
+          .doc = "The same with TLS, with the certificates of section tls. Empty: off.",          \
+          .max = 16,                                                                              \
+          .check = &::ringgate::config::check_listen_address},                                    \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".client_certificates",                                                 \
+          .type = ::ringgate::config::KeyType::choice,                                            \
+          .default_text = "no",                                                                   \
+          .doc = "Whether TLS clients show certificates of tls.client_ca: no, may, must.",        \
+          .choices = ::ringgate::net::client_certificates_choices},                               \
       ::ringgate::config::KeySpec{.name = section ".nodelay",                                     \
                                   .type = ::ringgate::config::KeyType::boolean,                   \
                                   .default_text = "true",                                         \

@@ -92,9 +92,7 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
                         buffers_->give_back(bid);
                       });
   } else if (result == 0) {
-    link.peer_done = true;
-    // Frames that came before are handled first; receive_again() closes then.
-    if (link.readable() && !link.has_unread()) close(link, CloseReason::peer_closed);
+    peer_ended(link);
   } else {
     switch (result) {
       case -ECANCELED:  // pause, move, close: whoever cancelled goes on in progress()
@@ -113,6 +111,12 @@ void Links::on_receive(std::uint64_t user_data, std::int32_t result, std::uint32
   }
   if (!link.recv_armed && link.state <= LinkState::lingering) want_receive(link);
   if (link.state != LinkState::open) progress(link);
+}
+
+// Frames that came before are handled first; receive_again() closes then.
+void Links::peer_ended(Link& link) {
+  link.peer_done = true;
+  if (link.readable() && !link.has_unread()) close(link, CloseReason::peer_closed);
 }
 
 void Links::take_bytes(Link& link, Bytes bytes) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/net/tls/keys.hpp"
 #include "protocols/fabric/keys.hpp"
 #include "storage/blob/keys.hpp"
 #include "storage/log/keys.hpp"
@@ -45,13 +46,14 @@ constexpr const char* examples = R"(Examples:
   ringgate --sample-config > ringgate.toml        a commented file with every key
   ringgate --config ringgate.toml --check-config  does it parse? exit code 0 or 2
 Signals: TERM, INT drain and stop (twice: at once); USR1 prints all counters to stderr;
-  HUP reads the configuration again, all or nothing.
+  HUP reads the configuration again, all or nothing, and certificates.
 Exit codes: 0 stopped as asked, 1 could not start or run, 2 wrong arguments or configuration.)";
 
 config::Schema make_schema() {
   config::Schema schema;
   schema.add(server::keys);
   for (const server::Plug& plug : server::plugs) schema.add(plug.keys);
+  schema.add(net::tls::keys);
   schema.add(log::keys);
   schema.add(state::keys);
   schema.add(blob::keys);
@@ -121,7 +123,8 @@ void serve(std::shared_ptr<const config::Settings>& settings, const Arguments& a
   server::Status status(registry, gateway.sinks(), sys.mono_now());
   MonoNs next = sys.mono_now() + interval;
   while (!gateway.stopped()) {
-    const MonoNs left = interval > 0 ? std::max<MonoNs>(next - sys.mono_now(), 0) : 3600 * ns_per_s;
+    MonoNs left = interval > 0 ? std::max<MonoNs>(next - sys.mono_now(), 0) : 3600 * ns_per_s;
+    if (gateway.has_tls()) left = std::min(left, limits::tls_look_interval_ms * ns_per_ms);
     switch (wait_signal(signals, left)) {
       case SIGTERM:
       case SIGINT:
@@ -131,10 +134,12 @@ void serve(std::shared_ptr<const config::Settings>& settings, const Arguments& a
         break;
       case SIGHUP:
         reload(settings, arguments, logs, gateway);
+        gateway.look_at_certificates(true);
         interval = settings->duration_ns("server.status_interval");
         next = sys.mono_now() + interval;
         break;
       default:
+        gateway.look_at_certificates(false);
         break;
     }
     if (interval > 0 && sys.mono_now() >= next) {

@@ -236,23 +236,59 @@ void Server::open_log() {
 }
 
 Result<void> Server::open_listeners(observe::LogSource& logs) {
+  if (auto opened = open_tls(); !opened) return opened.error();
   for (const Plug& plug : plugs) {
     const std::string section(plug.section);
     net::SocketOptions options = net::socket_options(*start_settings_, section);
-    options.datagrams = plug.datagrams && start_settings_->boolean(section + ".udp");
-    OpenListeners& open = listeners_.emplace_back();
-    for (const std::string& text : start_settings_->list(section + ".listen")) {
-      const auto address = config::parse_listen_address(text);
-      if (!address) return address.error();
-      auto listener = net::open_listener(sys_, *address, options, shard_count_);
-      if (!listener) return listener.error();
-      if (!address->loopback() && !plug.beyond_loopback.empty()) {
-        logs.warn(plug.beyond_loopback, {{"listen", listener->address}});
-      }
-      open.push_back(std::move(*listener));
+    listeners_.emplace_back();
+    if (auto opened = listen_all(plug, ".tls_listen", options, logs); !opened) {
+      return opened.error();
     }
+    options.datagrams = plug.datagrams && start_settings_->boolean(section + ".udp");
+    if (auto opened = listen_all(plug, ".listen", options, logs); !opened) return opened.error();
   }
   return {};
+}
+
+Result<void> Server::listen_all(const Plug& plug, const char* key,
+                                const net::SocketOptions& options, observe::LogSource& logs) {
+  for (const std::string& text : start_settings_->list(std::string(plug.section).append(key))) {
+    const auto address = config::parse_listen_address(text);
+    if (!address) return address.error();
+    auto listener = net::open_listener(sys_, *address, options, shard_count_);
+    if (!listener) return listener.error();
+    if (!address->loopback() && !plug.beyond_loopback.empty()) {
+      logs.warn(plug.beyond_loopback, {{"listen", listener->address}});
+    }
+    listener->tls = std::string_view(key) == ".tls_listen";
+    listeners_.back().push_back(std::move(*listener));
+  }
+  return {};
+}
+
+Result<void> Server::open_tls() {
+  std::vector<net::tls::Policy> policies;  // by plug
+  bool any = false;
+  for (const Plug& plug : plugs) {
+    const std::string section(plug.section);
+    policies.push_back(net::tls::policy_of(*start_settings_, section));
+    const bool speaks = !start_settings_->list(section + ".tls_listen").empty();
+    if (!speaks) policies.back().client_certificates = net::tls::ClientCertificates::no;
+    any |= speaks;
+  }
+  if (!any) return {};
+  const auto options = net::tls::keeper_options(*start_settings_);
+  if (!options) return options.error();
+  auto keeper = net::tls::Keeper::open(*options, std::move(policies), registry_,
+                                       logger_.add_source("tls"), sys_.wall_now());
+  if (!keeper) return keeper.error();
+  tls_ = std::move(*keeper);
+  return {};
+}
+
+void Server::look_at_certificates(bool at_once) {
+  if (tls_ == nullptr) return;
+  if (tls_->look(sys_.wall_now(), at_once) == net::tls::Look::renewed) tell_shards(nullptr);
 }
 
 Result<void> Server::open_control() {
@@ -363,6 +399,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *expectations_,
                                   *plane_,
                                   listeners_,
+                                  tls_ ? tls_->contexts() : nullptr,
                                   fabric_ ? &fabric_->watcher(thread.index) : nullptr,
                                   *thread.counters,
                                   *thread.logs,
@@ -390,10 +427,13 @@ std::string Server::ready_line() const {
   std::string line = "ready";
   for (std::size_t i = 0; i < listeners_.size(); ++i) {
     std::string addresses;
+    std::string with_tls;
     for (const net::OpenListener& listener : listeners_[i]) {
-      addresses += fmt::format("{}{}", addresses.empty() ? "" : ",", listener.address);
+      std::string& to = listener.tls ? with_tls : addresses;
+      to += fmt::format("{}{}", to.empty() ? "" : ",", listener.address);
     }
     if (!addresses.empty()) line += fmt::format(" {}={}", plugs[i].section, addresses);
+    if (!with_tls.empty()) line += fmt::format(" {}_tls={}", plugs[i].section, with_tls);
   }
   return line + fmt::format(" shards={} data={}", shard_count_, absolute(data_dir_->path()));
 }
@@ -407,15 +447,18 @@ void Server::wake_all() {
   }
 }
 
-void Server::reload(std::shared_ptr<const config::Settings> settings) {
+void Server::reload(std::shared_ptr<const config::Settings> settings) { tell_shards(settings); }
+
+void Server::tell_shards(const std::shared_ptr<const config::Settings>& settings) {
   for (unsigned i = 0; i < shard_count_; ++i) {
-    const ReloadMail mail{new std::shared_ptr<const config::Settings>(settings)};
+    const ReloadMail mail{
+        new ReloadMail::News{settings, tls_ ? tls_->contexts() : nullptr}};
     const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
     const bool posted = hub_->post_from_control(hub_->control_producer(main_thread),
                                                 static_cast<ShardIndex>(i),
                                                 shard::MailKind::reload, bytes);
     // Only a shard that took no turn for thousands of reloads has a full column.
-    if (!posted) delete mail.settings;
+    if (!posted) delete mail.news;
   }
 }
 

@@ -11,6 +11,7 @@
 #include "engine/config/settings.hpp"
 #include "engine/io/sys.hpp"
 #include "engine/net/listener.hpp"
+#include "engine/net/tls/keeper.hpp"
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
@@ -30,6 +31,8 @@
 
 namespace ringgate::server {
 
+struct Plug;
+
 class Server {
  public:
   // Recovers the log, opens the listeners and starts the shards; links are accepted when it
@@ -46,6 +49,11 @@ class Server {
 
   // Hands changed settings to the shards: those that need no restart (config::diff tells).
   void reload(std::shared_ptr<const config::Settings> settings);
+
+  // Looks whether the files of certificates have changed (tls::Keeper::look); new links get the new
+  // ones. Every limits::tls_look_interval_ms where has_tls().
+  void look_at_certificates(bool at_once);
+  bool has_tls() const { return tls_ != nullptr; }
 
   // Stops accepting, answers what is committed, closes. wait_stopped() returns when all is closed
   // or the time-out has passed.
@@ -65,6 +73,10 @@ class Server {
   Result<void> load_state(observe::LogSource& logs);
   void open_log();
   Result<void> open_listeners(observe::LogSource& logs);
+  Result<void> open_tls();
+  Result<void> listen_all(const Plug& plug, const char* key, const net::SocketOptions& options,
+                          observe::LogSource& logs);
+  void tell_shards(const std::shared_ptr<const config::Settings>& settings);
   Result<void> open_control();
   void open_fabric();
   void open_plane();
@@ -95,6 +107,7 @@ class Server {
   std::unique_ptr<jt808::Authenticator> authenticator_;
   std::unique_ptr<jt808::Expectations> expectations_;
   std::vector<std::vector<net::OpenListener>> listeners_;  // by plug
+  std::unique_ptr<net::tls::Keeper> tls_;  // null: no listener speaks it
   std::unique_ptr<shard::MailHub> hub_;
   std::unique_ptr<shard::ErrandHub> errands_;
   std::unique_ptr<Sinks> sinks_;  // outlive the control socket

@@ -164,6 +164,9 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
     }
     const std::uint8_t number = links_->add_protocol(*protocols_.back());
     const Timeouts times = timeouts(parts.settings, plug.section);
+    if (parts.tls != nullptr) {
+      acceptors_.push_back(std::make_unique<net::tls::Acceptor>(parts.tls, i));
+    }
     for (const net::OpenListener& listener : parts.listeners[i]) {
       const bool has_datagrams = !listener.datagram_fds.empty();
       links_->add_listener({.fd = listener.fds[parts.shard.index],
@@ -171,15 +174,18 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
                                 has_datagrams ? listener.datagram_fds[parts.shard.index] : -1,
                             .protocol = number,
                             .idle_timeout_ms = times.idle_ms,
-                            .frame_timeout_ms = times.frame_ms});
+                            .frame_timeout_ms = times.frame_ms,
+                            .filter = listener.tls ? acceptors_[i].get() : nullptr});
     }
   }
 }
 
 void ShardRooms::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
   const auto mail = load_native<ReloadMail>(bytes.data());
-  const std::unique_ptr<std::shared_ptr<const config::Settings>> owned(mail.settings);
-  const config::Settings& settings = **owned;
+  const std::unique_ptr<ReloadMail::News> news(mail.news);
+  for (const auto& acceptor : acceptors_) acceptor->use(news->tls);
+  if (news->settings == nullptr) return;
+  const config::Settings& settings = *news->settings;
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Timeouts times = timeouts(settings, plugs[i].section);
     links_->set_timeouts(*protocols_[i], times.idle_ms, times.frame_ms);

@@ -6,6 +6,7 @@
 
 #include "engine/config/settings.hpp"
 #include "engine/net/listener.hpp"
+#include "engine/net/tls/filter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "storage/blob/shard_store.hpp"
@@ -35,6 +36,7 @@ struct WiringParts {
   jt808::Expectations& expectations;
   api::Plane& plane;
   const std::vector<OpenListeners>& listeners;  // by plug
+  std::shared_ptr<const net::tls::Contexts> tls;  // policies by plug; null: no listener speaks it
   event::PresenceWatcher* presence = nullptr;   // told of devices that come and go
   observe::CounterGroup& counters;
   observe::LogSource& logs;
@@ -65,6 +67,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<shard::MailRoom> mail_;
   state::ShardHost gates_;
   std::unique_ptr<shard::ErrandRoom> errands_;  // ends after all that may hold its tickets
+  std::vector<std::unique_ptr<net::tls::Acceptor>> acceptors_;  // by plug; empty without TLS
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::BoardWriter> board_writer_;
@@ -79,9 +82,13 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   shard::Timer timer_{*this};
 };
 
-// The mail of a reload: settings that each shard keeps as long as it reads them.
+// The mail of a reload: what each shard keeps as long as it reads it.
 struct ReloadMail {
-  std::shared_ptr<const config::Settings>* settings = nullptr;  // owned by the mail
+  struct News {
+    std::shared_ptr<const config::Settings> settings;  // null: only certificates are new
+    std::shared_ptr<const net::tls::Contexts> tls;     // null: no listener speaks it
+  };
+  News* news = nullptr;  // owned by the mail
 };
 
 }  // namespace ringgate::server
