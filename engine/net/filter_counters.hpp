@@ -7,8 +7,8 @@
 namespace ringgate::net {
 
 inline constexpr std::string_view filter_fault_names[] = {
-    "not_tls",    "version",  "nothing_in_common", "no_client_certificate", "bad_client_certificate",
-    "peer_alert", "protocol", "flood",             "timeout",               "abandoned"};
+    "not_tls", "version", "nothing_in_common", "no_client_certificate", "bad_client_certificate",
+    "peer_alert", "protocol", "flood", "timeout", "abandoned"};
 static_assert(std::size(filter_fault_names) == static_cast<std::size_t>(FilterFault::count));
 inline constexpr std::string_view handshake_result_names[] = {"full", "resumed", "failed"};
 inline constexpr std::string_view tls_version_names[] = {"1.2", "1.3"};

@@ -31,7 +31,8 @@ Result<std::unique_ptr<Links>> Links::create(shard::Shard& shard, shard::MailRoo
 Links::Links(shard::Shard& shard, shard::MailRoom& mail, observe::CounterGroup& counters,
              const LinksOptions& options, std::unique_ptr<io::BufferRing> buffers)
     : shard_(shard), mail_(mail), options_(options), budget_(options.memory_limit_bytes),
-      chunks_(budget_), group_(counters), counters_(counters), buffers_(std::move(buffers)), accept_timer_(*this) {
+      chunks_(budget_), group_(counters), counters_(counters), buffers_(std::move(buffers)),
+      accept_timer_(*this) {
   RG_CHECK(options_.links_max <= limits::links_per_shard_max);
   for (const io::Tag tag :
        {io::Tag::accept, io::Tag::accept_cancel, io::Tag::recv, io::Tag::recv_cancel, io::Tag::send,

@@ -114,8 +114,8 @@ class Links final : public shard::CompletionHandler,
     link.protocol = protocol;
   }
 
-  // Who is at the other end of an encrypted link; null where it is not encrypted. Until its protocol
-  // sees bytes, nothing is known.
+  // Who is at the other end of an encrypted link; null where it is not encrypted. Until its
+  // protocol sees bytes, nothing is known.
   const SecurePeer* secure_peer(const Link& link) const;
 
   // Appends what was written since link.out_end was `mark`, as far as it has not left: within one

@@ -8,6 +8,7 @@
 
 #include "engine/base/bytes.hpp"
 #include "engine/base/ids.hpp"
+#include "engine/net/filter.hpp"
 #include "engine/net/link.hpp"
 #include "protocols/http/codec/head.hpp"
 
@@ -28,6 +29,8 @@ struct Request {
   const net::PeerAddress& peer;
   std::uint16_t listener = 0;
   bool secure = false;      // came through TLS
+  // Who sent it, where `verified`: by a client certificate. Null without TLS.
+  const net::SecurePeer* client = nullptr;
 };
 
 // A whole answer. `type`, `fields`: no line breaks from outside may be in them.

@@ -175,7 +175,7 @@ void Session::dispatch(net::Link& link, const Head& head, Bytes body) {
   const std::uint32_t serial = state.serial;
   const std::uint8_t own = link.protocol;
   handler_->on_request({{link.id(), serial}, head, body, link.peer, link.listener,
-                        link.filtered});
+                        link.filtered, links_.secure_peer(link)});
   if (link.protocol != own || state.serial != serial) return;
   if (state.phase == Phase::answering || state.phase == Phase::streaming) hold(link);
 }

@@ -201,7 +201,8 @@ int Contexts::on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CI
       OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY,
                                         const_cast<unsigned char*>(key->mac.data()),
                                         key->mac.size()),
-      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+      OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+      OSSL_PARAM_construct_end()};
   if (EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), nullptr, key->cipher.data(), iv, encrypt) != 1 ||
       EVP_MAC_CTX_set_params(mac, parameters) != 1) {
     return -1;

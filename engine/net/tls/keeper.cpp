@@ -69,8 +69,8 @@ Result<std::unique_ptr<Keeper>> Keeper::open(const KeeperOptions& options,
   for (const Policy& policy : policies) {
     if (policy.client_certificates == ClientCertificates::no) continue;
     if (!options.client_ca_file.empty()) continue;
-    return Error{0, fmt::format("{}.client_certificates is \"{}\", and tls.client_ca is empty: name "
-                                "the PEM file of those who issue client certificates",
+    return Error{0, fmt::format("{}.client_certificates is \"{}\", and tls.client_ca is empty: "
+                                "name the PEM file of those who issue client certificates",
                                 policy.section,
                                 client_certificates_choices[static_cast<std::size_t>(
                                     policy.client_certificates)])};
@@ -127,7 +127,8 @@ void Keeper::note(const Certificate& certificate) {
   const std::string& file = certificate.files.certificate;
   auto gauge = gauges_.find(file);
   if (gauge == gauges_.end()) {
-    gauge = gauges_.emplace(file, registry_.add_group("file", file).gauge(certificate_expiry)).first;
+    observe::CounterGroup& group = registry_.add_group("file", file);
+    gauge = gauges_.emplace(file, group.gauge(certificate_expiry)).first;
   }
   gauge->second.set(certificate.expires_s);
   if (certificate.key_exposed) {
