@@ -1,6 +1,5 @@
 #include "protocols/api/call.hpp"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -61,16 +60,19 @@ std::optional<Json> Call::json() {
   return {};
 }
 
-std::string Call::who() const {
-  char text[INET6_ADDRSTRLEN] = "?";
-  if (data_.peer.family != 0) inet_ntop(data_.peer.family, data_.peer.ip, text, sizeof text);
-  return fmt::format("{} by HTTP", text);
+Principal& Call::set_who(const LoginPtr& login) {
+  data_.who.how = Principal::How::cookie;
+  data_.who.scopes = login->token->scopes;
+  data_.who.token = login->token;
+  data_.who.login = login;
+  return data_.who;
 }
 
 void Call::answer(std::string body, std::uint16_t status, std::string_view type,
                   std::string_view fields) {
   if (answered_) return;
   answered_ = true;
+  plane_.audit(*this, status);
   plane_.send({data_.id, status, std::string(type), std::string(fields),
                std::make_shared<const std::string>(std::move(body))});
 }

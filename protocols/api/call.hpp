@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "protocols/api/access.hpp"
 #include "protocols/api/route.hpp"
 #include "protocols/http/exchange.hpp"
 
@@ -28,6 +29,7 @@ struct CallData {
   std::vector<std::pair<std::string, std::string>> fields;  // names in lower case
   std::vector<std::uint8_t> body;
   net::PeerAddress peer;
+  Principal who;
   bool secure = false;
 };
 
@@ -54,8 +56,10 @@ class Call : public std::enable_shared_from_this<Call> {
   // The body as JSON object (body.hpp); no body is an empty one. Answers 400 and gives nothing
   // where it is none.
   std::optional<Json> json();
-  // Who asks, for audit records: "token ops from 10.0.0.1", "10.0.0.1".
-  std::string who() const;
+  // Who asks, for audit records: "token ops from 10.0.0.1", "127.0.0.1 by HTTP".
+  std::string who() const { return data_.who.text(); }
+  // Somebody has logged in with it.
+  Principal& set_who(const LoginPtr& login);
 
   // Whether the client has gone or has its answer: what is left to do can be left.
   bool over() const { return answered_ || gone_; }

@@ -35,8 +35,9 @@ CallData copied(const http::Request& request) {
 
 }  // namespace
 
-Front::Front(http::Session& session, Plane& plane, shard::Shard& shard)
-    : session_(session), plane_(plane), shard_(shard) {
+Front::Front(http::Session& session, Plane& plane, shard::Shard& shard,
+             std::unique_ptr<AccessCheck> access)
+    : session_(session), plane_(plane), shard_(shard), access_(std::move(access)) {
   plane_.attach(shard_.index(), this);
   shard_.watermark().listen(*this);
 }
@@ -98,8 +99,26 @@ void Front::on_request(const http::Request& request) {
     return session_.problem(request.id, 503, "too many requests are under way; try later",
                             "Retry-After: 1\r\n");
   }
+  Verdict verdict = entry(*match.route, request);
+  if (!verdict.allowed()) return refuse(request.id, verdict);
+  CallData data = copied(request);
+  data.who = std::move(verdict.who);
   ++calls_;
-  plane_.submit(copied(request));
+  plane_.submit(std::move(data));
+}
+
+// The one place where a route's scope is asked for.
+Verdict Front::entry(const Route& route, const http::Request& request) {
+  switch (route.entry) {
+    case Entry::by_scope: break;
+    case Entry::open: return access_->check_open(request);
+    case Entry::login: return access_->check_login(request);
+  }
+  return access_->check(request, route.scope);
+}
+
+void Front::refuse(http::ExchangeId id, const Verdict& verdict) {
+  session_.problem(id, verdict.status, verdict.detail, verdict.fields);
 }
 
 void Front::on_gone(http::ExchangeId id) {

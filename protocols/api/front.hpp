@@ -19,7 +19,8 @@ constexpr std::uint32_t calls_per_shard_max = 4096;
 
 class Front final : public http::Handler, public flow::CommitListener {
  public:
-  Front(http::Session& session, Plane& plane, shard::Shard& shard);
+  Front(http::Session& session, Plane& plane, shard::Shard& shard,
+        std::unique_ptr<AccessCheck> access);
   // After the plane's thread has ended, or with its shard.
   ~Front() override;
 
@@ -34,6 +35,10 @@ class Front final : public http::Handler, public flow::CommitListener {
   void on_log_state(flow::LogState state) override;
 
   http::Session& session() { return session_; }
+  // Who may do what; also for upgrades and event streams.
+  AccessCheck& access() { return *access_; }
+  // Answers what a check did not allow.
+  void refuse(http::ExchangeId id, const Verdict& verdict);
   // The plane's answer has come.
   void call_ended() { --calls_; }
   // Does what the step says. Keeps the ticket where a piece has filled the link, until there is
@@ -41,6 +46,7 @@ class Front final : public http::Handler, public flow::CommitListener {
   bool play(http::ExchangeId id, const OutflowStep& step, shard::ErrandTicket& ticket);
 
  private:
+  Verdict entry(const Route& route, const http::Request& request);
   bool answer_here(const http::Request& request);
   void probe(const http::Request& request, bool good, std::string_view word);
 
@@ -48,6 +54,7 @@ class Front final : public http::Handler, public flow::CommitListener {
   Plane& plane_;
   shard::Shard& shard_;
   std::unique_ptr<const Page> page_;
+  std::unique_ptr<AccessCheck> access_;
   std::uint32_t calls_ = 0;
   // Of streams whose link is full, by its slot: at most one piece of a stream is under way.
   struct Waiting {

@@ -6,6 +6,8 @@
 
 namespace ringgate::api {
 
+Result<void> check_host_name(std::string_view text);
+
 inline constexpr config::KeySpec keys[] = {
     RG_LISTENER_KEYS("http", "127.0.0.1:7880"),
     {.name = "http.tile_url",
@@ -23,6 +25,40 @@ inline constexpr config::KeySpec keys[] = {
      .type = config::KeyType::boolean,
      .default_text = "false",
      .doc = "The tiles are shifted as maps of China are (GCJ-02): shift what is drawn on them."},
+    {.name = "http.trust_loopback",
+     .type = config::KeyType::boolean,
+     .default_text = "true",
+     .doc = "Programs of this machine that come to a loopback address need no token."},
+    {.name = "http.hosts",
+     .type = config::KeyType::text_list,
+     .default_text = "",
+     .doc = "Further names of the gateway as browsers have them: gateway.example.com.",
+     .max = 64,
+     .check = &check_host_name},
+    {.name = "http.rate_per_token",
+     .type = config::KeyType::integer,
+     .default_text = "500",
+     .doc = "Requests that one token may make a second; 0 is no bound.",
+     .max = 1'000'000,
+     .unit = "requests"},
+    {.name = "http.rate_per_address",
+     .type = config::KeyType::integer,
+     .default_text = "500",
+     .doc = "Requests that one address may make a second; 0 is no bound.",
+     .max = 1'000'000,
+     .unit = "requests"},
+    {.name = "http.login_lifetime",
+     .type = config::KeyType::duration,
+     .default_text = "12h",
+     .doc = "A browser must log in again after this time.",
+     .min = ns_per_s,
+     .max = 90 * 24 * 3600 * ns_per_s},
+    {.name = "http.login_idle",
+     .type = config::KeyType::duration,
+     .default_text = "1h",
+     .doc = "A browser that has asked nothing for this long must log in again.",
+     .min = ns_per_s,
+     .max = 90 * 24 * 3600 * ns_per_s},
 };
 
 }  // namespace ringgate::api

@@ -9,7 +9,6 @@
 
 #include "engine/io/sys.hpp"
 #include "protocols/api/front.hpp"
-#include "protocols/api/guard.hpp"
 #include "protocols/http/codec/target.hpp"
 
 namespace ringgate::api {
@@ -133,9 +132,6 @@ void Plane::begin(CallData data) {
       std::make_shared<Call>(*this, std::move(data), *match.route, std::move(decoded));
   if (!readable) return call->problem(400, "the path has a % without two hex digits");
   calls_[key_of(id)] = call;
-  if (const auto refusal = refuse_change(call->data())) {
-    return call->problem(refusal->status, refusal->detail);
-  }
   match.route->run(*this, call);
 }
 
@@ -200,6 +196,16 @@ void Plane::ask_all(const CallPtr& call, Work work,
       if (--gathered->missing == 0) then(gathered->answers);
     });
   }
+}
+
+// What changes something leaves a line in the log, whatever came of it: who, from where, and what.
+// What concerns a device leaves a record besides (DeviceGate).
+void Plane::audit(const Call& call, std::uint16_t status) {
+  if (call.route().method == http::Method::get) return;
+  parts_.logs.info("http", {{"action", http::name_of(call.route().method)},
+                            {"path", call.data().path},
+                            {"status", status},
+                            {"by", call.who()}});
 }
 
 // Answers ---------------------------------------------------------------------------------------

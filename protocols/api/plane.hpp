@@ -39,6 +39,7 @@ struct PlaneParts {
   const event::MessageCatalog& catalog;   // their messages
   const observe::Registry& registry;
   observe::LogSource& logs;
+  Access& access;
 };
 
 // What an errand found on a shard. Filled there, read here.
@@ -138,6 +139,7 @@ class Plane {
   void client_gone(http::ExchangeId id);
   void call_over(http::ExchangeId id);
   void send(Reply reply);
+  void audit(const Call& call, std::uint16_t status);
   void send_waiting();
   int wait_ms(int longest_ms) const;
   void run_timers();

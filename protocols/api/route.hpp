@@ -19,6 +19,13 @@ using CallPtr = std::shared_ptr<Call>;
 enum class Scope : std::uint8_t { read, command, admin };
 inline constexpr std::string_view scope_names[] = {"read", "command", "admin"};
 
+// How a request comes in.
+enum class Entry : std::uint8_t {
+  by_scope,  // somebody who has the route's scope
+  open,      // anybody; the handler looks at who it is
+  login,     // likewise, and rarely
+};
+
 struct Parameter {
   enum class In : std::uint8_t { path, query };
   std::string_view name;
@@ -32,6 +39,7 @@ struct Route {
   http::Method method = http::Method::get;
   std::string_view path;  // "/api/v1/devices/{id}": a member in braces takes one segment
   Scope scope = Scope::read;
+  Entry entry = Entry::by_scope;
   std::string_view summary;
   std::span<const Parameter> parameters;
   std::string_view request_schema;   // of the body; empty: it has none

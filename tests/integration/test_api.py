@@ -124,9 +124,9 @@ class Api(harness.GatewayTest):
         paths = [f"/api/v1/devices/{PHONES[0]}", "/livez", "/api/v1/devices/13999999999",
                  "/readyz"] * 10
         with socket.create_connection(self.address, timeout=harness.LIMIT_S) as raw:
-            raw.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+            raw.sendall(b"".join(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
                                  for path in paths[:-1]) +
-                        f"GET {paths[-1]} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+                        f"GET {paths[-1]} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
                         .encode())
             text = b"".join(iter(lambda: raw.recv(65536), b""))
         statuses = re.findall(rb"HTTP/1\.1 (\d+)", text)
@@ -161,7 +161,7 @@ class Api(harness.GatewayTest):
     def test_clients_that_leave_before_their_answer(self):
         for _ in range(200):
             with socket.create_connection(self.address, timeout=harness.LIMIT_S) as raw:
-                raw.sendall(b"GET /api/v1/devices HTTP/1.1\r\nHost: a\r\n\r\n")
+                raw.sendall(b"GET /api/v1/devices HTTP/1.1\r\nHost: localhost\r\n\r\n")
         self.assertEqual(self.get("/api/v1/devices")[0], 200)
 
     def test_slow_heads_and_bodies_end(self):

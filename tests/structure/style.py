@@ -30,6 +30,7 @@ ALLOWED = {
     ("storage/log/curator.hpp", "std::mutex"): "a thread of its own, asked by readers",
     ("storage/log/curator.cpp", "std::mutex"): "a thread of its own, asked by readers",
     ("storage/log/holds.hpp", "std::mutex"): "set by readers, asked by the supply's thread",
+    ("protocols/api/access.hpp", "std::mutex"): "of who changes tokens; checks have none",
     ("storage/log/data_dir.cpp", "nanosleep("): "the lock is retried before any shard runs",
     ("storage/log/writer.cpp", "nanosleep("): "the first segment is awaited before the shard runs",
 }

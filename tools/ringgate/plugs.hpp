@@ -91,11 +91,13 @@ inline const Plug plugs[] = {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);
      },
      nullptr},
-    {"http", api::keys, "http serves whoever reaches the port",
+    {"http", api::keys, "http goes beyond this machine: it serves whoever has a token",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        auto session = std::make_unique<http::Session>(p.links, p.counters,
                                                       http::session_options(p.settings));
-       auto front = std::make_unique<api::Front>(*session, p.plane, p.links.shard());
+       auto front = std::make_unique<api::Front>(
+           *session, p.plane, p.links.shard(),
+           p.plane.parts().access.make_check(p.counters, p.logs));
        front->use_page(api::page_options(p.settings));
        session->use_handler(std::move(front));
        return session;

@@ -307,6 +307,14 @@ Result<void> Server::open_control() {
 }
 
 void Server::open_plane() {
+  api::AccessOptions access = api::access_options(*start_settings_);
+  for (const OpenListeners& plug : listeners_) {  // in the order of Links::add_listener
+    for (const net::OpenListener& listener : plug) {
+      const auto address = config::parse_listen_address(listener.address);
+      access.loopback_listeners.push_back(address.ok() && address->loopback());
+    }
+  }
+  access_ = std::make_unique<api::Access>(sys_, std::move(access));
   plane_ = std::make_unique<api::Plane>(
       api::PlaneParts{.errands = *errands_,
                       .producer = hub_->control_producer(api_thread),
@@ -314,7 +322,8 @@ void Server::open_plane() {
                       .devices = *device_plug().devices,
                       .catalog = *device_plug().catalog,
                       .registry = registry_,
-                      .logs = logger_.add_source("api")});
+                      .logs = logger_.add_source("api"),
+                      .access = *access_});
 }
 
 #ifdef RINGGATE_NATS

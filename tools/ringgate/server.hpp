@@ -113,6 +113,7 @@ class Server {
   std::unique_ptr<Sinks> sinks_;  // outlive the control socket
   std::unique_ptr<state::Keeper> state_keeper_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<api::Access> access_;
   std::unique_ptr<api::Plane> plane_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;
