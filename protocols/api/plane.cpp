@@ -8,13 +8,15 @@
 #include <utility>
 
 #include "engine/io/sys.hpp"
+#include "protocols/api/fleet.hpp"
 #include "protocols/api/front.hpp"
 #include "protocols/http/codec/target.hpp"
 
 namespace ringgate::api {
 
 Plane::Plane(const PlaneParts& parts)
-    : parts_(parts), post_(parts.errands, parts.producer), fronts_(parts.shards, nullptr) {}
+    : parts_(parts), post_(parts.errands, parts.producer), fronts_(parts.shards, nullptr),
+      fleet_(std::make_unique<Fleet>(*this)) {}
 
 Plane::~Plane() {
   stop_.store(true, std::memory_order_release);

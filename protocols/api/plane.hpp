@@ -26,6 +26,7 @@
 
 namespace ringgate::api {
 
+class Fleet;
 class Front;
 
 // Answers that other threads make, at a time: each costs at most 0.6 MiB.
@@ -38,6 +39,7 @@ struct PlaneParts {
   const event::DeviceProtocol& devices;   // whose devices the API is about
   const event::MessageCatalog& catalog;   // their messages
   const observe::Registry& registry;
+  observe::CounterGroup& counters;  // of the plane's thread alone
   observe::LogSource& logs;
   Access& access;
 };
@@ -121,6 +123,7 @@ class Plane {
   static void refuse(const CallPtr& call, shard::Posted posted);
   // Has `what` done here after this time; not at all where the plane ends before.
   void after(MonoNs delay, std::function<void()> what);
+  Fleet& fleet() { return *fleet_; }
   ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
   // The device that the path names first. Answers 400 and gives nothing where it is none.
   std::optional<DeviceKey> device_of(const CallPtr& call) const;
@@ -149,6 +152,7 @@ class Plane {
   shard::ErrandPost post_;
   std::vector<Front*> fronts_;  // by shard; each touched only on its shard
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
+  std::unique_ptr<Fleet> fleet_;
   std::deque<Reply> replies_;   // their shard's column was full
   std::multimap<MonoNs, std::function<void()>> timers_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link

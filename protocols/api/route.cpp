@@ -36,7 +36,12 @@ bool matches(std::string_view pattern, std::string_view path, PathValues& values
 
 // Not a constant of its own: the tables are initialised in other files.
 std::span<const std::span<const Route>> route_tables() {
-  static const std::span<const Route> tables[] = {device_routes, login_routes, meta_routes};
+  static const std::span<const Route> tables[] = {
+      device_routes,
+      login_routes,
+      map_routes,
+      meta_routes,
+  };
   return tables;
 }
 

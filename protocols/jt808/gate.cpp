@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "engine/base/utf8.hpp"
 #include "protocols/jt808/codec/body_json.hpp"
 #include "protocols/jt808/codec/messages.hpp"
@@ -44,6 +46,14 @@ void json_position(const LastState& last, JsonWriter& out) {
   out.key("heading_deg").unsigned_integer(last.heading_deg);
   out.key("alarm_bits").unsigned_integer(last.alarm_bits);
   out.key("status_bits").unsigned_integer(last.status_bits);
+}
+
+// Terminals without a fix send zeros, and broken ones places that are not on Earth.
+bool on_the_map(const LastState& last) {
+  const std::int32_t latitude = last.latitude_deg_x1e6;
+  const std::int32_t longitude = last.longitude_deg_x1e6;
+  return (latitude != 0 || longitude != 0) && latitude >= -90'000'000 && latitude <= 90'000'000 &&
+         longitude >= -180'000'000 && longitude <= 180'000'000;
 }
 
 void json_position_names(const LastState& last, JsonWriter& out) {
@@ -130,6 +140,47 @@ std::uint32_t Gate::list(std::uint32_t cursor, std::uint32_t limit,
     out.push_back(std::move(text));
   }
   return end == devices_.size() ? 0 : end;
+}
+
+std::uint32_t Gate::snapshot(std::uint32_t cursor, std::uint32_t limit,
+                             std::vector<event::DeviceSnapshot>& out) {
+  const std::uint32_t end = std::min(devices_.size(), cursor + limit);
+  for (std::uint32_t slot = cursor; slot < end; ++slot) {
+    device::Device& device = devices_.at(slot);
+    const LastState& last = device.last_state<LastState>();
+    event::DeviceSnapshot& one = out.emplace_back();
+    one.key = device.key;
+    one.taken_us = now();
+    one.last_heard_us = static_cast<WallUs>(device.last_heard_us);
+    one.online = link_of(device) != nullptr;
+    if (last.received_us != 0) {
+      one.position_time_s = last.time_unix_s;
+      one.latitude_deg_x1e6 = last.latitude_deg_x1e6;
+      one.longitude_deg_x1e6 = last.longitude_deg_x1e6;
+      one.alarm_bits = last.alarm_bits;
+      one.speed_kmh_x10 = last.speed_kmh_x10;
+      one.heading_deg = last.heading_deg;
+      one.located = on_the_map(last);
+    }
+    const auto registration = oversight_.state->registration(device.key);
+    if (!registration) continue;
+    const std::string_view plate = cut_utf8(registration->plate, one.plate_size_max);
+    one.plate_size = static_cast<std::uint8_t>(plate.size());
+    std::ranges::copy(plate, one.plate);
+  }
+  return end == devices_.size() ? 0 : end;
+}
+
+void Gate::list_of(std::span<const DeviceKey> devices, std::vector<std::string>& out) {
+  for (const DeviceKey& key : devices) {
+    std::string& text = out.emplace_back();
+    const device::DeviceSlot slot = devices_.find(key);
+    if (slot == device::no_device) continue;
+    JsonWriter json(text);
+    json.begin_object();
+    row(devices_.at(slot), json);
+    json.end_object();
+  }
 }
 
 bool Gate::describe(const DeviceKey& key, JsonWriter& out) {

@@ -33,6 +33,9 @@ class Gate final : public event::DeviceGate {
   bool online(const DeviceKey& device) override { return session_.commands().online(device); }
   std::uint32_t list(std::uint32_t cursor, std::uint32_t limit,
                      std::vector<std::string>& out) override;
+  std::uint32_t snapshot(std::uint32_t cursor, std::uint32_t limit,
+                         std::vector<event::DeviceSnapshot>& out) override;
+  void list_of(std::span<const DeviceKey> devices, std::vector<std::string>& out) override;
   bool describe(const DeviceKey& device, JsonWriter& out) override;
   void audit(const DeviceKey& device, std::string_view action, const event::Act& act) override;
   bool wants_registration() const override { return session_.wants_registration(); }

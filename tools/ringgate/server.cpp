@@ -322,6 +322,7 @@ void Server::open_plane() {
                       .devices = *device_plug().devices,
                       .catalog = *device_plug().catalog,
                       .registry = registry_,
+                      .counters = registry_.add_group("thread", "api"),
                       .logs = logger_.add_source("api"),
                       .access = *access_});
 }
