@@ -8,6 +8,7 @@
 
 #include "tools/ctl/commands.hpp"
 #include "tools/ctl/registry.hpp"
+#include "tools/ctl/token.hpp"
 
 using namespace ringgate::ctl;
 
@@ -95,6 +96,17 @@ Examples:
   ringgate-ctl registry export fleet.toml
   ringgate-ctl registry list --json | jq -r .phone)";
 
+constexpr const char* token_footer = R"(
+Programs show a token to the HTTP interface (Authorization: Bearer rg_...), people log in with it.
+Scopes: read (devices, tracks, live data), command (send commands), admin (bans, registry).
+A token is printed once, when it is made; the gateway keeps its hash. What is revoked ends at once.
+
+Examples:
+  ringgate-ctl token create --name grafana > grafana.token
+  ringgate-ctl token create --name ops --scope read,command --expires 90d
+  ringgate-ctl token list
+  ringgate-ctl token revoke ops)";
+
 std::string default_data() {
   const char* from = std::getenv("RINGGATE_SERVER__DATA_DIR");
   return from != nullptr && *from != '\0' ? from : "ringgate-data";
@@ -150,6 +162,31 @@ std::vector<Command> add_registry(CLI::App& app, Options& options, RegistryOptio
           {put, [&](Client& c, const Options& o) { return registry_add(c, o, registry); }},
           {import, [&](Client& c, const Options& o) { return registry_import(c, o, registry); }},
           {write, [&](Client& c, const Options& o) { return registry_export(c, o, registry); }}};
+}
+
+std::vector<Command> add_tokens(CLI::App& app, Options& options, TokenOptions& token) {
+  CLI::App* group = app.add_subcommand("token", "Who may use the HTTP interface");
+  group->require_subcommand(1);
+  group->footer(token_footer);
+  const auto add = [&](const char* name, const char* what) {
+    CLI::App* command = group->add_subcommand(name, what);
+    command->add_flag("--json", options.json, "As JSON, for programs");
+    command->footer(token_footer);
+    return command;
+  };
+  CLI::App* create = add("create", "Make a token, and print it");
+  create->add_option("--name", token.name, "What it is called")->required();
+  create->add_option("--scope", token.scopes, "Some of read,command,admin")
+      ->type_name("SCOPES")
+      ->capture_default_str();
+  create->add_option("--expires", token.expires, "After this time (90d); default: never")
+      ->type_name("TIME");
+  CLI::App* list = add("list", "List tokens");
+  CLI::App* revoke = add("revoke", "End a token, its log-ins and its streams");
+  revoke->add_option("NAME", token.name, "What it is called")->required();
+  return {{create, [&](Client& c, const Options& o) { return token_create(c, o, token); }},
+          {list, &token_list},
+          {revoke, [&](Client& c, const Options& o) { return token_revoke(c, o, token); }}};
 }
 
 std::vector<Command> add_commands(CLI::App& app, Options& options) {
@@ -250,6 +287,8 @@ int main(int argc, char** argv) {
   for (Command& command : add_registry(app, options, registry)) {
     commands.push_back(std::move(command));
   }
+  TokenOptions token;
+  for (Command& command : add_tokens(app, options, token)) commands.push_back(std::move(command));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -21,6 +21,10 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
 
+namespace ringgate::api {
+class TokenStore;
+}
+
 namespace ringgate::server {
 
 namespace control_limits {
@@ -50,6 +54,7 @@ struct ControlParts {
   std::uint32_t producer = 0;
   const observe::Registry& registry;
   observe::LogSource& logs;  // of the control thread
+  api::TokenStore* tokens = nullptr;  // null: there are none to be made here
 };
 
 class ControlClient;
@@ -77,6 +82,7 @@ class Control {
   const observe::Registry& registry() const { return parts_.registry; }
   observe::LogSource& logs() { return parts_.logs; }
   const Sinks* sinks() const { return sinks_; }
+  api::TokenStore* tokens() { return parts_.tokens; }
   // Something could not be done now: look again in some milliseconds.
   void look_again() { look_again_ = true; }
   // Runs in every turn of the thread until it says true; for what outlives its client.

@@ -132,6 +132,8 @@ std::shared_ptr<ControlOp> make_trace_op(Control& control, ControlClient& client
 // Null: it is none of these.
 std::shared_ptr<ControlOp> make_pending_op(std::string_view name, Control& control,
                                            ControlClient& client);
+std::shared_ptr<ControlOp> make_token_op(std::string_view name, Control& control,
+                                         ControlClient& client);
 // Null: it is none of the registry's.
 std::shared_ptr<ControlOp> make_registry_op(std::string_view name, Control& control,
                                             ControlClient& client);

@@ -280,6 +280,7 @@ std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& contr
   if (name == "badframes") return std::make_shared<BadFramesOp>(control, client);
   if (name == "stats") return std::make_shared<StatsOp>(control, client);
   if (auto op = make_pending_op(name, control, client); op != nullptr) return op;
+  if (auto op = make_token_op(name, control, client); op != nullptr) return op;
   return make_registry_op(name, control, client);
 }
 

@@ -98,6 +98,7 @@ Server::~Server() {
   fabric_.reset();
   plane_.reset();
   control_.reset();  // what it had on the shards has come home
+  if (tokens_) tokens_->save_uses();
   sinks_.reset();
 }
 
@@ -109,6 +110,7 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   observe::LogSource& logs = logger.add_source("start");
   if (auto opened = server->open_data(logs); !opened) return opened.error();
   if (auto opened = server->open_listeners(logs); !opened) return opened.error();
+  if (auto opened = server->open_access(); !opened) return opened.error();
   if (auto opened = server->open_control(); !opened) return opened.error();
   server->open_fabric();
   server->open_plane();
@@ -300,13 +302,14 @@ Result<void> Server::open_control() {
                                 .errands = *errands_,
                                 .producer = hub_->control_producer(control_thread),
                                 .registry = registry_,
-                                .logs = logger_.add_source("control")});
+                                .logs = logger_.add_source("control"),
+                                .tokens = tokens_.get()});
   if (!control) return control.error();
   control_ = std::move(*control);
   return {};
 }
 
-void Server::open_plane() {
+Result<void> Server::open_access() {
   api::AccessOptions access = api::access_options(*start_settings_);
   for (const OpenListeners& plug : listeners_) {  // in the order of Links::add_listener
     for (const net::OpenListener& listener : plug) {
@@ -315,6 +318,11 @@ void Server::open_plane() {
     }
   }
   access_ = std::make_unique<api::Access>(sys_, std::move(access));
+  tokens_ = std::make_unique<api::TokenStore>(sys_, data_dir_->path(), *access_);
+  return tokens_->load();
+}
+
+void Server::open_plane() {
   plane_ = std::make_unique<api::Plane>(
       api::PlaneParts{.errands = *errands_,
                       .producer = hub_->control_producer(api_thread),

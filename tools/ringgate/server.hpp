@@ -16,6 +16,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "protocols/api/plane.hpp"
+#include "protocols/api/token_store.hpp"
 #include "protocols/fabric/router.hpp"
 #include "protocols/jt808/attachment/expected.hpp"
 #include "protocols/jt808/authenticator.hpp"
@@ -79,6 +80,7 @@ class Server {
   void tell_shards(const std::shared_ptr<const config::Settings>& settings);
   Result<void> open_control();
   void open_fabric();
+  Result<void> open_access();
   void open_plane();
   Result<void> start_shards();
   void start_state_keeper();
@@ -112,8 +114,9 @@ class Server {
   std::unique_ptr<shard::ErrandHub> errands_;
   std::unique_ptr<Sinks> sinks_;  // outlive the control socket
   std::unique_ptr<state::Keeper> state_keeper_;
-  std::unique_ptr<Control> control_;
   std::unique_ptr<api::Access> access_;
+  std::unique_ptr<api::TokenStore> tokens_;
+  std::unique_ptr<Control> control_;
   std::unique_ptr<api::Plane> plane_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;
