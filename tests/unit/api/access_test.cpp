@@ -99,7 +99,7 @@ TEST_CASE("pages of other origins are refused, whatever they ask with") {
   const std::string upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
   for (const char* field :
        {"Origin: http://evil.example", "Origin: null", "origin: http://localhost:3000",
-        "Origin: https://localhost:7880", "Sec-Fetch-Site: cross-site",
+        "Sec-Fetch-Site: cross-site",
         "sec-fetch-site: same-site", "Sec-Fetch-Site: ",
         "Origin: http://localhost:7880\r\nOrigin: http://evil.example"}) {
     CAPTURE(field);
@@ -276,7 +276,8 @@ TEST_CASE("logins are bounded: the one that was used least recently ends") {
 }
 
 TEST_CASE("rates: of an address, of a token, of attempts") {
-  Rig rig({.of_token = flow::Rate::per_second(10, 20), .of_address = flow::Rate::per_second(5, 10)});
+  Rig rig({.of_token = flow::Rate::per_second(10, 20),
+           .of_address = flow::Rate::per_second(5, 10)});
   from_outside(rig);
   const std::string token = bearer(rig.add_token("ops"));
   SUBCASE("an address") {
