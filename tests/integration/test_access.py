@@ -1,5 +1,6 @@
-"""Who may use the HTTP interface of a real gateway: programs of this machine, tokens, log-ins, and what attackers try. One listener is on loopback, the other on all addresses: there even
-this machine needs credentials."""
+"""Who may use the HTTP interface of a real gateway: programs of this machine, tokens, log-ins, and
+what attackers try. One listener is on loopback, the other on all addresses: there even this machine
+needs credentials."""
 
 import http.client
 import json
