@@ -225,6 +225,9 @@ class AccessCheck {
   Verdict check_open(const http::Request& request);
   // For a log-in besides: whether its address may try again.
   Verdict check_login(const http::Request& request);
+  // Whether it is worth while to read its body: somebody asks, and no foreign page does. Nothing is
+  // counted.
+  bool knows(const http::Request& request);
 
   const Access& access() const { return access_; }
 
@@ -237,10 +240,11 @@ class AccessCheck {
   Verdict look(const http::Request& request, const Asked& asked);
   bool identify(const http::Request& request, const Asked& asked, Verdict& verdict);
   bool by_token(const http::Request& request, std::string_view value, Verdict& verdict);
+  TokenPtr find_token(std::string_view text, TokenText& kind) const;
+  LoginPtr find_login(const Asked& asked) const;
   bool is_local(const http::Request& request, const Asked& asked) const;
   bool own_origin(const http::Request& request, const Asked& asked) const;
   bool own_host(std::string_view host) const;
-  bool fits_rates(Verdict& verdict);
   void refuse(Verdict& verdict, AccessRefusal why, std::uint16_t status, std::string detail);
   void refuse_later(Verdict& verdict, AccessRefusal why, MonoNs wait_ns, std::string detail);
   void refuse_credentials(const http::Request& request, Verdict& verdict, std::string detail);

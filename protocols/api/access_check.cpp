@@ -170,31 +170,46 @@ bool AccessCheck::is_local(const http::Request& request, const Asked& asked) con
          is_loopback(request.peer);
 }
 
+// Of an Authorization field. Null: it is no good token.
+TokenPtr AccessCheck::find_token(std::string_view field, TokenText& kind) const {
+  constexpr std::string_view scheme = "bearer ";
+  kind = TokenText::malformed;
+  if (field.size() <= scheme.size() || !http::same_word(field.substr(0, scheme.size()), scheme)) {
+    return nullptr;
+  }
+  field.remove_prefix(scheme.size());
+  field.remove_prefix(std::min(field.find_first_not_of(' '), field.size()));
+  Digest digest;
+  kind = read_token(field, digest);
+  if (kind != TokenText::good) return nullptr;
+  const auto found = table_->tokens.find(digest);
+  const bool good =
+      found != table_->tokens.end() && found->second->good(access_.sys_.wall_now());
+  return good ? found->second : nullptr;
+}
+
+// Null: no cookie, or one that is none any more, or several: one of them was planted by somebody.
+LoginPtr AccessCheck::find_login(const Asked& asked) const {
+  if (asked.cookies != 1 || asked.cookie.size() != 2 * sizeof(Digest)) return nullptr;
+  const auto found = table_->logins.find(sha256(asked.cookie));
+  const bool good = found != table_->logins.end() &&
+                    found->second->good(access_.sys_.mono_now(), access_.sys_.wall_now());
+  return good ? found->second : nullptr;
+}
+
 bool AccessCheck::by_token(const http::Request& request, std::string_view value,
                            Verdict& verdict) {
-  constexpr std::string_view scheme = "bearer ";
-  if (value.size() <= scheme.size() || !http::same_word(value.substr(0, scheme.size()), scheme)) {
-    refuse_credentials(request, verdict, "Authorization must be \"Bearer\" and a token");
-    return false;
-  }
-  value.remove_prefix(scheme.size());
-  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
-  Digest digest;
-  const TokenText kind = read_token(value, digest);
-  if (kind != TokenText::good) {
-    refuse_credentials(request, verdict,
-                       kind == TokenText::mistyped ? "the token is mistyped, or not whole"
-                                                   : "that is no token: tokens begin with rg_");
-    return false;
-  }
-  const auto found = table_->tokens.find(digest);
-  const WallUs now_us = access_.sys_.wall_now();
-  if (found == table_->tokens.end() || !found->second->good(now_us)) {
-    refuse_credentials(request, verdict, "the token is unknown, revoked or expired");
+  constexpr std::string_view why[] = {
+      "the token is unknown, revoked or expired",
+      "Authorization must be \"Bearer\" and a token, which begins with rg_",
+      "the token is mistyped, or not whole"};
+  TokenText kind;
+  verdict.who.token = find_token(value, kind);
+  if (verdict.who.token == nullptr) {
+    refuse_credentials(request, verdict, std::string(why[static_cast<std::size_t>(kind)]));
     return false;
   }
   verdict.who.how = Principal::How::token;
-  verdict.who.token = found->second;
   return true;
 }
 
@@ -202,28 +217,24 @@ bool AccessCheck::by_token(const http::Request& request, std::string_view value,
 // by what it gets then.
 bool AccessCheck::identify(const http::Request& request, const Asked& asked, Verdict& verdict) {
   Principal& who = verdict.who;
-  const WallUs now_us = access_.sys_.wall_now();
   if (asked.authorizations > 1) {
     refuse_credentials(request, verdict, "there are several Authorization fields");
     return false;
   }
   if (asked.authorizations == 1) {
     if (!by_token(request, asked.authorization, verdict)) return false;
-  } else if (asked.cookies == 1 && asked.cookie.size() == 2 * sizeof(Digest)) {
-    const auto found = table_->logins.find(sha256(asked.cookie));
+  } else if (LoginPtr login = find_login(asked); login != nullptr) {
     const MonoNs now = access_.sys_.mono_now();
-    if (found != table_->logins.end() && found->second->good(now, now_us)) {
-      const Login& login = *found->second;
-      who.how = Principal::How::cookie;
-      who.login = found->second;
-      who.token = login.token;
-      if (now - login.used_ns.load(std::memory_order_relaxed) > login_use_step_ns) {
-        login.used_ns.store(now, std::memory_order_relaxed);
-      }
+    if (now - login->used_ns.load(std::memory_order_relaxed) > login_use_step_ns) {
+      login->used_ns.store(now, std::memory_order_relaxed);
     }
+    who.how = Principal::How::cookie;
+    who.token = login->token;
+    who.login = std::move(login);
   }
   if (who.token != nullptr) {
     who.scopes = who.token->scopes;
+    const WallUs now_us = access_.sys_.wall_now();
     if (now_us - who.token->used_us.load(std::memory_order_relaxed) > token_use_step_us) {
       who.token->used_us.store(now_us, std::memory_order_relaxed);
     }
@@ -239,6 +250,18 @@ bool AccessCheck::identify(const http::Request& request, const Asked& asked, Ver
     who.scopes = ScopeSet::all();
   }
   return true;
+}
+
+bool AccessCheck::knows(const http::Request& request) {
+  refresh();
+  const Asked asked(request.head);
+  if (!own_origin(request, asked)) return false;
+  TokenText kind;
+  if (asked.authorizations > 0) {
+    return asked.authorizations == 1 && find_token(asked.authorization, kind) != nullptr;
+  }
+  return find_login(asked) != nullptr ||
+         (is_local(request, asked) && own_host(request.head.host));
 }
 
 Verdict AccessCheck::look(const http::Request& request, const Asked& asked) {

@@ -54,6 +54,17 @@ std::uint64_t Front::body_bytes_max(const http::Head& head) {
   return match.route == nullptr ? 0 : match.route->body_bytes_max;
 }
 
+std::optional<http::Refused> Front::refuse_body(const http::Request& request) {
+  PathValues values;
+  const RouteMatch match = match_route(request.head.method, request.head.path, values);
+  // What is open has bodies of some bytes.
+  if (match.route == nullptr || match.route->entry != Entry::by_scope) return {};
+  if (access_->knows(request)) return {};
+  Verdict verdict = access_->check(request, match.route->scope);
+  if (verdict.allowed()) return {};
+  return http::Refused{verdict.status, std::move(verdict.detail), std::move(verdict.fields)};
+}
+
 // Three questions that an orchestrator asks: whether to kill the process (a shard that answers
 // lives), whether to send it devices (all logs take data, and it does not end), and whether it has
 // come up (then it is asked the other two).

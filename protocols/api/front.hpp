@@ -28,6 +28,8 @@ class Front final : public http::Handler, public flow::CommitListener {
   void use_page(const PageOptions& options) { page_ = std::make_unique<Page>(options); }
 
   std::uint64_t body_bytes_max(const http::Head& head) override;
+  // Who may not ask need not send a body: nobody else makes this process keep one.
+  std::optional<http::Refused> refuse_body(const http::Request& request) override;
   void on_request(const http::Request& request) override;
   void on_gone(http::ExchangeId id) override;
   void on_room(http::ExchangeId id) override;

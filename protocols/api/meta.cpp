@@ -48,6 +48,12 @@ void write_operation(const Route& route, JsonWriter& json) {
     write_content("application/json", route.request_schema, json);
     json.end_object();
   }
+  json.key("security").begin_array();
+  if (route.entry == Entry::by_scope) {
+    json.begin_object().key("token").begin_array();
+    json.text(scope_names[static_cast<std::size_t>(route.scope)]).end_array().end_object();
+  }
+  json.end_array();
   json.key("responses").begin_object();
   for (const std::uint16_t status : {route.success, route.also}) {
     if (status == 0) continue;
@@ -84,7 +90,9 @@ void get_openapi(Plane&, const CallPtr& call) {
     }
     json.end_object();
   }
-  json.end_object().end_object();
+  json.end_object().key("components").begin_object().key("securitySchemes").begin_object();
+  json.key("token").begin_object().key("type").text("http").key("scheme").text("bearer");
+  json.end_object().end_object().end_object().end_object();
   call->answer(std::move(text));
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -53,6 +54,13 @@ struct StreamHead {
   bool endless = false;  // events as they happen: input is discarded, the peer's end is noticed
 };
 
+// Why a request is not read to its end. `fields`: whole lines.
+struct Refused {
+  std::uint16_t status = 0;
+  std::string detail;
+  std::string fields;
+};
+
 class Handler {
  public:
   virtual ~Handler() = default;
@@ -61,6 +69,12 @@ class Handler {
   virtual std::uint64_t body_bytes_max(const Head& head) {
     static_cast<void>(head);
     return 0;
+  }
+  // The head is there, its body is still coming (`request.body` is empty): nothing takes it.
+  // Otherwise what is answered instead; then the connection ends.
+  virtual std::optional<Refused> refuse_body(const Request& request) {
+    static_cast<void>(request);
+    return {};
   }
   // The whole request. Answer through the session, here or later; the link's next request is read
   // when the answer is complete.

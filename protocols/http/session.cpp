@@ -87,6 +87,10 @@ std::size_t Session::take_request(net::Link& link, Bytes bytes) {
     dispatch(link, head_, after.first(size));
     return parsed.size + size;
   }
+  if (const auto refused = handler_->refuse_body(request_of(link, head_, {}))) {
+    refuse(link, refused->status, refused->detail, refused->fields);
+    return bytes.size();
+  }
   return begin_body(link, bytes, parsed.size, max);
 }
 
@@ -164,6 +168,11 @@ bool Session::too_slow(const net::Link& link, const Arriving& arriving) const {
   return elapsed > options_.head_timeout_ns + allowed * ns_per_s;
 }
 
+Request Session::request_of(net::Link& link, const Head& head, Bytes body) {
+  return {{link.id(), link.session<State>().serial}, head, body, link.peer, link.listener,
+          link.filtered, links_.secure_peer(link)};
+}
+
 void Session::dispatch(net::Link& link, const Head& head, Bytes body) {
   State& state = link.session<State>();
   state.phase = Phase::answering;
@@ -174,8 +183,7 @@ void Session::dispatch(net::Link& link, const Head& head, Bytes body) {
   counters_.open.add();
   const std::uint32_t serial = state.serial;
   const std::uint8_t own = link.protocol;
-  handler_->on_request({{link.id(), serial}, head, body, link.peer, link.listener,
-                        link.filtered, links_.secure_peer(link)});
+  handler_->on_request(request_of(link, head, body));
   if (link.protocol != own || state.serial != serial) return;
   if (state.phase == Phase::answering || state.phase == Phase::streaming) hold(link);
 }
@@ -189,7 +197,8 @@ void Session::hold(net::Link& link) {
 }
 
 // An answer to what is no request; the connection ends behind it.
-void Session::refuse(net::Link& link, std::uint16_t status, std::string_view detail) {
+void Session::refuse(net::Link& link, std::uint16_t status, std::string_view detail,
+                     std::string_view fields) {
   State& state = link.session<State>();
   forget(link);
   state.phase = Phase::answering;
@@ -197,7 +206,7 @@ void Session::refuse(net::Link& link, std::uint16_t status, std::string_view det
   state.keep_alive = state.head_only = false;
   state.since_ns = links_.shard().now();
   counters_.open.add();
-  problem({link.id(), state.serial}, status, detail);
+  problem({link.id(), state.serial}, status, detail, fields);
 }
 
 // Answers -----------------------------------------------------------------------------------------

@@ -116,7 +116,9 @@ class Session final : public net::Protocol {
   std::size_t begin_body(net::Link& link, Bytes bytes, std::size_t head_size, std::uint64_t max);
   std::size_t take_body(net::Link& link, Bytes bytes);
   void dispatch(net::Link& link, const Head& head, Bytes body);
-  void refuse(net::Link& link, std::uint16_t status, std::string_view detail);
+  Request request_of(net::Link& link, const Head& head, Bytes body);
+  void refuse(net::Link& link, std::uint16_t status, std::string_view detail,
+              std::string_view fields = {});
   // The link of an exchange that has no answer yet, or is at its body; null: stale.
   net::Link* find(ExchangeId id, Phase phase);
   void write_head(net::Link& link, std::uint16_t status, std::string_view type,

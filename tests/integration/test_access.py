@@ -219,6 +219,17 @@ class Access(harness.GatewayTest):
         for secret in (token[3:20], who["csrf"][:20], cookie["Cookie"][9:30]):
             self.assertNotIn(secret, output)
 
+    def test_two_hundred_streams_of_bad_tokens_cost_others_nothing(self):
+        good = self.make("ops")
+        connections = [http.client.HTTPConnection("127.0.0.1", self.outside,
+                                                  timeout=harness.LIMIT_S) for _ in range(200)]
+        for number, connection in enumerate(connections):
+            self.addCleanup(connection.close)
+            connection.request("GET", DEVICES, headers=self.bearer(f"rg_{number:072x}"))
+        statuses = {connection.getresponse().status for connection in connections}
+        self.assertEqual(statuses, {401, 429})
+        self.assertEqual(self.status(fields=self.bearer(good)), 200)
+
     def test_damaged_tokens_do_not_start(self):
         self.make("ops")
         self.assertEqual(self.gateway.stop(), 0)

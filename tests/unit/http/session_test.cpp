@@ -20,6 +20,10 @@ class Paths final : public http::Handler {
   std::uint64_t body_bytes_max(const http::Head& head) override {
     return head.path == "/small" ? 10 : 1 << 20;
   }
+  std::optional<http::Refused> refuse_body(const http::Request& request) override {
+    if (request.head.path != "/guarded") return {};
+    return http::Refused{401, "nobody asks", "WWW-Authenticate: Bearer\r\n"};
+  }
   void on_request(const http::Request& request) override {
     ++requests;
     const std::string_view path = request.head.path;
@@ -194,6 +198,21 @@ TEST_CASE("100-continue is said to who waits for it") {
     far.send("ok");
     web.hear(far, text, "POST /a ok");
     CHECK(text.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"));
+  });
+}
+
+TEST_CASE("a body that nobody wants is not waited for: the answer comes, and the link ends") {
+  play([](WebOfPaths& web) {
+    Far& far = web.connect();
+    far.send("POST /guarded HTTP/1.1\r\nHost: a\r\nContent-Length: 9999\r\n"
+             "Expect: 100-continue\r\n\r\n");
+    std::string text;
+    web.hear(far, text, "nobody asks");
+    CHECK(text.starts_with("HTTP/1.1 401 "));
+    CHECK(text.find("WWW-Authenticate: Bearer\r\n") != std::string::npos);
+    CHECK(text.find("100 Continue") == std::string::npos);
+    CHECK(text.find("Connection: close\r\n") != std::string::npos);
+    CHECK(web.paths->requests == 0);
   });
 }
 
