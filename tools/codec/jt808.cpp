@@ -6,7 +6,6 @@
 #include "protocols/jt808/codec/describe.hpp"
 #include "protocols/jt808/codec/explain.hpp"
 #include "protocols/jt808/codec/framing.hpp"
-#include "protocols/jt808/codec/writer.hpp"
 #include "tools/codec/jt808_markdown.hpp"
 #include "tools/codec/protocol.hpp"
 
@@ -156,11 +155,8 @@ class Jt808 final : public Protocol {
   }
 
   Result<std::vector<std::uint8_t>> wire(Bytes frame) const override {
-    std::vector<std::uint8_t> out(jt808::wire_size_max);
-    const std::size_t size =
-        frame.size() > jt808::frame_size_max ? 0 : jt808::write_frame(out, frame);
-    if (size == 0) return Error{0, "body: takes several packets; --stored shows the whole"};
-    out.resize(size);
+    auto out = catalog_.to_wire(frame);
+    if (!out) return Error{0, out.error().message + "; --stored shows the whole"};
     return out;
   }
 

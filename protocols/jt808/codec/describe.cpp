@@ -44,13 +44,18 @@ std::string_view extent_name(Extent extent) {
   return {};
 }
 
-void layouts_json(std::string_view key, LayoutMask layouts, JsonWriter& out) {
-  out.key(key).begin_array();
+void layout_list(LayoutMask layouts, JsonWriter& out) {
+  out.begin_array();
   for (unsigned i = 0; i < static_cast<unsigned>(Layout::count); ++i) {
     const auto layout = static_cast<Layout>(i);
     if ((layouts & mask_of(layout)) != 0) out.text(name_of(layout));
   }
   out.end_array();
+}
+
+void layouts_json(std::string_view key, LayoutMask layouts, JsonWriter& out) {
+  out.key(key);
+  layout_list(layouts, out);
 }
 
 void names_json(std::string_view key, Names names, JsonWriter& out) {
@@ -91,7 +96,10 @@ class Describer {
       layouts_json("versions", message.versions, out_);
       layouts_json("layouts", message.layouts, out_);
       out_.key("has_secrets").boolean(has_secrets(message.fields));
-      if (!message.from_device) answer(message.answer);
+      if (!message.from_device) {
+        out_.key("answer");
+        answer_json(message.answer, out_);
+      }
       fields("fields", message.fields);
       out_.end_object();
     }
@@ -121,14 +129,6 @@ class Describer {
   }
 
  private:
-  void answer(const Answer& answer) {
-    constexpr std::string_view rules[] = {"none", "general", "own", "both", "either"};
-    out_.key("answer").begin_object();
-    out_.key("rule").text(rules[static_cast<std::size_t>(answer.rule)]);
-    if (answer.id != 0) out_.key("id").text(hex_text(answer.id, 2));
-    out_.end_object();
-  }
-
   void fields(std::string_view key, Fields all) {
     out_.key(key).begin_array();
     for (const Field& one : all) field(one);
@@ -195,6 +195,17 @@ class Describer {
 };
 
 }  // namespace
+
+void versions_json(const MessageSpec& message, JsonWriter& out) {
+  layout_list(message.versions, out);
+}
+
+void answer_json(const Answer& answer, JsonWriter& out) {
+  constexpr std::string_view rules[] = {"none", "general", "own", "both", "either"};
+  out.begin_object().key("rule").text(rules[static_cast<std::size_t>(answer.rule)]);
+  if (answer.id != 0) out.key("id").text(hex_text(answer.id, 2));
+  out.end_object();
+}
 
 void describe_json(JsonWriter& out) {
   Describer describer(out);

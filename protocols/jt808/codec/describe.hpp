@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/base/json_writer.hpp"
+#include "protocols/jt808/codec/schema.hpp"
 
 namespace ringgate::jt808 {
 
@@ -14,5 +15,10 @@ namespace ringgate::jt808 {
 //   "when", "optional", "default", "invalid", "secret", "names", "bits", "parts", "counts",
 //   "counted_by", "note", "fields", "item_list"}; what does not apply is left out.
 void describe_json(JsonWriter& out);
+
+// ["2013", "2019"]: those that define the message.
+void versions_json(const MessageSpec& message, JsonWriter& out);
+// {"rule": "general", "id": "0x0104"}: what a terminal says to it.
+void answer_json(const Answer& answer, JsonWriter& out);
 
 }  // namespace ringgate::jt808
