@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/base/json_scan.hpp"
 #include "engine/config/units.hpp"
 #include "engine/observe/log_format.hpp"
-#include "storage/state/shard_host.hpp"
 
 namespace ringgate::state {
 
@@ -118,6 +118,36 @@ void json_answer(const event::CommandOutcome& outcome, const event::MessageCatal
 }
 
 }  // namespace
+
+std::string pending_row(std::string_view id_key, const Pending::Listed& one) {
+  const PendingCommand& command = one.command;
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object();
+  json.key(id_key).text(one.device.id());
+  json.key("id").unsigned_integer(command.id);
+  const std::string_view message = scan_json_object(command.json, "message").member;
+  if (!message.empty()) json.key("message").raw(message);
+  json_time("submitted", command.submitted_us, json);
+  json_time("expires", command.expires_us, json);
+  json.key("tries").unsigned_integer(command.tries);
+  json.key("under_way").boolean(one.under_way);
+  json.key("by").text(command.by);
+  json.key("command").raw(command.json);
+  json.end_object();
+  return text;
+}
+
+Pending::Cancelled cancel_pending(ShardHost& host, const DeviceKey& device, std::uint64_t id,
+                                  const event::Act& act) {
+  const std::string why = act.why.empty() ? fmt::format("by {}", act.by) : std::string(act.why);
+  const Pending::Cancelled cancelled = host.pending().cancel(device, id, why);
+  const bool done = cancelled == Pending::Cancelled::waiting ||
+                    cancelled == Pending::Cancelled::sent;
+  event::DeviceGate* const gate = host.find(device.ns);
+  if (done && gate != nullptr) gate->audit(device, fmt::format("cancel {}", id), act);
+  return cancelled;
+}
 
 void json_time(std::string_view key, WallUs time, JsonWriter& json) {
   char text[observe::time_text_size];

@@ -11,6 +11,7 @@
 #include "engine/shard/errand.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gate.hpp"
+#include "storage/state/shard_host.hpp"
 
 namespace ringgate::state {
 
@@ -61,6 +62,11 @@ class SendErrand final : public shard::Errand {
 // catalog of the device's protocol. Null: the gateway is stopping.
 void json_outcome(const event::CommandOutcome* outcome, const event::MessageCatalog& catalog,
                   JsonWriter& json);
+// A waiting command as people see it; `id_key`: DeviceProtocol::id_key().
+std::string pending_row(std::string_view id_key, const Pending::Listed& one);
+// Ends one, with an audit record; on its shard. Done when what was appended is durable.
+Pending::Cancelled cancel_pending(ShardHost& host, const DeviceKey& device, std::uint64_t id,
+                                  const event::Act& act);
 // Adds a time in UTC: "2026-11-21T05:00:00.000Z".
 void json_time(std::string_view key, WallUs time, JsonWriter& json);
 

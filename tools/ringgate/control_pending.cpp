@@ -1,8 +1,6 @@
 // Operations on commands that wait for their devices: `pending` lists them, `cancel` ends one.
 #include <fmt/core.h>
 
-#include "engine/base/json_scan.hpp"
-#include "engine/base/json_writer.hpp"
 #include "storage/state/send_errand.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -12,22 +10,7 @@ namespace ringgate::server {
 namespace {
 
 std::string row_of(const state::Pending::Listed& one) {
-  const state::PendingCommand& command = one.command;
-  std::string text;
-  JsonWriter json(text);
-  json.begin_object();
-  json.key(device_plug().devices->id_key()).text(one.device.id());
-  json.key("id").unsigned_integer(command.id);
-  const std::string_view message = scan_json_object(command.json, "message").member;
-  if (!message.empty()) json.key("message").raw(message);
-  state::json_time("submitted", command.submitted_us, json);
-  state::json_time("expires", command.expires_us, json);
-  json.key("tries").unsigned_integer(command.tries);
-  json.key("under_way").boolean(one.under_way);
-  json.key("by").text(command.by);
-  json.key("command").raw(command.json);
-  json.end_object();
-  return text;
+  return state::pending_row(device_plug().devices->id_key(), one);
 }
 
 // {"device"}: those of one device in their order; without it all, shard by shard, the next to
@@ -116,15 +99,10 @@ class CancelOp final : public ControlOp {
     ask_host(
         home_of(device),
         [device, id, why, who = client_.who()](ShardHost& host, ShardAnswer& answer) {
-          const auto cancelled =
-              host.pending().cancel(device, id, why.empty() ? "by " + who : why);
+          const auto cancelled = state::cancel_pending(host, device, id, {who, why});
           answer.place = static_cast<std::uint64_t>(cancelled);
           answer.done = cancelled == Cancelled::waiting || cancelled == Cancelled::sent;
           answer.durably = answer.done;
-          event::DeviceGate* const gate = host.find(device.ns);
-          if (answer.done && gate != nullptr) {
-            gate->audit(device, fmt::format("cancel {}", id), {who, why});
-          }
         },
         [this, id, device](const ShardAnswer& answer) {
           const auto cancelled = static_cast<Cancelled>(answer.place);

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "engine/base/json_writer.hpp"
+#include "storage/state/registry_errand.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -18,85 +19,12 @@ namespace {
 
 // Entries of one request.
 constexpr std::size_t entries_max = 1024;
-// Devices that one errand changes or copies: some 100 us on their shard.
-constexpr std::size_t changes_per_errand = 64;
+// Devices that one errand copies: some 100 us on their shard.
 constexpr std::uint32_t entries_per_errand = 256;
 
 std::string row_of(std::string_view id, const state::RegistrationView& entry) {
-  std::string text;
-  JsonWriter json(text);
-  json.begin_object();
-  json.key(device_plug().devices->id_key()).text(id);
-  json.key("plate").text(entry.plate);
-  json.key("plate_colour").unsigned_integer(entry.plate_colour);
-  json.key("terminal_id").text(entry.terminal_id);
-  json.key("maker").text(entry.maker);
-  json.key("model").text(entry.model);
-  json.key("note").text(entry.note);
-  json.key("enabled").boolean(entry.enabled);
-  json.end_object();
-  return text;
+  return state::registration_row(device_plug().devices->id_key(), id, entry);
 }
-
-// One device's change, on its way to its shard.
-struct Wish {
-  DeviceKey device;
-  std::optional<state::Registration> put;  // nothing: remove
-};
-
-enum class Outcome : std::uint8_t { done, not_stored, full, unknown };
-std::string_view name_of(Outcome outcome) {
-  constexpr std::string_view names[] = {"done", "not stored: the log takes nothing now",
-                                        "not stored: too many devices are known",
-                                        "is not registered"};
-  return names[static_cast<std::size_t>(outcome)];
-}
-
-// Makes changes on one shard and comes home when the last one is durable.
-class ChangeErrand final : public shard::Errand {
- public:
-  using Home = std::function<void(const std::vector<Wish>&, const std::vector<Outcome>&, bool)>;
-  ChangeErrand(std::vector<Wish> wishes, std::string who, Home home)
-      : wishes_(std::move(wishes)), who_(std::move(who)), home_(std::move(home)) {}
-
-  void run(shard::ErrandHost& at, shard::ErrandTicket ticket) override {
-    ShardHost& host = ShardHost::of(at);
-    Position last = 0;
-    for (const Wish& wish : wishes_) outcomes_.push_back(change(host, wish, last));
-    if (last == 0) return ticket.done();
-    // The ticket is shared only because a function must be able to be copied.
-    auto kept = std::make_shared<shard::ErrandTicket>(std::move(ticket));
-    host.waits().wait(last, [kept] { kept->done(); });
-  }
-  void home(bool ran) override { home_(wishes_, outcomes_, ran); }
-  // It could not be sent.
-  std::vector<Wish> take_back() { return std::move(wishes_); }
-
- private:
-  Outcome change(ShardHost& host, const Wish& wish, Position& last) {
-    state::Store& store = host.store();
-    const auto known = store.registration(wish.device);
-    if (!wish.put && !known) return Outcome::unknown;
-    if (wish.put && known && *known == wish.put->view()) return Outcome::done;
-    const Position position = wish.put
-                                  ? store.put_registration(wish.device, wish.put->view())
-                                  : store.remove_registration(wish.device);
-    if (position == 0) return store.is_full() ? Outcome::full : Outcome::not_stored;
-    last = position;
-    // Whoever may come no longer must not stay either.
-    const bool out = !wish.put || !wish.put->enabled;
-    event::DeviceGate* const gate = host.find(wish.device.ns);
-    if (out && gate != nullptr && gate->wants_registration()) {
-      gate->kick(wish.device, {who_, wish.put ? "registration disabled" : "registration removed"});
-    }
-    return Outcome::done;
-  }
-
-  std::vector<Wish> wishes_;
-  std::string who_;
-  Home home_;
-  std::vector<Outcome> outcomes_;
-};
 
 // Sends the changes of a request to their shards and tells what came of them.
 class ChangeOp : public ControlOp {
@@ -106,16 +34,16 @@ class ChangeOp : public ControlOp {
   void pump() override {
     while (!ended() && !waiting_.empty()) {
       const auto first = waiting_.begin();
-      std::vector<Wish>& wishes = first->second;
-      const auto kept = wishes.size() - std::min(changes_per_errand, wishes.size());
+      std::vector<state::RegistryWish>& wishes = first->second;
+      const auto kept = wishes.size() - std::min(state::RegistryErrand::wishes_max, wishes.size());
       const auto begin = wishes.begin() + static_cast<std::ptrdiff_t>(kept);
-      std::vector<Wish> some(std::make_move_iterator(begin),
-                             std::make_move_iterator(wishes.end()));
+      std::vector<state::RegistryWish> some(std::make_move_iterator(begin),
+                                            std::make_move_iterator(wishes.end()));
       std::unique_ptr<shard::Errand> errand = make_errand(std::move(some));
       const shard::Posted posted = control_.post().send(first->first, errand);
       if (posted == shard::Posted::stopped) return fail_posted(posted);
       if (posted == shard::Posted::busy) {
-        std::ranges::move(static_cast<ChangeErrand&>(*errand).take_back(), begin);
+        std::ranges::move(static_cast<state::RegistryErrand&>(*errand).take_back(), begin);
         return control_.look_again();
       }
       wishes.resize(kept);
@@ -126,28 +54,29 @@ class ChangeOp : public ControlOp {
   }
 
  protected:
-  void add(Wish wish) {
+  void add(state::RegistryWish wish) {
     waiting_[home_of(wish.device)].push_back(std::move(wish));
   }
 
  private:
-  std::unique_ptr<shard::Errand> make_errand(std::vector<Wish> wishes) {
-    return std::make_unique<ChangeErrand>(
+  std::unique_ptr<shard::Errand> make_errand(std::vector<state::RegistryWish> wishes) {
+    return std::make_unique<state::RegistryErrand>(
         std::move(wishes), client_.who(),
-        [weak = weak_from_this()](const std::vector<Wish>& done,
-                                  const std::vector<Outcome>& outcomes, bool ran) {
+        [weak = weak_from_this()](const std::vector<state::RegistryWish>& done,
+                                  const std::vector<state::RegistryOutcome>& outcomes, bool ran) {
           const auto self = std::static_pointer_cast<ChangeOp>(weak.lock());
           if (self != nullptr && !self->ended()) self->take(done, outcomes, ran);
         });
   }
-  void take(const std::vector<Wish>& wishes, const std::vector<Outcome>& outcomes, bool ran) {
+  void take(const std::vector<state::RegistryWish>& wishes,
+            const std::vector<state::RegistryOutcome>& outcomes, bool ran) {
     --outstanding_;
     if (!ran) return fail_posted(shard::Posted::stopped);
     for (std::size_t i = 0; i < wishes.size(); ++i) {
-      if (outcomes[i] == Outcome::done) {
+      if (outcomes[i] == state::RegistryOutcome::done) {
         ++done_;
       } else {
-        failed_.emplace_back(std::string(wishes[i].device.id()), name_of(outcomes[i]));
+        failed_.emplace_back(std::string(wishes[i].device.id()), state::text_of(outcomes[i]));
       }
     }
     if (outstanding_ == 0 && waiting_.empty()) finish();
@@ -168,7 +97,7 @@ class ChangeOp : public ControlOp {
   }
   virtual std::string_view action() const = 0;
 
-  std::map<ShardIndex, std::vector<Wish>> waiting_;
+  std::map<ShardIndex, std::vector<state::RegistryWish>> waiting_;
   std::size_t outstanding_ = 0;
   std::uint64_t done_ = 0;
   std::vector<std::pair<std::string, std::string_view>> failed_;
@@ -203,32 +132,12 @@ class PutOp final : public ChangeOp {
       fail("bad-request", device.error().message);
       return false;
     }
-    state::Registration registration;
-    registration.plate = entry.value("plate", std::string());
-    registration.terminal_id = entry.value("terminal_id", std::string());
-    registration.maker = entry.value("maker", std::string());
-    registration.model = entry.value("model", std::string());
-    registration.note = entry.value("note", std::string());
-    registration.enabled = entry.value("enabled", true);
-    const auto colour = entry.value("plate_colour", std::uint64_t{0});
-    if (colour > 255) {
-      fail("bad-request", "\"plate_colour\" is a number from 0 to 255");
+    const auto registration = state::read_registration(entry, true);
+    if (!registration) {
+      fail("bad-request", fmt::format("{}: {}", device->id(), registration.error().message));
       return false;
     }
-    registration.plate_colour = static_cast<std::uint8_t>(colour);
-    const std::pair<const std::string*, std::size_t> bounds[] = {
-        {&registration.plate, state::text_size_max},
-        {&registration.terminal_id, state::text_size_max},
-        {&registration.maker, state::text_size_max},
-        {&registration.model, state::text_size_max},
-        {&registration.note, state::note_size_max}};
-    for (const auto& [text, size_max] : bounds) {
-      if (text->size() <= size_max) continue;
-      fail("bad-request", fmt::format("{}: '{}' is longer than {} bytes", device->id(), *text,
-                                      size_max));
-      return false;
-    }
-    add({*device, std::move(registration)});
+    add({*device, *registration});
     return true;
   }
 };

@@ -2,13 +2,10 @@
 // device's outcome is a line; the end says how many there were of each.
 #include <fmt/core.h>
 
-#include <algorithm>
-#include <array>
-#include <optional>
+#include <memory>
 
 #include "storage/event/device_filter.hpp"
-#include "storage/event/json_fields.hpp"
-#include "storage/state/send_errand.hpp"
+#include "storage/state/campaign.hpp"
 #include "tools/ringgate/control_client.hpp"
 #include "tools/ringgate/control_fields.hpp"
 #include "tools/ringgate/plugs.hpp"
@@ -51,31 +48,49 @@ class SendOp final : public ControlOp {
       return;
     }
     command_.wait_ns = static_cast<MonoNs>(wait_ms) * ns_per_ms;
-    parallel_ = static_cast<std::uint32_t>(parallel);
+    campaign_ = std::make_shared<state::Campaign>(
+        state::Campaign::Parts{.post = control_.post(),
+                               .devices = *device_plug().devices,
+                               .command = command_,
+                               .parallel = static_cast<std::uint32_t>(parallel),
+                               .devices_max = control_limits::send_devices_max},
+        [this](const DeviceKey& device, const event::CommandOutcome* outcome) {
+          tell_outcome(device, outcome);
+        },
+        [this] { pump(); });
     if (!read_targets(request)) return;
     ready_ = true;
-    if (!gathering_) tell();
     pump();
   }
 
   void pump() override {
     if (!ready_ || ended()) return;
-    if (gathering_) return gather();
-    while (!ended() && next_ < targets_.size() && outstanding_ < parallel_ && client_.has_room()) {
-      if (!send_next()) return;
+    const state::Campaign::State state =
+        campaign_->pump([this] { return client_.has_room(); });
+    if (!campaign_->gathering() && !told_) {
+      told_ = true;
+      tell();
     }
-    if (outstanding_ == 0 && next_ == targets_.size()) finish();
+    switch (state) {
+      case state::Campaign::State::going: return;
+      case state::Campaign::State::busy: return control_.look_again();
+      case state::Campaign::State::done: return finish();
+      case state::Campaign::State::too_many: return fail_too_many();
+      case state::Campaign::State::stopped: return fail_posted(shard::Posted::stopped);
+    }
   }
 
  private:
   // One line for all devices; each has an audit record of its own.
   void tell() {
-    const bool one = targets_.size() == 1;
+    const std::vector<DeviceKey>& targets = campaign_->targets();
+    const bool one = targets.size() == 1;
     control_.logs().info("control",
                          {{"action", command_.action},
-                          {"device", one ? targets_[0].id() : std::string_view("several")},
-                          {"devices", targets_.size()},
+                          {"device", one ? targets[0].id() : std::string_view("several")},
+                          {"devices", targets.size()},
                           {"by", client_.who()}});
+    if (filtered_) progress(true);
   }
 
   bool read_targets(const Json& request) {
@@ -86,14 +101,17 @@ class SendOp final : public ControlOp {
         end(filter_error(filter.error()));
         return false;
       }
-      filter_ = std::move(*filter);
-      gathering_ = true;
+      campaign_->to_all(std::move(*filter));
+      filtered_ = true;
       return true;
     }
+    std::vector<DeviceKey> targets;
     const auto many = request.find("devices");
     if (many == request.end()) {
-      targets_.emplace_back();
-      return read_device(request, targets_.back());
+      targets.emplace_back();
+      if (!read_device(request, targets.back())) return false;
+      campaign_->to(std::move(targets));
+      return true;
     }
     if (!many->is_array() || many->empty()) {
       fail("bad-request", "\"devices\" is a list of phone numbers as texts");
@@ -104,9 +122,10 @@ class SendOp final : public ControlOp {
       return false;
     }
     for (const Json& one : *many) {
-      targets_.emplace_back();
-      if (!read_device(Json{{"device", one}}, targets_.back())) return false;
+      targets.emplace_back();
+      if (!read_device(Json{{"device", one}}, targets.back())) return false;
     }
+    campaign_->to(std::move(targets));
     return true;
   }
 
@@ -115,78 +134,12 @@ class SendOp final : public ControlOp {
                                          control_limits::send_devices_max));
   }
 
-  // All devices that the filter names, page by page.
-  void gather() {
-    while (!ended() && !asked_) {
-      if (shard_ == control_.post().shards()) {
-        gathering_ = false;
-        tell();
-        progress(true);
-        return pump();
-      }
-      const shard::Posted posted = ask(
-          shard_,
-          [cursor = cursor_](event::DeviceGate& gate, ShardAnswer& answer) {
-            answer.cursor = gate.list(cursor, control_limits::devices_per_errand, answer.lines);
-          },
-          [this](const ShardAnswer* answer) {
-            asked_ = false;
-            if (answer == nullptr) return fail_posted(shard::Posted::stopped);
-            take(*answer);
-          });
-      if (posted == shard::Posted::stopped) return fail_posted(posted);
-      if (posted == shard::Posted::busy) return control_.look_again();
-      asked_ = true;
-    }
-  }
-
-  void take(const ShardAnswer& answer) {
-    for (const std::string& row : answer.lines) {
-      const event::JsonFields fields(row);
-      if (!filter_->matches(fields, wall_now_us())) continue;
-      const event::FieldValue id = fields.field(device_plug().devices->id_key());
-      const std::string* text = std::get_if<std::string>(&id);
-      if (text == nullptr) continue;
-      if (targets_.size() == control_limits::send_devices_max) {
-        return fail_too_many();
-      }
-      targets_.emplace_back(device_plug().devices->ns(), *text);
-    }
-    cursor_ = answer.cursor;
-    if (cursor_ == 0) ++shard_;
-  }
-
-  bool send_next() {
-    const DeviceKey& device = targets_[next_];
-    std::unique_ptr<shard::Errand> errand = std::make_unique<state::SendErrand>(
-        device, command_,
-        [weak = weak_from_this()](const DeviceKey& key, const event::CommandOutcome* outcome) {
-          const auto self = std::static_pointer_cast<SendOp>(weak.lock());
-          if (self != nullptr && !self->ended()) self->came_home(key, outcome);
-        });
-    const shard::Posted posted = control_.post().send(home_of(device), errand);
-    if (posted == shard::Posted::busy) {
-      control_.look_again();
-      return false;
-    }
-    ++next_;
-    ++outstanding_;
-    if (posted == shard::Posted::stopped) came_home(device, nullptr);
-    return true;
-  }
-
-  void came_home(const DeviceKey& device, const event::CommandOutcome* outcome) {
-    --outstanding_;
-    ++done_;
+  void tell_outcome(const DeviceKey& device, const event::CommandOutcome* outcome) {
+    if (ended()) return;
     std::string text;
     JsonWriter json(text);
     json.begin_object().key("outcome").begin_object();
     json.key("device").text(device.id());
-    if (outcome == nullptr) {
-      ++stopped_;
-    } else {
-      ++by_status_[static_cast<std::size_t>(outcome->status)];
-    }
     state::json_outcome(outcome, *device_plug().catalog, json);
     json.end_object().end_object();
     line(text);
@@ -197,41 +150,25 @@ class SendOp final : public ControlOp {
     const WallUs time = wall_now_us();
     if (!now && time - progress_us_ < progress_every_us) return;
     progress_us_ = time;
-    line(fmt::format(R"({{"progress":{{"done":{},"total":{},"waiting":{}}}}})", done_,
-                     targets_.size(), outstanding_));
+    line(fmt::format(R"({{"progress":{{"done":{},"total":{},"waiting":{}}}}})", campaign_->done(),
+                     campaign_->targets().size(), campaign_->outstanding()));
   }
 
   void finish() {
     std::string text;
     JsonWriter json(text);
-    json.begin_object().key("ok").boolean(true).key("total").unsigned_integer(targets_.size());
-    json.key("by_status").begin_object();
-    for (std::size_t i = 0; i < by_status_.size(); ++i) {
-      if (by_status_[i] == 0) continue;
-      json.key(event::name_of(static_cast<event::CommandStatus>(i)))
-          .unsigned_integer(by_status_[i]);
-    }
-    if (stopped_ != 0) json.key("stopping").unsigned_integer(stopped_);
-    json.end_object().end_object();
+    json.begin_object().key("ok").boolean(true);
+    json.key("total").unsigned_integer(campaign_->targets().size()).key("by_status");
+    campaign_->by_status_json(json);
+    json.end_object();
     end(text);
   }
 
   state::Command command_;
-  std::uint32_t parallel_ = parallel_default;
+  std::shared_ptr<state::Campaign> campaign_;
   bool ready_ = false;
-
-  std::optional<event::DeviceFilter> filter_;
-  bool gathering_ = false;
-  bool asked_ = false;
-  ShardIndex shard_ = 0;
-  std::uint32_t cursor_ = 0;
-
-  std::vector<DeviceKey> targets_;
-  std::size_t next_ = 0;
-  std::uint32_t outstanding_ = 0;
-  std::size_t done_ = 0;
-  std::size_t stopped_ = 0;
-  std::array<std::size_t, static_cast<std::size_t>(event::CommandStatus::count)> by_status_{};
+  bool filtered_ = false;  // not told which devices, but which to look for
+  bool told_ = false;
   WallUs progress_us_ = wall_now_us();
 };
 
