@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "engine/base/json_scan.hpp"
@@ -18,7 +19,8 @@ Result<void> check_shape(std::string_view text) {
   std::string wrapped;
   if (is_array) wrapped = fmt::format("{}{}}}", around, text);
   const JsonScan scan = scan_json_object(is_array ? std::string_view(wrapped) : text, "");
-  const std::size_t at = scan.offset - (is_array && scan.offset >= around.size() ? around.size() : 0);
+  const std::size_t before = is_array ? std::min(around.size(), scan.offset) : 0;
+  const std::size_t at = scan.offset - before;
   switch (scan.error) {
     case JsonScan::Error::none: break;
     case JsonScan::Error::not_json: return Error{0, fmt::format("no JSON at byte {}", at + 1)};

@@ -60,6 +60,8 @@ class Call : public std::enable_shared_from_this<Call> {
   std::string who() const { return data_.who.text(); }
   // Somebody has logged in with it.
   Principal& set_who(const LoginPtr& login);
+  // Whether whoever asks may see or do what needs `scope`, beyond what the route needs.
+  bool may(Scope scope) const { return data_.who.scopes.has(scope); }
 
   // Whether the client has gone or has its answer: what is left to do can be left.
   bool over() const { return answered_ || gone_; }

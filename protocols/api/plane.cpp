@@ -23,6 +23,7 @@ Plane::~Plane() {
   post_.inbox().wake();
   if (thread_.joinable()) thread_.join();
   timers_.clear();
+  commands_.clear();
   // What still comes home finds a plane that answers nobody.
   full_.clear();
   while (post_.outstanding() > 0) post_.poll();

@@ -20,6 +20,7 @@
 #include "engine/shard/errand.hpp"
 #include "protocols/api/call.hpp"
 #include "protocols/api/outflow.hpp"
+#include "protocols/api/command_store.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/state/shard_host.hpp"
@@ -106,6 +107,8 @@ class Plane {
   // For handlers, on the plane's thread ---------------------------------------------------------
 
   const PlaneParts& parts() const { return parts_; }
+  CommandStore& commands() { return commands_; }
+  const CommandStore& commands() const { return commands_; }
   using Work = std::function<void(event::DeviceGate& gate, ShardAnswer& answer)>;
   using Then = std::function<void(ShardAnswer& answer)>;
   // Has `work` done on a shard's gate, then `then` here. Where the shard is busy or has stopped the
@@ -157,6 +160,7 @@ class Plane {
   std::multimap<MonoNs, std::function<void()>> timers_;
   std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link
   std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
+  CommandStore commands_;
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);
   std::atomic<bool> serving_{false};

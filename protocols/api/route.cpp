@@ -41,6 +41,11 @@ std::span<const std::span<const Route>> route_tables() {
       login_routes,
       map_routes,
       meta_routes,
+      command_routes,
+      many_routes,
+      act_routes,
+      registration_routes,
+      message_routes,
   };
   return tables;
 }

@@ -10,6 +10,11 @@ namespace ringgate::api {
 extern const std::span<const Route> device_routes;  // devices.cpp
 extern const std::span<const Route> login_routes;   // login.cpp
 extern const std::span<const Route> map_routes;     // map.cpp
+extern const std::span<const Route> command_routes;  // commands.cpp
+extern const std::span<const Route> many_routes;     // many.cpp
+extern const std::span<const Route> act_routes;      // acts.cpp
+extern const std::span<const Route> registration_routes;  // registrations.cpp
+extern const std::span<const Route> message_routes;  // messages.cpp
 extern const std::span<const Route> meta_routes;    // meta.cpp
 
 }  // namespace ringgate::api
