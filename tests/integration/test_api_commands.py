@@ -22,6 +22,57 @@ def text(words, **more):
     return {"message": "0x8300", "fields": {"flags": ["display"], "text": words}} | more
 
 
+def example(schema):
+    """The least that a form of `schema` can say."""
+    if "const" in schema:
+        return schema["const"]
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "oneOf" in schema:
+        return example(schema["oneOf"][0])
+    kind = schema["type"] if isinstance(schema["type"], str) else schema["type"][0]
+    if kind == "object":
+        return example_object(schema)
+    if kind == "array":
+        return [example(schema["items"])] * schema.get("minItems", 0)
+    if kind in ("integer", "number"):
+        return max(schema.get("minimum", 0), 0)
+    if schema.get("x-hex"):
+        return "0" * schema.get("minLength", 0)
+    for given, text in (("date-time", "2026-01-31T08:00:00Z"), ("date", "2026-01-31")):
+        if schema.get("format") == given:
+            return text
+    pattern = schema.get("pattern", "")
+    return "0x0001" if pattern.startswith("^0x") else "08:00:00.1230" if ":" in pattern else ""
+
+
+def example_object(schema):
+    """Members come in the order of the message, so that those before one decide about it."""
+    made = {}
+    for key, member in schema["properties"].items():
+        if key in schema["required"] or holds(member.get("x-when"), schema["properties"], made):
+            made[key] = example(member)
+    return made
+
+
+def holds(when, properties, made):
+    """Whether a member is there, by those before it."""
+    if when is None or when["key"] not in made:
+        return False
+    asked, value = properties[when["key"]], made[when["key"]]
+    if "x-values" in asked:
+        value = asked["x-values"][asked["enum"].index(value)]
+    if isinstance(value, list):
+        names = asked["items"].get("enum", [])
+        bits = [asked["items"]["x-bits"][names.index(name)] for name in value]
+        return (when["value"] in bits) == (when["test"] == "bit")
+    if isinstance(value, str):
+        value = int(value, 16)
+    return {"equal": value == when["value"], "not-equal": value != when["value"],
+            "at-least": value >= when["value"], "bit": value >> when["value"] & 1 == 1,
+            "no-bit": value >> when["value"] & 1 == 0}[when["test"]]
+
+
 class CommandsTest(harness.GatewayTest):
     settings = {"server.shards": "2"}
 
@@ -389,6 +440,30 @@ class Administration(CommandsTest):
         self.assertNotIn("forms", self.client.get("/api/v1/messages/0x0200").body)
         self.assertEqual(self.client.get("/api/v1/messages/0x9999").status, 404)
         self.assertEqual(self.client.get("/api/v1/messages", direction="left").status, 400)
+
+    def test_what_a_form_makes_is_taken(self):
+        """The least and, of items, each: it fits its own schema, and is a message."""
+        count = 0
+        for row in self.client.get("/api/v1/messages", direction="down").body["messages"]:
+            for form in self.client.get(f"/api/v1/messages/{row['id']}").body["forms"]:
+                check = jsonschema.Draft202012Validator(form["fields"])
+                for body in self.examples(form["fields"]):
+                    with self.subTest(message=row["name"], version=form["versions"], body=body):
+                        self.assertEqual([error.message for error in check.iter_errors(body)], [])
+                        answer = self.client.post("/api/v1/messages/encode", {
+                            "message": row["name"], "version": form["versions"][0],
+                            "phone": PHONE, "body": body})
+                        self.assertEqual(answer.status, 200, answer.body)
+                        count += 1
+        self.assertGreater(count, 100)
+
+    @staticmethod
+    def examples(schema):
+        least = example(schema)
+        yield least
+        for key, member in schema["properties"].items():
+            for item in member.get("items", {}).get("oneOf", []):
+                yield least | {key: [example_object(item)]}
 
     def test_frames_read_written_and_explained(self):
         wire = jt808.frame(0x0200, PHONE, 7, jt808.location_body(speed_kmh=36.5)).hex()
