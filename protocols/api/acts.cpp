@@ -1,5 +1,5 @@
-// What is done to devices besides sending: links ended, devices banned, waiting commands taken back;
-// and the frames that made no sense.
+// What is done to devices besides sending: links ended, devices banned, waiting commands taken
+// back; and the frames that made no sense.
 #include <fmt/format.h>
 
 #include <charconv>

@@ -13,8 +13,8 @@
 
 namespace ringgate::api {
 
-// {"message", "fields" | "body_hex", "answer", "answer_has_serial", "when_online", "expires"}, ready
-// to be sent, without its wait. Other members are for the caller to ask `members` for, before.
+// {"message", "fields" | "body_hex", "answer", "answer_has_serial", "when_online", "expires"},
+// ready to be sent, with all the patience there is. Other members are for the caller to ask `members` for, before.
 // Error: names the key.
 Result<state::Command> read_command(const event::DeviceProtocol& devices, Members& members,
                                     std::string by);
@@ -23,8 +23,8 @@ Result<state::Command> read_command(const event::DeviceProtocol& devices, Member
 std::string command_json(const CommandEntry& entry, const Plane& plane);
 // The status of an answer that waited for this outcome: 200, or what kind of failure it is.
 std::uint16_t status_of(const CommandEntry& entry);
-// Answers with the entry as it is: 200 or 202 (it goes on) with its object, or a problem that has it
-// as "command". Location says where it can be asked for.
+// Answers with the entry as it is: 200 or 202 (it goes on) with its object, or a problem that has
+// it as "command". Location says where it can be asked for.
 void answer_command(const CallPtr& call, const CommandEntry& entry, const Plane& plane,
                     bool repeated);
 

@@ -47,7 +47,8 @@ void list_messages(Plane& plane, const CallPtr& call) {
 }
 
 // By "0x8300", "8300" or "text-message".
-std::optional<event::MessageInfo> find(const event::MessageCatalog& catalog, std::string_view name) {
+std::optional<event::MessageInfo> find(const event::MessageCatalog& catalog,
+                                       std::string_view name) {
   for (const event::MessageInfo& info : catalog.list()) {
     const std::string id = catalog.message_id_text(info.id);
     const bool same = std::ranges::equal(

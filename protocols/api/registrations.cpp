@@ -140,7 +140,8 @@ void get_registration(Plane& plane, const CallPtr& call) {
 
 // ---- Changing
 
-// What a body says of a device; `device`: whose it must be where it names one. Error: names the key.
+// What a body says of a device; `device`: whose it must be where it names one. Error: names the
+// key.
 Result<state::RegistrationPatch> read_entry(const event::DeviceProtocol& devices, const Json& body,
                                             const DeviceKey& device, bool whole) {
   Members members(body);
@@ -327,7 +328,8 @@ void import_registrations(Plane& plane, const CallPtr& call) {
   const auto rows = read_json(as_text(call->data().body));
   if (!rows) return call->problem(400, rows.error().message);
   if (!rows->is_array() || rows->size() > import_rows_max) {
-    return call->problem(400, fmt::format("the body must be a JSON array of at most {} registrations",
+    return call->problem(400, fmt::format("the body must be a JSON array of at most {} "
+                                          "registrations",
                                           import_rows_max));
   }
   const auto import = std::make_shared<Import>(plane, call);

@@ -221,8 +221,8 @@ class Commands(CommandsTest):
         body = json.dumps(text("still")).encode()
         for _ in range(5):
             with socket.create_connection(self.gateway.address("http")) as raw:
-                raw.sendall(b"POST /api/v1/devices/%s/commands?wait=60s HTTP/1.1\r\nHost: localhost\r\n"
-                            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                raw.sendall(b"POST /api/v1/devices/%s/commands?wait=60s HTTP/1.1\r\n"
+                            b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
                             % (PHONE.encode(), len(body), body))
                 message = terminal.receive()
                 while message.id != TEXT_MESSAGE:

@@ -99,7 +99,9 @@ struct Rig {
     campaign = std::make_shared<Campaign>(
         Campaign::Parts{.post = post,
                         .devices = protocol,
-                        .command = {.prepared = *protocol.prepare(""), .action = "send", .by = "me"},
+                        .command = {.prepared = *protocol.prepare(""),
+                                    .action = "send",
+                                    .by = "me"},
                         .parallel = parallel,
                         .devices_max = devices_max},
         [this](const DeviceKey& device, const CommandOutcome* outcome) {
