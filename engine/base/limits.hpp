@@ -109,6 +109,10 @@ constexpr std::int64_t tls_look_interval_ms = 1'000;
 // Certificates that end within so many days are warned of, once a day.
 constexpr std::int64_t tls_expiry_warning_s = 30 * 24 * 3600;
 
+// A PROXY header: 52 bytes with two IPv6 addresses, some hundred with what a proxy says of TLS, and
+// up to 2 KiB where it passes a client's certificate on.
+constexpr std::uint32_t proxy_header_bytes_max = 4 * 1024;
+
 // Spilled bytes are shown to a protocol in pieces of this size, so that a link that must pause does
 // so near its credit. Any frame that a device sends fits; a longer one is shown in a longer piece.
 constexpr std::uint32_t spill_slice_bytes = 16 * 1024;

@@ -92,36 +92,87 @@ void Links::on_accept(std::uint32_t listener, std::int32_t result, std::uint32_t
 
 void Links::on_timer() { accept_paused_ = false; }
 
+void Links::close_unopened(int fd) {
+  io_uring_sqe* sqe = shard_.ring().next_sqe();
+  io_uring_prep_close(sqe, fd);
+  sqe->user_data = io::user_data(io::Tag::none, 0, 0);
+}
+
 void Links::open_link(int fd, std::uint32_t listener) {
+  const ListenerOptions& options = listeners_[listener].options;
+  bool listed = false;
+  if (__builtin_expect(options.rules != nullptr, 0)) {
+    const PeerAddress peer = peer_address(shard_.sys(), fd);
+    listed = options.rules->proxies.contains(peer);
+    const Refusal refusal = listed ? Refusal::count : options.rules->judge(peer);
+    if (refusal != Refusal::count) {
+      count_refusal(refusal);
+      return close_unopened(fd);
+    }
+  }
   Link* link = live_ < options_.links_max && !draining_ ? allocate() : nullptr;
   if (link == nullptr) {
     // Accepted before the cancel took effect. The peer sees a reset and comes again.
     counters_.accept_errors.add();
-    io_uring_sqe* sqe = shard_.ring().next_sqe();
-    io_uring_prep_close(sqe, fd);
-    sqe->user_data = io::user_data(io::Tag::none, 0, 0);
+    close_unopened(fd);
     if (!draining_) stop_accepting();
     return;
   }
   counters_.accepted.add();
-  const ListenerOptions& options = listeners_[listener].options;
   link->fd = fd;
   link->listener = static_cast<std::uint16_t>(listener);
-  link->protocol = options.protocol;
   link->peer = peer_address(shard_.sys(), fd);
   link->last_position = 0;
   link->last_receive_ns = shard_.now();
   link->idle_timeout_ms = options.idle_timeout_ms;
-  if (options.filter != nullptr) {
-    add_filter(*link, options.filter->make());
-    watch_filter(*link, *filters_[link->slot]->filter);
-  }
   link->state = LinkState::open;
-  protocol_of(*link).on_open(*link);
+  if (options.rules != nullptr && !options.rules->proxies.empty()) {
+    begin_proxied(*link, listed);
+  } else {
+    begin_protocol(*link, options.protocol, options.filter);
+  }
   hold_replies(*link, 0);
   arm_timer(*link);
   if (link->readable()) arm_receive(*link);
   if (live_ >= options_.links_max) stop_accepting();
+}
+
+void Links::begin_protocol(Link& link, std::uint8_t protocol, FilterFactory* filter) {
+  link.protocol = protocol;
+  if (filter != nullptr) {
+    add_filter(link, filter->make());
+    watch_filter(link, *filters_[link.slot]->filter);
+  }
+  protocol_of(link).on_open(link);
+}
+
+void Links::begin_proxied(Link& link, bool listed) {
+  if (proxied_ == nullptr) {
+    proxied_ = std::make_unique<Proxied>(*this);
+    proxied_number_ = add_protocol(*proxied_);
+  }
+  link.protocol = proxied_number_;
+  Proxied::begin(link, listed);
+  // A header comes first of all; who sends none may take the time that the protocol gives.
+  if (listed) link.partial_since_ns = shard_.now();
+}
+
+// What follows is the protocol's, or its filter's.
+void Links::pass_on(Link& link) {
+  const ListenerOptions& options = listeners_[link.listener].options;
+  std::memset(link.session_bytes, 0, sizeof link.session_bytes);
+  link.partial_since_ns = 0;
+  begin_protocol(link, options.protocol, options.filter);
+}
+
+void Links::refuse(Link& link, Refusal why) {
+  count_refusal(why);
+  close(link, CloseReason::refused);
+}
+
+Refusal Links::judge(const Link& link) const {
+  const AccessRules* rules = listeners_[link.listener].options.rules.get();
+  return rules == nullptr ? Refusal::count : rules->judge(link.peer);
 }
 
 }  // namespace ringgate::net

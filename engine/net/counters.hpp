@@ -3,6 +3,7 @@
 #pragma once
 
 #include "engine/net/link.hpp"
+#include "engine/net/networks.hpp"
 #include "engine/observe/counter.hpp"
 
 namespace ringgate::net {
@@ -10,7 +11,7 @@ namespace ringgate::net {
 inline constexpr std::string_view close_reason_names[] = {
     "peer_closed", "peer_reset", "idle",     "frame_timeout", "bad_frames",
     "oversize",    "replaced",   "draining", "send_failed",   "filter_broken",
-    "kicked",      "crowded_out", "finished"};
+    "kicked",      "crowded_out", "finished", "refused"};
 static_assert(std::size(close_reason_names) == static_cast<std::size_t>(CloseReason::count));
 inline constexpr std::string_view pause_names[] = {"credit", "out_full", "memory", "log",
                                                   "session"};
@@ -29,6 +30,11 @@ inline constexpr observe::MetricSpec links_paused{.name = "ringgate_links_paused
                                                   .help = "Times reading from a link was paused.",
                                                   .label = "why",
                                                   .values = pause_names};
+inline constexpr observe::MetricSpec links_refused{
+    .name = "ringgate_links_refused_total",
+    .help = "Links refused by the lists of their listener, or for their PROXY header, by reason.",
+    .label = "reason",
+    .values = refusal_names};
 inline constexpr observe::MetricSpec accept_errors{
     .name = "ringgate_accept_errors_total",
     .help = "Connections that were lost or closed while being accepted."};
@@ -73,6 +79,7 @@ struct NetCounters {
         live(group.gauge(links_live)),
         closed(group.family<CloseReason>(links_closed)),
         paused(group.family<PauseCount>(links_paused)),
+        refused(group.family<Refusal>(links_refused)),
         accept_errors(group.counter(net::accept_errors)),
         accept_pauses(group.counter(net::accept_pauses)),
         receives(group.counter(net::receives)),
@@ -92,6 +99,7 @@ struct NetCounters {
   observe::Gauge live;
   observe::Family<CloseReason> closed;
   observe::Family<PauseCount> paused;
+  observe::Family<Refusal> refused;
   observe::Counter accept_errors;
   observe::Counter accept_pauses;
   observe::Counter receives;

@@ -16,11 +16,12 @@ enum class DatagramDrop : std::uint8_t {
   mail_full,      // the home shard takes no more now
   draining,
   mixed,          // a stranger's frames of several homes, to and fro: what was left of them
+  refused,        // by the listener's lists
   count,
 };
 inline constexpr std::string_view datagram_drop_names[] = {
     "empty", "truncated", "garbage", "stranger_rate", "links_full", "paused", "mail_full",
-    "draining", "mixed"};
+    "draining", "mixed", "refused"};
 static_assert(std::size(datagram_drop_names) == static_cast<std::size_t>(DatagramDrop::count));
 
 // Why a reply was not sent.

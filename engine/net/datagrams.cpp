@@ -218,6 +218,10 @@ void Datagrams::take(std::uint32_t listener, const DatagramPath& path, Bytes byt
   if (truncated) return drop(DatagramDrop::truncated);
   if (bytes.empty()) return drop(DatagramDrop::empty);
   if (links_.draining_) return drop(DatagramDrop::draining);
+  const AccessRules* rules = links_.listeners_[listener].options.rules.get();
+  if (rules != nullptr && rules->judge(path.from) != Refusal::count) {
+    return drop(DatagramDrop::refused);
+  }
   const std::uint8_t protocol = links_.listeners_[listener].options.protocol;
   const ShardIndex home = links_.protocols_[protocol]->datagram_home(bytes);
   if (home == no_home || home == shard_.index()) {

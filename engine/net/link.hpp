@@ -29,6 +29,7 @@ enum class CloseReason : std::uint8_t {
   kicked,         // somebody asked for it
   crowded_out,    // the oldest of too many strangers that send datagrams
   finished,       // the protocol has said what there was to say
+  refused,        // by the listener's lists, or for its PROXY header
   count,
 };
 std::string_view name_of(CloseReason reason);

@@ -93,6 +93,12 @@ void Links::set_timeouts(const Protocol& protocol, std::uint32_t idle_timeout_ms
   }
 }
 
+void Links::set_rules(const Protocol& protocol, std::shared_ptr<const AccessRules> rules) {
+  for (Listener& listener : listeners_) {
+    if (protocols_[listener.options.protocol] == &protocol) listener.options.rules = rules;
+  }
+}
+
 Link* Links::allocate() {
   if (free_slots_.empty()) {
     const auto first = static_cast<std::uint32_t>(slots_.size() * links_per_chunk);

@@ -24,6 +24,7 @@
 #include "engine/net/link.hpp"
 #include "engine/net/order_queue.hpp"
 #include "engine/net/protocol.hpp"
+#include "engine/net/proxied.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "engine/shard/shard.hpp"
 
@@ -38,6 +39,7 @@ struct ListenerOptions {
   std::uint32_t idle_timeout_ms = 0;    // 0: never
   std::uint32_t frame_timeout_ms = 0;   // 0: never
   FilterFactory* filter = nullptr;      // null: bytes pass as they are; outlives the links
+  std::shared_ptr<const AccessRules> rules = nullptr;  // null: everybody is taken
 };
 
 struct LinksOptions {
@@ -65,6 +67,8 @@ class Links final : public shard::CompletionHandler,
   // The time-outs of a protocol's listeners, for links that open from now on.
   void set_timeouts(const Protocol& protocol, std::uint32_t idle_timeout_ms,
                     std::uint32_t frame_timeout_ms);
+  // Likewise its lists; null: everybody is taken. Datagrams obey at once.
+  void set_rules(const Protocol& protocol, std::shared_ptr<const AccessRules> rules);
 
   // For protocols -----------------------------------------------------------------------------
 
@@ -188,6 +192,7 @@ class Links final : public shard::CompletionHandler,
 
  private:
   friend class Datagrams;
+  friend class Proxied;
   static constexpr std::uint32_t links_per_chunk = 256;
   struct Listener {
     ListenerOptions options;
@@ -220,6 +225,15 @@ class Links final : public shard::CompletionHandler,
   void stop_accepting();
   bool may_accept() const;
   void open_link(int fd, std::uint32_t listener);
+  void close_unopened(int fd);
+  void begin_protocol(Link& link, std::uint8_t protocol, FilterFactory* filter);
+  void begin_proxied(Link& link, bool listed);
+
+  // Links whose beginning is looked at (accept.cpp, for Proxied)
+  void pass_on(Link& link);
+  void refuse(Link& link, Refusal why);
+  Refusal judge(const Link& link) const;
+  void count_refusal(Refusal why) { counters_.refused.add(why); }
 
   // Receiving (receive.cpp)
   void on_receive(std::uint64_t user_data, std::int32_t result, std::uint32_t flags);
@@ -227,6 +241,7 @@ class Links final : public shard::CompletionHandler,
   void peer_ended(Link& link);
   void feed(Link& link, Bytes bytes);
   void feed_spill(Link& link);
+  void filter_spill(Link& link, std::size_t used);
   void mark_partial(Link& link);
   void after_bytes(Link& link, std::size_t used);
   void stash(Link& link, Bytes bytes);
@@ -319,6 +334,8 @@ class Links final : public shard::CompletionHandler,
   std::unique_ptr<io::BufferRing> buffers_;
   std::unique_ptr<Datagrams> datagrams_;
   std::vector<Protocol*> protocols_;
+  std::unique_ptr<Proxied> proxied_;  // null: no listener ever had proxies
+  std::uint8_t proxied_number_ = 0;
   std::vector<Listener> listeners_;
   std::vector<std::unique_ptr<Link[]>> slots_;
   std::vector<std::uint32_t> free_slots_;

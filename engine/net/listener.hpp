@@ -11,6 +11,7 @@
 #include "engine/config/schema.hpp"
 #include "engine/config/settings.hpp"
 #include "engine/io/sys.hpp"
+#include "engine/net/networks.hpp"
 
 namespace ringgate::net {
 
@@ -65,6 +66,30 @@ SocketOptions socket_options(const config::Settings& settings, const std::string
           .default_text = "no",                                                                   \
           .doc = "Whether TLS clients show certificates of tls.client_ca: no, may, must.",        \
           .choices = ::ringgate::net::client_certificates_choices},                               \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".allow",                                                               \
+          .type = ::ringgate::config::KeyType::text_list,                                         \
+          .default_text = "",                                                                     \
+          .doc = "Networks whose clients are taken, like 10.0.0.0/8; empty: all.",                \
+          .apply = ::ringgate::config::Apply::new_links,                                          \
+          .max = 1024,                                                                            \
+          .check = &::ringgate::net::check_network},                                              \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".deny",                                                                \
+          .type = ::ringgate::config::KeyType::text_list,                                         \
+          .default_text = "",                                                                     \
+          .doc = "Networks whose clients are not taken, though allowed.",                         \
+          .apply = ::ringgate::config::Apply::new_links,                                          \
+          .max = 1024,                                                                            \
+          .check = &::ringgate::net::check_network},                                              \
+      ::ringgate::config::KeySpec{                                                                \
+          .name = section ".proxy_from",                                                          \
+          .type = ::ringgate::config::KeyType::text_list,                                         \
+          .default_text = "",                                                                     \
+          .doc = "Proxies: their TCP links begin with a PROXY header, version 2.",                \
+          .apply = ::ringgate::config::Apply::new_links,                                          \
+          .max = 1024,                                                                            \
+          .check = &::ringgate::net::check_network},                                              \
       ::ringgate::config::KeySpec{.name = section ".nodelay",                                     \
                                   .type = ::ringgate::config::KeyType::boolean,                   \
                                   .default_text = "true",                                         \

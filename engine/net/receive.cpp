@@ -132,10 +132,12 @@ void Links::take_bytes(Link& link, Bytes bytes) {
 
 void Links::feed(Link& link, Bytes bytes) {
   const std::uint8_t protocol = link.protocol;
+  const bool filtered = link.filtered;
   const std::size_t used = protocol_of(link).on_bytes(link, bytes);
   RG_CHECK(used <= bytes.size());
   after_bytes(link, used);
   if (__builtin_expect(used == bytes.size(), 1)) return;
+  if (link.filtered != filtered) return filter_received(link, bytes.subspan(used));
   if (link.state != LinkState::open && link.state != LinkState::moving) return;
   if (link.protocol != protocol && link.readable()) return feed(link, bytes.subspan(used));
   stash(link, bytes.subspan(used));
@@ -147,7 +149,11 @@ void Links::feed(Link& link, Bytes bytes) {
 void Links::mark_partial(Link& link) {
   if (!link.readable() || link.blocked) return;
   const Bytes left{link.spill->data() + link.spill->begin, link.spill->size()};
-  link.partial_since_ns = protocol_of(link).is_partial_frame(left) ? shard_.now() : no_frame_yet;
+  if (!protocol_of(link).is_partial_frame(left)) {
+    link.partial_since_ns = no_frame_yet;
+  } else if (link.partial_since_ns <= 0) {  // else its time runs: a header's, a filter's
+    link.partial_since_ns = shard_.now();
+  }
   arm_timer(link);
 }
 
@@ -162,9 +168,11 @@ void Links::feed_spill(Link& link) {
     const std::size_t size_bytes = link.spill->size();
     const Bytes bytes{link.spill->data() + link.spill->begin, std::min(size_bytes, slice)};
     const std::uint8_t protocol = link.protocol;
+    const bool filtered = link.filtered;
     const std::size_t used = protocol_of(link).on_bytes(link, bytes);
     RG_CHECK(used <= bytes.size());
     after_bytes(link, used);
+    if (link.filtered != filtered) return filter_spill(link, used);
     if (link.state != LinkState::open && link.state != LinkState::moving) return free_spill(link);
     shown_all = bytes.size() == size_bytes && link.protocol == protocol;
     if (used == 0 && link.protocol == protocol) {
@@ -181,6 +189,14 @@ void Links::feed_spill(Link& link) {
     link.partial_since_ns = 0;
     mark_partial(link);
   }
+}
+
+// What lies behind a header that came in pieces is for the filter that the link has now.
+void Links::filter_spill(Link& link, std::size_t used) {
+  const std::uint8_t* const first = link.spill->data() + link.spill->begin;
+  const std::vector<std::uint8_t> rest(first + used, first + link.spill->size());
+  free_spill(link);
+  if (!rest.empty()) filter_received(link, rest);
 }
 
 // Accounts for bytes that the protocol consumed, and holds the replies it wrote.

@@ -175,7 +175,8 @@ void ShardRooms::add_protocols(const WiringParts& parts) {
                             .protocol = number,
                             .idle_timeout_ms = times.idle_ms,
                             .frame_timeout_ms = times.frame_ms,
-                            .filter = listener.tls ? acceptors_[i].get() : nullptr});
+                            .filter = listener.tls ? acceptors_[i].get() : nullptr,
+                            .rules = net::access_rules(parts.settings, std::string(plug.section))});
     }
   }
 }
@@ -189,6 +190,7 @@ void ShardRooms::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Timeouts times = timeouts(settings, plugs[i].section);
     links_->set_timeouts(*protocols_[i], times.idle_ms, times.frame_ms);
+    links_->set_rules(*protocols_[i], net::access_rules(settings, std::string(plugs[i].section)));
     protocols_[i]->on_settings(settings);
   }
 }

@@ -172,8 +172,8 @@ Stage::Stage(std::unique_ptr<Ground> ground, const StageOptions& options)
     place->room = std::make_unique<shard::MailRoom>(*place->shard, *hub_);
     net::LinksOptions links_options = options.links;
     links_options.datagrams = options.datagrams;
-    auto links = net::Links::create(*place->shard, *place->room, registry_.add_shard(i),
-                                    links_options);
+    groups_.push_back(&registry_.add_shard(i));
+    auto links = net::Links::create(*place->shard, *place->room, *groups_.back(), links_options);
     REQUIRE(links.ok());
     place->links = std::move(*links);
     place->lines = std::make_unique<Lines>(*place->links, place->log);
@@ -188,7 +188,8 @@ Stage::Stage(std::unique_ptr<Ground> ground, const StageOptions& options)
                                 .protocol = protocol,
                                 .idle_timeout_ms = options.idle_timeout_ms,
                                 .frame_timeout_ms = options.frame_timeout_ms,
-                                .filter = options.filter});
+                                .filter = options.filter,
+                                .rules = options.rules});
     places_.push_back(std::move(place));
   }
 }

@@ -69,6 +69,7 @@ struct StageOptions {
   net::FilterFactory* filter = nullptr;
   bool datagrams = false;    // one port for all shards
   bool auto_commit = false;  // everything is durable a turn after it was logged
+  std::shared_ptr<const net::AccessRules> rules = nullptr;
 };
 
 // A log of positions only.
@@ -178,12 +179,14 @@ class Stage {
   // Stops all shards; whatever they owned is given back.
   void stop();
   Ground& ground() { return *ground_; }
+  observe::CounterGroup& group(ShardIndex shard) { return *groups_[shard]; }
 
  private:
   StageOptions options_;
   std::unique_ptr<Ground> ground_;
   std::unique_ptr<shard::MailHub> hub_;
   observe::Registry registry_;
+  std::vector<observe::CounterGroup*> groups_;
   std::vector<std::unique_ptr<Place>> places_;
   std::vector<std::uint16_t> ports_;
   std::uint16_t datagram_port_ = 0;
