@@ -15,8 +15,8 @@ namespace {
 
 using Texts = std::vector<std::string>;
 
-constexpr StageOptions one_shard = {.idle_timeout_ms = 60'000, .datagrams = true};
-constexpr StageOptions two_shards = {.shards = 2, .idle_timeout_ms = 60'000, .datagrams = true};
+const StageOptions one_shard = {.idle_timeout_ms = 60'000, .datagrams = true};
+const StageOptions two_shards = {.shards = 2, .idle_timeout_ms = 60'000, .datagrams = true};
 
 net::DatagramCounters& counters(Stage& stage, ShardIndex shard = 0) {
   return stage.links(shard).datagrams()->counters();
