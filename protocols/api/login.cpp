@@ -28,9 +28,14 @@ std::string describe(const Principal& who) {
   return text;
 }
 
-std::string cookie_line(const CallData& data, std::string_view value, MonoNs lifetime_ns) {
+// A proxy that ends TLS says so; whoever says so falsely keeps the cookie from himself.
+bool is_secure(const Call& call) {
+  return call.data().secure || call.field("x-forwarded-proto") == "https";
+}
+
+std::string cookie_line(bool secure, std::string_view value, MonoNs lifetime_ns) {
   return fmt::format("Set-Cookie: {}={}; Path=/; Max-Age={}; HttpOnly; SameSite=Strict{}\r\n",
-                     login_cookie, value, lifetime_ns / ns_per_s, data.secure ? "; Secure" : "");
+                     login_cookie, value, lifetime_ns / ns_per_s, secure ? "; Secure" : "");
 }
 
 // Nobody's cache keeps them.
@@ -51,7 +56,7 @@ void log_in(Plane& plane, const CallPtr& call) {
                          "WWW-Authenticate: Bearer realm=\"ringgate\"\r\n");
   }
   Principal& who = call->set_who(done->login);
-  std::string fields = cookie_line(call->data(), done->cookie,
+  std::string fields = cookie_line(is_secure(*call), done->cookie,
                                    plane.parts().access.options().login_lifetime_ns);
   fields += no_store;
   call->answer(describe(who), 200, "application/json", fields);
@@ -60,7 +65,7 @@ void log_in(Plane& plane, const CallPtr& call) {
 void log_out(Plane& plane, const CallPtr& call) {
   const Principal& who = call->data().who;
   if (who.login != nullptr) plane.parts().access.log_out(who.login);
-  call->answer("{}", 200, "application/json", cookie_line(call->data(), "", 0));
+  call->answer("{}", 200, "application/json", cookie_line(is_secure(*call), "", 0));
 }
 
 void who_am_i(Plane&, const CallPtr& call) {

@@ -91,7 +91,8 @@ inline const Plug plugs[] = {
        return std::make_unique<jsonl::Session>(p.links, p.log, p.counters);
      },
      nullptr},
-    {"http", api::keys, "http goes beyond this machine: it serves whoever has a token",
+    {"http", api::keys,
+     "http goes beyond this machine: it serves whoever has a token; only TLS hides tokens",
      [](const PlugParts& p) -> std::unique_ptr<net::Protocol> {
        auto session = std::make_unique<http::Session>(p.links, p.counters,
                                                       http::session_options(p.settings));
