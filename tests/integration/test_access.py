@@ -203,6 +203,25 @@ class Access(harness.GatewayTest):
             self.assertEqual(self.status(path), 200)
         self.assertEqual(self.status("/metrics"), 401)
 
+    def test_every_route_asks_for_its_scope(self):
+        tokens = {scope: self.make(scope, "--scope", scope)
+                  for scope in ("read", "command", "admin")}
+        _, _, document = self.ask("/api/v1/openapi.json", port=self.local)
+        asked = 0
+        for template, methods in document["paths"].items():
+            path = re.sub(r"{\w+}", "13800138000", template)
+            for method, operation in methods.items():
+                if not operation["security"]:
+                    continue
+                needed, = operation["security"][0]["token"]
+                with self.subTest(path=template, method=method):
+                    self.assertEqual(self.status(path, JSON, method.upper()), 401)
+                    for scope in tokens.keys() - {needed}:
+                        fields = JSON | self.bearer(tokens[scope])
+                        self.assertEqual(self.status(path, fields, method.upper()), 403)
+                asked += 1
+        self.assertGreaterEqual(asked, 3)
+
     def test_changes_leave_a_line_in_the_log(self):
         token = self.make("ops")
         cookie, who = self.log_in(token)

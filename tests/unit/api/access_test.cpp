@@ -362,6 +362,21 @@ TEST_CASE("ten thousand addresses have their own accounts, in a table that does 
   CHECK(bounded < 10);
 }
 
+TEST_CASE("no route is open by mistake, and none that changes something is for readers") {
+  for (const std::span<const Route> table : route_tables()) {
+    for (const Route& route : table) {
+      CAPTURE(std::string(route.path));
+      const bool of_login = route.path == "/api/v1/login" || route.path == "/api/v1/logout" ||
+                            route.path == "/api/v1/whoami";
+      CHECK((route.entry == Entry::by_scope) != of_login);
+      // These compute something of their body and change nothing.
+      const bool computes = route.path.starts_with("/api/v1/messages/");
+      if (route.method == http::Method::get || of_login || computes) continue;
+      CHECK(route.scope != Scope::read);
+    }
+  }
+}
+
 TEST_CASE("a change comes to every check, also to one that slept through several") {
   Rig rig;
   from_outside(rig);
