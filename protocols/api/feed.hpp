@@ -11,13 +11,14 @@
 #include <functional>
 #include <memory>
 #include <string>
-#include <thread>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/ids.hpp"
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
+#include "protocols/api/delivery.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/event/rows.hpp"
 #include "storage/query/tail.hpp"
@@ -67,11 +68,22 @@ struct Consumer {
   std::uint64_t lag_us = 0;        // of the oldest that it has not taken
 };
 
+class StreamRoom;
+
+// Who opens a stream.
+struct ClientInfo {
+  Form form = Form::plain;
+  std::string who;  // of Consumer
+  std::string address;
+  WallUs since_us = 0;
+};
+
 struct FeedParts {
   query::Scan::Parts scan;  // with the commit board
   shard::ErrandHub& errands;
   std::uint32_t producer = 0;
   ShardIndex shards = 1;
+  log::NodeId node;
   const event::DeviceProtocol& devices;  // whose devices are told of
   observe::CounterGroup& counters;
   observe::LogSource& logs;
@@ -98,7 +110,33 @@ class Feed {
   // Feed's thread.
   virtual void consumers(std::function<void(std::vector<Consumer>)> then) = 0;
 
+  // Of a shard's thread -------------------------------------------------------------------------
+
+  virtual void attach(ShardIndex shard, StreamRoom* room) = 0;  // wiring; null: it ends
+  // After each commit.
+  void committed() {
+    if (wanted_.load(std::memory_order_relaxed)) wake_for_commit();
+  }
+  // Takes a place among stream_limits::subscribers_max, which discharge() gives back; false: there
+  // is none.
+  virtual bool admit() = 0;
+  virtual void discharge() = 0;
+  // A WebSocket was accepted.
+  virtual void open(const ClientKey& key, ClientInfo info) = 0;
+  // Requests for server-sent events, which the Feed lets begin or refuses.
+  virtual void open_events(const ClientKey& key, ClientInfo info, std::string query,
+                           std::string last_id) = 0;
+  virtual void open_trace(const ClientKey& key, ClientInfo info, std::string device) = 0;
+  virtual void said(const ClientKey& key, std::string message,
+                    std::shared_ptr<std::atomic<std::uint32_t>> waiting) = 0;
+  virtual void room(const ClientKey& key) = 0;
+  virtual void gone(const ClientKey& key, std::string_view why) = 0;
+
   static std::unique_ptr<Feed> make(const FeedParts& parts);
+
+ protected:
+  virtual void wake_for_commit() = 0;
+  std::atomic<bool> wanted_{false};  // somebody needs it
 };
 
 }  // namespace ringgate::api

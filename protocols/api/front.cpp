@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "protocols/api/plane.hpp"
+#include "protocols/api/stream_room.hpp"
 
 namespace ringgate::api {
 
@@ -43,6 +44,8 @@ Front::Front(http::Session& session, Plane& plane, shard::Shard& shard,
 }
 
 Front::~Front() { plane_.attach(shard_.index(), nullptr); }
+
+void Front::use_streams(std::unique_ptr<StreamRoom> streams) { streams_ = std::move(streams); }
 
 void Front::on_log_state(flow::LogState state) {
   plane_.note_log(shard_.index(), state == flow::LogState::accepting);
@@ -96,6 +99,7 @@ void Front::probe(const http::Request& request, bool good, std::string_view word
 
 void Front::on_request(const http::Request& request) {
   if (answer_here(request)) return;
+  if (streams_ != nullptr && streams_->take(request, *access_)) return;
   PathValues values;
   const RouteMatch match = match_route(request.head.method, request.head.path, values);
   if (!match.path_known) return session_.problem(request.id, 404, "there is no such path here");
@@ -133,11 +137,13 @@ void Front::refuse(http::ExchangeId id, const Verdict& verdict) {
 }
 
 void Front::on_gone(http::ExchangeId id) {
+  if (streams_ != nullptr && streams_->gone(id)) return;
   waiting_.erase(id.link.slot);  // goes home as not run: the client is told to have gone
   plane_.gone(id);
 }
 
 void Front::on_room(http::ExchangeId id) {
+  if (streams_ != nullptr && streams_->room(id)) return;
   const auto found = waiting_.find(id.link.slot);
   if (found == waiting_.end()) return;
   found->second.ticket.done();

@@ -17,6 +17,8 @@ namespace ringgate::api {
 // Requests of one shard that the plane may have: each is a few hundred bytes and its body.
 constexpr std::uint32_t calls_per_shard_max = 4096;
 
+class StreamRoom;
+
 class Front final : public http::Handler, public flow::CommitListener {
  public:
   Front(http::Session& session, Plane& plane, shard::Shard& shard,
@@ -35,6 +37,9 @@ class Front final : public http::Handler, public flow::CommitListener {
   void on_room(http::ExchangeId id) override;
   void on_commit(Position) override {}
   void on_log_state(flow::LogState state) override;
+
+  // Before the first turn: who takes requests for live streams.
+  void use_streams(std::unique_ptr<StreamRoom> streams);
 
   http::Session& session() { return session_; }
   // Who may do what; also for upgrades and event streams.
@@ -57,6 +62,7 @@ class Front final : public http::Handler, public flow::CommitListener {
   shard::Shard& shard_;
   std::unique_ptr<const Page> page_;
   std::unique_ptr<AccessCheck> access_;
+  std::unique_ptr<StreamRoom> streams_;
   std::uint32_t calls_ = 0;
   // Of streams whose link is full, by its slot: at most one piece of a stream is under way.
   struct Waiting {

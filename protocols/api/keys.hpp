@@ -59,6 +59,12 @@ inline constexpr config::KeySpec keys[] = {
      .doc = "A browser that has asked nothing for this long must log in again.",
      .min = ns_per_s,
      .max = 90 * 24 * 3600 * ns_per_s},
+    config::KeySpec{.name = "http.ping_interval",
+                    .type = config::KeyType::duration,
+                    .default_text = "30s",
+                    .doc = "Ask a WebSocket that was silent for so long whether it lives; 0s: "
+                           "never.",
+                    .max = 3600 * ns_per_s},
 };
 
 }  // namespace ringgate::api

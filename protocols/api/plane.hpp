@@ -27,6 +27,7 @@
 
 namespace ringgate::api {
 
+class Feed;
 class Fleet;
 class Front;
 
@@ -39,6 +40,7 @@ struct PlaneParts {
   ShardIndex shards = 1;
   const event::DeviceProtocol& devices;   // whose devices the API is about
   const event::MessageCatalog& catalog;   // their messages
+  Feed* feed = nullptr;  // null: nobody follows the log
   const observe::Registry& registry;
   observe::CounterGroup& counters;  // of the plane's thread alone
   observe::LogSource& logs;

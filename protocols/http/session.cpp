@@ -303,7 +303,10 @@ bool Session::begin(ExchangeId id, const StreamHead& head) {
   net::Link* const link = find(id, Phase::answering);
   if (link == nullptr) return false;
   State& state = link->session<State>();
-  if (head.endless) state.keep_alive = false;
+  if (head.endless) {
+    state.keep_alive = false;
+    links_.set_idle_timeout(*link, 0);  // nothing is to come from the peer any more
+  }
   write_head(*link, head.status, head.type, head.fields, head.length, {});
   state.body_left = head.length;
   state.phase = head.endless ? Phase::endless : Phase::streaming;
@@ -341,6 +344,11 @@ bool Session::room(ExchangeId id) {
   if (net::Links::unsent_bytes(*link) <= limits::answer_piece_bytes) return true;
   links_.ask_room(*link);
   return false;
+}
+
+std::uint32_t Session::unsent_bytes(ExchangeId id) {
+  net::Link* const link = find(id, Phase::streaming);
+  return link == nullptr ? 0 : net::Links::unsent_bytes(*link);
 }
 
 void Session::end(ExchangeId id) {

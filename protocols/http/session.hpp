@@ -53,6 +53,8 @@ class Session final : public net::Protocol {
   bool write(ExchangeId id, Bytes piece);
   // Whether so much should be written now; if not, Handler::on_room follows.
   bool room(ExchangeId id);
+  // What the peer has not taken of it; 0 where it is stale.
+  std::uint32_t unsent_bytes(ExchangeId id);
   void end(ExchangeId id);
   // The answer can't go on: the connection ends where the peer sees it.
   void cut(ExchangeId id);

@@ -285,6 +285,20 @@ bool Session::send(LinkId socket, const Framed& framed) {
   return true;
 }
 
+std::optional<std::uint32_t> Session::send_frame(LinkId socket, Bytes frame) {
+  net::Link* const link = find(socket);
+  if (link == nullptr) return {};
+  links_.reply(*link, frame);
+  links_.push(*link);
+  counters_.sent.add();
+  return net::Links::unsent_bytes(*link);
+}
+
+bool Session::deflates(LinkId socket) {
+  net::Link* const link = find(socket);
+  return link != nullptr && link->session<State>().deflates;
+}
+
 std::uint32_t Session::unsent_bytes(LinkId socket) {
   net::Link* const link = find(socket);
   return link == nullptr ? 0 : net::Links::unsent_bytes(*link);

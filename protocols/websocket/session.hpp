@@ -69,6 +69,11 @@ class Session final : public net::Protocol, public shard::TimerHandler {
   };
   void frame(Opcode kind, Bytes message, Framed& out);
   bool send(LinkId socket, const Framed& framed);
+  // A frame as frame() makes it, for a socket that takes it so; what is unsent then. Nothing: the
+  // socket has gone or is closing.
+  std::optional<std::uint32_t> send_frame(LinkId socket, Bytes frame);
+  // Whether permessage-deflate was agreed on.
+  bool deflates(LinkId socket);
   // Bytes that the peer has not taken; 0 where the socket has gone.
   std::uint32_t unsent_bytes(LinkId socket);
   // Whether no more than `most` are unsent; if not, Handler::on_room follows.

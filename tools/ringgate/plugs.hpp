@@ -11,6 +11,7 @@
 #include "protocols/api/front.hpp"
 #include "protocols/api/keys.hpp"
 #include "protocols/api/plane.hpp"
+#include "protocols/api/stream_room.hpp"
 #include "protocols/jsonl/session.hpp"
 #include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
@@ -37,6 +38,8 @@ struct PlugParts {
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
   api::Plane& plane;
+  api::Feed& feed;
+  websocket::Session& sockets;
   observe::CounterGroup& counters;
   observe::LogSource& logs;
 };
@@ -100,6 +103,8 @@ inline const Plug plugs[] = {
            *session, p.plane, p.links.shard(),
            p.plane.parts().access.make_check(p.counters, p.logs));
        front->use_page(api::page_options(p.settings));
+       front->use_streams(
+           std::make_unique<api::StreamRoom>(p.links, *session, p.sockets, p.feed));
        session->use_handler(std::move(front));
        return session;
      },

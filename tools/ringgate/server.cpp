@@ -33,7 +33,8 @@ constexpr std::uint32_t control_thread = 1;
 constexpr std::uint32_t fabric_thread = 2;
 constexpr std::uint32_t keeper_thread = 3;  // of the state
 constexpr std::uint32_t api_thread = 4;
-constexpr std::uint32_t control_threads = 5;
+constexpr std::uint32_t feed_thread = 5;  // of the live stream
+constexpr std::uint32_t control_threads = 6;
 
 // RLIMIT_NOFILE's soft limit is what old programs with select() need; this one takes the hard one.
 void raise_descriptor_limit() {
@@ -97,6 +98,7 @@ Server::~Server() {
   state_keeper_.reset();
   fabric_.reset();
   plane_.reset();
+  feed_.reset();
   control_.reset();  // what it had on the shards has come home
   if (tokens_) tokens_->save_uses();
   sinks_.reset();
@@ -113,12 +115,14 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto opened = server->open_access(); !opened) return opened.error();
   if (auto opened = server->open_control(); !opened) return opened.error();
   server->open_fabric();
+  server->open_feed();
   server->open_plane();
   if (auto started = server->start_shards(); !started) return started.error();
   server->start_state_keeper();
   if (auto started = server->start_sinks(); !started) return started.error();
   if (server->control_) server->control_->serve(server->sinks_.get());
   if (server->fabric_) server->fabric_->serve();
+  server->feed_->serve();
   server->plane_->serve();
   return server;
 }
@@ -309,6 +313,20 @@ Result<void> Server::open_control() {
   return {};
 }
 
+void Server::open_feed() {
+  feed_ = api::Feed::make({.scan = {.sys = sys_,
+                                    .data_dir = data_dir_->path(),
+                                    .catalogs = catalogs_,
+                                    .board = board_.get()},
+                           .errands = *errands_,
+                           .producer = hub_->control_producer(feed_thread),
+                           .shards = static_cast<ShardIndex>(shard_count_),
+                           .node = data_dir_->node(),
+                           .devices = *device_plug().devices,
+                           .counters = registry_.add_group("thread", "stream"),
+                           .logs = logger_.add_source("stream")});
+}
+
 Result<void> Server::open_access() {
   api::AccessOptions access = api::access_options(*start_settings_);
   for (const OpenListeners& plug : listeners_) {  // in the order of Links::add_listener
@@ -329,6 +347,7 @@ void Server::open_plane() {
                       .shards = static_cast<ShardIndex>(shard_count_),
                       .devices = *device_plug().devices,
                       .catalog = *device_plug().catalog,
+                      .feed = feed_.get(),
                       .registry = registry_,
                       .counters = registry_.add_group("thread", "api"),
                       .logs = logger_.add_source("api"),
@@ -416,6 +435,7 @@ void Server::run_shard(ShardThread& thread) {
                                   *authenticator_,
                                   *expectations_,
                                   *plane_,
+                                  *feed_,
                                   listeners_,
                                   tls_ ? tls_->contexts() : nullptr,
                                   fabric_ ? &fabric_->watcher(thread.index) : nullptr,

@@ -15,6 +15,7 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "protocols/api/feed.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/token_store.hpp"
 #include "protocols/fabric/router.hpp"
@@ -82,6 +83,7 @@ class Server {
   void open_fabric();
   Result<void> open_access();
   void open_plane();
+  void open_feed();
   Result<void> start_shards();
   void start_state_keeper();
   Result<void> start_sinks();
@@ -117,6 +119,7 @@ class Server {
   std::unique_ptr<api::Access> access_;
   std::unique_ptr<api::TokenStore> tokens_;
   std::unique_ptr<Control> control_;
+  std::unique_ptr<api::Feed> feed_;
   std::unique_ptr<api::Plane> plane_;
   std::unique_ptr<fabric::Router> fabric_;  // null: no fabric
   std::vector<std::unique_ptr<ShardThread>> threads_;

@@ -150,10 +150,15 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
 }
 
 void ShardRooms::add_protocols(const WiringParts& parts) {
+  websocket::SessionOptions sockets;
+  sockets.ping_interval_ns = parts.settings.duration_ns("http.ping_interval");
+  sockets_ = std::make_unique<websocket::Session>(*links_, parts.counters, sockets);
+  sockets_->use_number(links_->add_protocol(*sockets_));
   for (std::size_t i = 0; i < std::size(plugs); ++i) {
     const Plug& plug = plugs[i];
     const PlugParts plug_parts{parts.settings, *links_, *writer_, *devices_, *state_, *blobs_,
                                parts.authenticator, parts.expectations, parts.plane,
+                               parts.feed, *sockets_,
                                parts.counters, parts.logs};
     protocols_.push_back(plug.make(plug_parts));
     if (plug.make_gate != nullptr) {

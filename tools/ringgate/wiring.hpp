@@ -35,6 +35,7 @@ struct WiringParts {
   const jt808::Authenticator& authenticator;
   jt808::Expectations& expectations;
   api::Plane& plane;
+  api::Feed& feed;
   const std::vector<OpenListeners>& listeners;  // by plug
   std::shared_ptr<const net::tls::Contexts> tls;  // policies by plug; null: no listener speaks it
   event::PresenceWatcher* presence = nullptr;   // told of devices that come and go
@@ -77,6 +78,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<state::Pending> pending_;
   std::unique_ptr<blob::Store> blobs_;
   std::unique_ptr<device::DeviceTable> devices_;
+  std::unique_ptr<websocket::Session> sockets_;  // has no listener: links come by upgrades
   std::vector<std::unique_ptr<net::Protocol>> protocols_;  // by plug
   std::vector<std::unique_ptr<event::DeviceGate>> made_gates_;
   shard::Timer timer_{*this};
