@@ -26,9 +26,9 @@ constexpr MonoNs look_again = 10 * ns_per_ms;
 // One reader --------------------------------------------------------------------------------------
 
 LogReader::LogReader(std::uint64_t job, std::shared_ptr<const Subscription> wanted,
-                     const CatchUps::Start& start)
+                     const CatchUps::Start& start, const StreamPlace& until)
     : job_(job), wanted_(std::move(wanted)), id_json_(json_text(wanted_->id)),
-      place_(start.place), skips_first_(start.skips_first) {}
+      place_(start.place), skips_first_(start.skips_first), until_(until) {}
 
 bool LogReader::open(const query::Scan::Parts& parts, CaughtUp& out) {
   auto opened = query::Tail::open(parts, {}, {query::TailStart::Where::cursor, cursor_of(place_)});
@@ -59,9 +59,8 @@ void LogReader::cut(const log::NodeId& node, CaughtUp& out) {
 }
 
 bool LogReader::beyond(const query::Found& found) const {
-  if (!until_) return false;
-  if (found.stream.run != until_->run) return found.stream.run > until_->run;
-  return found.record.header.position >= until_->of(found.stream.shard);
+  if (found.stream.run != until_.run) return found.stream.run > until_.run;
+  return found.record.header.position >= until_.of(found.stream.shard);
 }
 
 bool LogReader::has_reached(const StreamPlace& until) const {
@@ -79,7 +78,10 @@ void LogReader::read(const query::Found& found, EventSource& source, CaughtUp& o
     out.messages.push_back(gap_message(id_json_, lost - std::exchange(lost_seen_, lost)));
     out.cursors.emplace_back();
   }
-  if (beyond(found)) return;  // somebody keeps it
+  if (beyond(found)) {
+    passed_over_ = true;
+    return;
+  }
   if (!std::exchange(skips_first_, false)) source.read(found, *this);
   place_.pass(found.stream, found.record.end());
   if (count_ >= wanted_->batch_max || events_.size() >= stream_limits::batch_bytes_max) {
@@ -111,9 +113,8 @@ CaughtUp LogReader::step(const query::Scan::Parts& parts, EventSource& source) {
     out.cursors.emplace_back();
   }
   // A stream that was not listed yet may have records still: that there are no more says nothing.
-  out.done = until_ && has_reached(*until_);
+  out.done = has_reached(until_);
   at_end_ = !more && out.messages.empty() && !out.done;
-  out.near = !more || tail_->lag().bytes < stream_limits::near_bytes;
   silent_steps_ = out.messages.empty() ? silent_steps_ + 1 : 0;
   if (silent_steps_ >= silent_steps_max) {
     silent_steps_ = 0;
@@ -142,13 +143,13 @@ void CatchUpThread::post(Work work) {
 }
 
 void CatchUpThread::begin(std::uint64_t job, std::shared_ptr<const Subscription> wanted,
-                          const Start& start) {
-  post([this, job, wanted = std::move(wanted), start] {
-    jobs_[job].reader = std::make_unique<LogReader>(job, wanted, start);
+                          const Start& start, const StreamPlace& until) {
+  post([this, job, wanted = std::move(wanted), start, until] {
+    jobs_[job].reader = std::make_unique<LogReader>(job, wanted, start, until);
   });
 }
 
-void CatchUpThread::go_on(std::uint64_t job, const std::optional<StreamPlace>& until) {
+void CatchUpThread::go_on(std::uint64_t job, const StreamPlace& until) {
   post([this, job, until] {
     const auto found = jobs_.find(job);
     if (found == jobs_.end()) return;

@@ -12,6 +12,7 @@
 #include <map>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "engine/shard/inbox.hpp"
 #include "protocols/api/stream_events.hpp"
@@ -24,14 +25,18 @@ namespace ringgate::api {
 class LogReader final : public EventTaker {
  public:
   LogReader(std::uint64_t job, std::shared_ptr<const Subscription> wanted,
-            const CatchUps::Start& start);
+            const CatchUps::Start& start, const StreamPlace& until);
 
   // Reads a piece. `source`: of the thread.
   CaughtUp step(const query::Scan::Parts& parts, EventSource& source);
   // Gives back what reading costs; the next step takes it again.
   void rest() { tail_.reset(); }
 
-  void read_until(const std::optional<StreamPlace>& until) { until_ = until; }
+  void read_until(const StreamPlace& until) {
+    // What was passed over, since it was behind the place before, may be wanted now.
+    if (std::exchange(passed_over_, false)) rest();
+    until_ = until;
+  }
   // Whether the last step found nothing at all.
   bool at_end() const { return at_end_; }
 
@@ -50,7 +55,8 @@ class LogReader final : public EventTaker {
   std::string id_json_;
   StreamPlace place_;
   bool skips_first_;
-  std::optional<StreamPlace> until_;
+  StreamPlace until_;
+  bool passed_over_ = false;
   std::unique_ptr<query::Tail> tail_;
   std::uint64_t lost_seen_ = 0;
   std::string events_;
@@ -72,8 +78,8 @@ class CatchUpThread final : public CatchUps {
   bool turn();
 
   void begin(std::uint64_t job, std::shared_ptr<const Subscription> wanted,
-             const Start& start) override;
-  void go_on(std::uint64_t job, const std::optional<StreamPlace>& until) override;
+             const Start& start, const StreamPlace& until) override;
+  void go_on(std::uint64_t job, const StreamPlace& until) override;
   void cancel(std::uint64_t job) override;
 
  private:

@@ -308,8 +308,9 @@ void FeedThread::read_records() {
       hub_.lost(lost - std::exchange(lost_seen_, lost));
       listeners_.on_gap();
     }
+    hub_.begin_record(found.stream, found.record.end());
     source_.read(found, hub_, listener);
-    hub_.record_done(found.stream, found.record.end());
+    hub_.record_done();
     ++count;
   }
   counters_.records.add(count);

@@ -72,6 +72,8 @@ struct StreamHub::Group {
   };
   struct Kept {
     std::string json;  // empty: a newer one has taken its place
+    log::StreamId stream;  // of its record,
+    Position end = 0;      // which ends there
   };
 
   Kind kind = Kind::shared;
@@ -90,14 +92,17 @@ struct StreamHub::Group {
   std::uint64_t flushes = 0;
   MonoNs told_ns = 0;
 
-  // Others: events in their order, and which of them are the newest positions.
+  // Others: events in their order, what of the log is before them, and which of them are the newest
+  // positions.
+  StreamPlace before;
   std::vector<Kept> kept;
   std::size_t empty_kept = 0;
   std::unordered_map<DeviceKey, std::size_t, DeviceHash> newest;
   std::uint64_t kept_bytes = 0;
   std::uint64_t coalesced = 0;
 
-  void keep(const DeviceKey& device, bool replaces, std::string_view json) {
+  void keep(const DeviceKey& device, bool replaces, Kept one) {
+    const std::size_t size = one.json.size();
     if (replaces) {
       const auto [found, first] = newest.try_emplace(device, kept.size());
       if (!first) {
@@ -109,8 +114,8 @@ struct StreamHub::Group {
         found->second = kept.size();
       }
     }
-    kept.push_back({std::string(json)});
-    kept_bytes += json.size();
+    kept.push_back(std::move(one));
+    kept_bytes += size;
     if (empty_kept > 1024 && empty_kept > kept.size() / 2) squeeze();
   }
   void squeeze() {
@@ -141,7 +146,7 @@ struct StreamHub::Held {
   std::unique_ptr<Group> own;  // instead
   std::uint64_t joined_at = 0;  // Group::flushes
   std::uint64_t job = 0;
-  std::optional<StreamPlace> until;
+  StreamPlace until;  // of `joining`
   bool waits = false;  // its reader goes on when the socket has room
 };
 
@@ -260,7 +265,7 @@ void StreamHub::take_into(Group& group, Event& event) {
   if (group.kind != Group::Kind::shared) {
     const bool replaces = group.kind == Group::Kind::coalescing &&
                           event.facts().type == EventType::position;
-    group.keep(event.facts().device, replaces, json);
+    group.keep(event.facts().device, replaces, {std::string(json), record_stream_, record_end_});
     const bool coalescing = group.kind == Group::Kind::coalescing;
     const std::uint64_t most =
         coalescing ? stream_limits::queue_bytes : stream_limits::held_bytes_max;
@@ -286,8 +291,8 @@ void StreamHub::take_into(Group& group, Event& event) {
 }
 
 // Batches end between records, so that a cursor names a whole number of them.
-void StreamHub::record_done(const log::StreamId& stream, Position end) {
-  place_.pass(stream, end);
+void StreamHub::record_done() {
+  place_.pass(record_stream_, record_end_);
   cursor_text_.clear();
   for (Group* group : due_) {
     group->due = false;
@@ -311,7 +316,6 @@ void StreamHub::relieve(Client& client) {
     } else if (held.own->kept_bytes > stream_limits::held_bytes_max) {
       end_own(held);
       held.stage = Held::Stage::reading;
-      held.until.reset();
     }
   }
   if (too_slow) drop_slow(client);
@@ -433,6 +437,7 @@ void StreamHub::make_own(Client& client, Held& held, bool coalesces) {
   held.own->wanted = held.wanted;
   held.own->id_json = held.id_json;
   held.own->owner = client.key;
+  held.own->before = place_;
   index_.add(*held.own, *held.wanted);
 }
 
@@ -444,26 +449,29 @@ void StreamHub::end_own(Held& held) {
 
 void StreamHub::flush_own(Client& client, Held& held) {
   Group& own = *held.own;
+  std::erase_if(own.kept, [](const Group::Kept& one) { return one.json.empty(); });
   std::string events;
   std::uint32_t count = 0;
-  std::size_t left = own.kept.size() - own.empty_kept;
-  for (const Group::Kept& one : own.kept) {
-    if (one.json.empty()) continue;
+  for (std::size_t i = 0; i < own.kept.size(); ++i) {
+    const Group::Kept& one = own.kept[i];
     if (count++ > 0) events += ',';
     events += one.json;
-    --left;
+    own.before.pass(one.stream, one.end);
+    const bool last = i + 1 == own.kept.size();
+    // A message ends between records, so that its cursor names a whole number of them.
+    const bool more_of_it = !last && own.kept[i + 1].end == one.end &&
+                            own.kept[i + 1].stream == one.stream;
     const bool full = count >= held.wanted->batch_max ||
                       events.size() >= stream_limits::batch_bytes_max;
-    if (!full && left > 0) continue;
-    // Between them stands no place: they are one step.
-    const std::string_view cursor = left == 0 ? std::string_view(cursor_text()) : "";
-    told(client, events_message(held.id_json, events, left == 0 ? own.coalesced : 0, cursor),
-         cursor);
+    if (!last && (!full || more_of_it)) continue;
+    const std::string cursor = last ? cursor_text() : to_text(node_, own.before);
+    told(client, events_message(held.id_json, events, last ? own.coalesced : 0, cursor), cursor);
     counters_.messages.add();
     counters_.events.add(count);
     events.clear();
     count = 0;
   }
+  own.before = place_;
   counters_.coalesced.add(own.coalesced);
   client.coalesced += own.coalesced;
   own.kept.clear();
@@ -509,12 +517,17 @@ void StreamHub::room(const ClientKey& key) {
       join(*client, held);
     } else if (held.waits) {
       held.waits = false;
-      catch_ups_.go_on(held.job, held.until);
+      catch_ups_.go_on(held.job, bound_of(held));
     }
   }
 }
 
 // Old log -----------------------------------------------------------------------------------------
+
+// How far its reader may read.
+const StreamPlace& StreamHub::bound_of(const Held& held) const {
+  return held.stage == Held::Stage::joining ? held.until : place_;
+}
 
 bool StreamHub::start_of(const Subscription& wanted, CatchUps::Start& start,
                          std::string& wrong) const {
@@ -576,13 +589,13 @@ void StreamHub::caught_up(const CaughtUp& chunk) {
          cursor);
     return go_live(*client, held);
   }
-  if (chunk.near && held.stage == Held::Stage::reading) {
+  if (chunk.done && held.stage == Held::Stage::reading) {
     held.stage = Held::Stage::joining;
     held.until = place_;
     make_own(*client, held, false);
   }
   if (chunk.messages.empty()) {
-    catch_ups_.go_on(held.job, held.until);
+    catch_ups_.go_on(held.job, bound_of(held));
   } else {
     out_[key.shard].jobs.push_back(chunk.job);
   }
@@ -595,7 +608,7 @@ void StreamHub::arrived(const std::vector<std::uint64_t>& jobs) {
     Client* const client = find(job->second.first);
     Held& held = client->held.at(job->second.second);
     held.waits = client->slow;
-    if (!held.waits) catch_ups_.go_on(number, held.until);
+    if (!held.waits) catch_ups_.go_on(number, bound_of(held));
   }
 }
 
@@ -727,7 +740,7 @@ void StreamHub::subscribe(Client& client, Subscription wanted) {
   held.job = next_job_++;
   jobs_[held.job] = {client.key, id};
   counters_.catch_ups.add();
-  catch_ups_.begin(held.job, held.wanted, start);
+  catch_ups_.begin(held.job, held.wanted, start, place_);
 }
 
 void StreamHub::unsubscribe(Client& client, const std::string& id) {

@@ -36,10 +36,10 @@ class CatchUps {
     bool skips_first = false;  // the record there is known already
   };
   virtual ~CatchUps() = default;
+  // Nothing behind `until` is read: the live log has not been read further itself.
   virtual void begin(std::uint64_t job, std::shared_ptr<const Subscription> wanted,
-                     const Start& start) = 0;
-  // `until`: events behind this place are not wanted, and the job ends there.
-  virtual void go_on(std::uint64_t job, const std::optional<StreamPlace>& until) = 0;
+                     const Start& start, const StreamPlace& until) = 0;
+  virtual void go_on(std::uint64_t job, const StreamPlace& until) = 0;
   virtual void cancel(std::uint64_t job) = 0;
 };
 struct CaughtUp {
@@ -47,7 +47,6 @@ struct CaughtUp {
   std::vector<std::string> messages;  // whole, as STREAM.md has them
   std::vector<std::string> cursors;   // of each; may be empty
   std::uint64_t events = 0;
-  bool near = false;   // not much is left
   bool done = false;   // read up to `until`
   std::string error;   // it can't be read
 };
@@ -85,9 +84,13 @@ class StreamHub final : public EventTaker {
   // The log -------------------------------------------------------------------------------------
 
   bool wants(const DeviceKey& device) override { return index_.wants_device(device); }
+  // A record that ends here follows; take() its events; it is done.
+  void begin_record(const log::StreamId& stream, Position end) {
+    record_stream_ = stream;
+    record_end_ = end;
+  }
   void take(Event& event) override;
-  // All events of the record that ends here were taken.
-  void record_done(const log::StreamId& stream, Position end);
+  void record_done();
   void lost(std::uint64_t bytes);
 
   void caught_up(const CaughtUp& chunk);
@@ -122,6 +125,7 @@ class StreamHub final : public EventTaker {
   Client* find(const ClientKey& key);
   void subscribe(Client& client, Subscription wanted);
   void unsubscribe(Client& client, const std::string& id);
+  const StreamPlace& bound_of(const Held& held) const;
   bool start_of(const Subscription& wanted, CatchUps::Start& start, std::string& wrong) const;
   void end(Client& client);
   void drop_slow(Client& client);
@@ -149,6 +153,8 @@ class StreamHub final : public EventTaker {
   CatchUps& catch_ups_;
   StreamCounters& counters_;
   StreamPlace place_;
+  log::StreamId record_stream_;  // of the present record
+  Position record_end_ = 0;
   std::string cursor_text_;  // of place_; empty: not made yet
   MonoNs now_ = 0;
   MonoNs next_look_ = 0;     // at slow clients

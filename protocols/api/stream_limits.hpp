@@ -57,9 +57,8 @@ constexpr std::uint32_t catch_ups_max = 8;
 constexpr std::size_t catch_up_bytes = 64 * 1024;
 // Records that it looks at meanwhile: some milliseconds.
 constexpr std::uint32_t catch_up_records = 8192;
-// So near its end the live events are kept for a subscriber until it has read up to them.
-constexpr std::uint64_t near_bytes = 1 << 20;
-// What is kept so; beyond it the subscriber reads on from the log.
+// When it has read up to where the live log was, what happens is kept for a subscriber until it has
+// read the rest. More than this is not kept: it reads on from the log.
 constexpr std::size_t held_bytes_max = 1 << 20;
 
 // Between two looks at the log while commits come faster than this: each costs a read of each
