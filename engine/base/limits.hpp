@@ -94,7 +94,7 @@ constexpr std::uint32_t filter_waiting_bytes_max = 256 * 1024;
 
 // TLS. What an idle link costs besides its Link, and one in its handshake: measured with OpenSSL
 // 3.0, for the memory budget.
-constexpr std::uint32_t tls_link_bytes = 12 * 1024;
+constexpr std::uint32_t tls_link_bytes = 16 * 1024;
 constexpr std::uint32_t tls_handshake_bytes = 64 * 1024;
 // A session may be resumed for so long: devices that lose their network for hours come back all at
 // once. Keys of tickets last twice that; a stolen one opens no older traffic than theirs.

@@ -180,6 +180,15 @@ class Listeners(harness.GatewayTest):
         stored = harness.frames(harness.dump(self.data_dir), "0x0200")
         self.assertEqual(len(stored), 2 * 5 * len(phones))
 
+    def test_a_simulated_fleet_over_tls(self):
+        gateway = self.gateway()
+        host, port = gateway.address("jt808_tls")
+        code, out, err = harness.run(harness.LOAD, "jt808", "--tls", "--target", f"{host}:{port}",
+                                     "--devices", "40", "--duration", "1", "--json", "-")
+        self.assertEqual(code, 0, out + err)
+        self.assertEqual(gateway.stop(), 0)
+        self.assertGreater(len(harness.frames(harness.dump(self.data_dir), "0x0200")), 40)
+
     def test_client_certificates(self):
         reader = make_certificate(self.folder, "reader", [], issuer=self.authority)
         stranger = make_certificate(self.folder, "stranger", [])

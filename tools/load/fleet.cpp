@@ -329,11 +329,12 @@ const std::uint8_t* Fleet::buffer_of(std::uint32_t index) {
 
 void Fleet::free_buffer(Device& device) {
   if (device.buffer == no_buffer) return;
-  if (device.buffer != side_buffer) free_buffers_.push_back(device.buffer);
+  if (device.buffer < tls_buffer) free_buffers_.push_back(device.buffer);
   device.buffer = no_buffer;
 }
 
 void Fleet::send(std::uint32_t index, std::size_t size_bytes) {
+  if (options_.tls) return send_tls(index, {buffer_of(index), size_bytes});
   Device& who = device(index);
   who.send_at = 0;
   who.send_bytes = static_cast<std::uint16_t>(size_bytes);
@@ -343,7 +344,7 @@ void Fleet::send(std::uint32_t index, std::size_t size_bytes) {
 
 void Fleet::submit_send(std::uint32_t index) {
   Device& who = device(index);
-  const std::uint8_t* from = buffer_of(index);
+  const std::uint8_t* from = options_.tls ? secured_[index]->sending.data() : buffer_of(index);
   io_uring_sqe* sqe = shard_.ring().next_sqe();
   io_uring_prep_send(sqe, who.fd, from + who.send_at, who.send_bytes - who.send_at, MSG_NOSIGNAL);
   sqe->user_data = data_for(io::Tag::send, index);
@@ -364,6 +365,10 @@ void Fleet::on_send(std::uint32_t index, std::int32_t result) {
   who.send_at = static_cast<std::uint16_t>(who.send_at + result);
   if (who.send_at < who.send_bytes) return submit_send(index);
   free_buffer(who);
+  if (options_.tls) {
+    secured_[index]->in_flight = false;
+    flush_tls(index);
+  }
   if (who.state == State::ready && (who.has_side || may_report(index))) mark(index);
 }
 

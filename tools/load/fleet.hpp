@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/io/ring.hpp"
+#include "engine/net/tls/filter.hpp"
 #include "engine/observe/histogram.hpp"
 #include "engine/shard/shard.hpp"
 #include "tools/load/frames.hpp"
@@ -48,6 +49,7 @@ struct FleetOptions {
   int acked_log_fd = -1;   // a line `phone,serial` for each acknowledged report; -1: none
   int server_pid = 0;      // whose CPU time to sample; 0: nobody's
   bool udp = false;        // datagrams instead of connections
+  bool tls = false;        // on connections; any certificate of the server will do
   double loss = 0;         // of parts, attachment blocks, and datagrams
   double alarms = 0;       // alarms of driver assistants per second and device
   std::uint64_t seed = 1;  // of everything the terminals leave to chance
@@ -126,8 +128,18 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
     MonoNs away_ns = -1;         // not negative: it leaves, or is away, for so long
     std::vector<std::uint64_t> skipped;  // frames of the platform that got lost
   };
+  // TLS of a device's link. Only `sending` is in the kernel's hands.
+  struct Secured {
+    std::unique_ptr<net::Filter> filter;
+    std::vector<std::uint8_t> sending;
+    std::vector<std::uint8_t> next;
+    std::vector<std::uint8_t> plain;
+    bool in_flight = false;
+  };
+  class SecuredSink;
   static constexpr std::uint32_t no_buffer = UINT32_MAX;
   static constexpr std::uint32_t side_buffer = UINT32_MAX - 1;  // it is Side::sending
+  static constexpr std::uint32_t tls_buffer = UINT32_MAX - 2;   // it is Secured::sending
 
   Device& device(std::uint32_t index) { return devices_[index]; }
   Outstanding& slot(std::uint32_t index, std::uint16_t serial) {
@@ -144,6 +156,7 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
   void start_connects();
   void connect(std::uint32_t index);
   void on_connect(std::uint32_t index, std::int32_t result);
+  void register_device(std::uint32_t index);
   void arm_recv(std::uint32_t index);
   void on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags);
   void feed(std::uint32_t index, Bytes bytes);
@@ -154,6 +167,12 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
   void settle(Device& device);
   void close_all();
   void give_up_on_silent();
+
+  // TLS (fleet_tls.cpp).
+  void begin_tls(std::uint32_t index);
+  void feed_tls(std::uint32_t index, Bytes wire);
+  void send_tls(std::uint32_t index, Bytes plain);
+  void flush_tls(std::uint32_t index);
 
   // Traffic (fleet.cpp).
   void on_reply(std::uint32_t index, Bytes inside);
@@ -217,6 +236,8 @@ class Fleet final : public shard::CompletionHandler, public shard::Hook, public 
   // Frames that have not ended, by device.
   std::unordered_map<std::uint32_t, std::vector<std::uint8_t>> rests_;
 
+  net::tls::ContextPtr tls_context_;            // null without TLS
+  std::vector<std::unique_ptr<Secured>> secured_;  // by device; empty without TLS
   std::unordered_map<std::uint32_t, Side> sides_;
   FrameWriter side_writer_;  // positions of single devices do not go into the others' template
   using TerminalDue = std::pair<MonoNs, std::uint32_t>;

@@ -74,6 +74,12 @@ void Fleet::on_connect(std::uint32_t index, std::int32_t result) {
   if (result < 0) return lose(index, Failure::connect_failed, -result);
   ++counts_.connected;
   arm_recv(index);
+  if (options_.tls) return begin_tls(index);
+  register_device(index);
+}
+
+void Fleet::register_device(std::uint32_t index) {
+  Device& who = device(index);
   who.state = State::registering;
   const std::uint16_t serial = who.next_serial++;
   if (!options_.udp) {
@@ -113,7 +119,11 @@ void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flag
     const auto bid = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
     buffers_->consume(bid, static_cast<std::uint32_t>(result),
                       [this, index](std::uint16_t used, Bytes bytes) {
-                        feed(index, bytes);
+                        if (options_.tls) {
+                          feed_tls(index, bytes);
+                        } else {
+                          feed(index, bytes);
+                        }
                         if (options_.udp) drop_rest(index);  // a datagram ends what is in it
                         buffers_->give_back(used);
                       });
@@ -226,6 +236,7 @@ void Fleet::close_if_idle(std::uint32_t index) {
   who.state = State::down;
   --open_links_;
   free_buffer(who);
+  if (options_.tls) secured_[index].reset();
   drop_rest(index);
   settle(who);
   if (phase_ >= Phase::draining) return;

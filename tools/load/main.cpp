@@ -261,7 +261,9 @@ void declare(CLI::App& app, Arguments& arguments) {
   app.add_option("--server-pid", fleet.server_pid, "Sample this process's CPU time and memory");
   app.add_option("--acked-log", arguments.acked_log_file,
       "Append `phone,serial` of each acknowledged report to this file");
-  app.add_flag("--udp", fleet.udp, "Datagrams; what is not answered is sent again");
+  CLI::Option* udp =
+      app.add_flag("--udp", fleet.udp, "Datagrams; what is not answered is sent again");
+  app.add_flag("--tls", fleet.tls, "TLS; the server's certificate is not checked")->excludes(udp);
   app.add_option("--loss", fleet.loss,
       "Chance (0 to 0.5) of a part of a message, a block of an attachment, a datagram to get lost")
       ->check(CLI::Range(0.0, 0.5));

@@ -75,6 +75,7 @@ SecurePeer peer_of(SSL* ssl) {
 class TlsFilter final : public Filter {
  public:
   TlsFilter(std::shared_ptr<const Contexts> contexts, std::size_t policy);
+  explicit TlsFilter(SSL_CTX* client);
 
   bool received(Bytes wire, FilterSink& sink) override;
   bool sending(Bytes plain, FilterSink& sink) override;
@@ -96,6 +97,7 @@ class TlsFilter final : public Filter {
   static int bio_write(BIO* bio, const char* from, std::size_t size, std::size_t* taken);
   static long bio_control(BIO* bio, int command, long number, void* pointer);
 
+  void attach();
   bool shake_hands();
   bool read();
   bool fail(int result);
@@ -115,12 +117,21 @@ class TlsFilter final : public Filter {
 TlsFilter::TlsFilter(std::shared_ptr<const Contexts> contexts, std::size_t policy)
     : contexts_(std::move(contexts)), ssl_(SSL_new(contexts_->of(policy))),
       http_(contexts_->policy(policy).http) {
+  attach();
+  SSL_set_accept_state(ssl_.get());
+}
+
+TlsFilter::TlsFilter(SSL_CTX* client) : ssl_(SSL_new(client)) {
+  attach();
+  SSL_set_connect_state(ssl_.get());
+}
+
+void TlsFilter::attach() {
   BIO* bio = BIO_new(method());
   RG_CHECK(ssl_ != nullptr && bio != nullptr);  // no memory
   BIO_set_data(bio, this);
   BIO_set_init(bio, 1);
   SSL_set_bio(ssl_.get(), bio, bio);
-  SSL_set_accept_state(ssl_.get());
 }
 
 BIO_METHOD* TlsFilter::method() {
@@ -248,6 +259,10 @@ void TlsFilter::ending(FilterSink& sink) {
 
 std::unique_ptr<Filter> Acceptor::make() {
   return std::make_unique<TlsFilter>(contexts_, policy_);
+}
+
+std::unique_ptr<Filter> make_client(SSL_CTX* context) {
+  return std::make_unique<TlsFilter>(context);
 }
 
 }  // namespace ringgate::net::tls

@@ -25,4 +25,8 @@ class Acceptor final : public FilterFactory {
   std::size_t policy_;
 };
 
+// The other side, for tools: begins its handshake at the first received(), which may be empty. The
+// server's certificate is what `context` demands.
+std::unique_ptr<Filter> make_client(SSL_CTX* context);
+
 }  // namespace ringgate::net::tls
