@@ -65,11 +65,13 @@ class LogScan final : public Scan {
                {},
                parts.keep_going} {
     parts_.index_lied = parts.index_lied;
+    parts_.pause = parts.pause;
   }
 
   Result<void> begin();
   const log::NodeId& node() const override { return node_; }
   Result<bool> next(Found& found) override;
+  bool paused() const override { return parts_.paused; }
   const ScanStats& stats() const override { return parts_.stats; }
   const std::vector<std::string>& problems() const override { return parts_.problems; }
   std::uint64_t bytes_done() const override { return parts_.bytes_done; }
@@ -152,12 +154,13 @@ void LogScan::queue(Source& source) {
 }
 
 Result<bool> LogScan::next(Found& found) {
+  parts_.paused = false;
   if (last_ != nullptr) {
     Source& source = *std::exchange(last_, nullptr);
     if (auto loaded = source.load(); !loaded) return loaded.error();
     queue(source);
   }
-  while (!heap_.empty() && !parts_.stopped) {
+  while (!heap_.empty() && !parts_.stopped && !parts_.paused) {
     std::pop_heap(heap_.begin(), heap_.end(), later);
     Source& source = *heap_.back();
     heap_.pop_back();

@@ -44,7 +44,8 @@ struct ScanStats {
 };
 
 // The times of sealed segments, kept from one scan to the next, so that with thousands of segments
-// few are opened to find out. One owner, who runs one scan at a time; some 150 bytes a segment.
+// few are opened to find out. One owner and thread, whose scans may take turns; some 150 bytes a
+// segment.
 class Heads {
  public:
   struct Times {
@@ -82,6 +83,9 @@ class Scan {
     // Asked every few thousand records looked at, whether or not they are selected; false ends the
     // scan as if there were no more. Null: it goes on.
     std::function<bool()> keep_going = {};
+    // Asked just as often where nothing was found meanwhile; true: next() says false now, paused()
+    // says why, and next() goes on where it was. So one thread may serve several scans in turn.
+    std::function<bool()> pause = {};
     // Told the name of a segment whose index is of no use (log::Curator::remake_index).
     std::function<void(const std::string&)> index_lied = {};
   };
@@ -94,6 +98,8 @@ class Scan {
   // False: no more. Error: with OnGone::fail, which segment went, and when it is worth trying
   // again.
   virtual Result<bool> next(Found& found) = 0;
+  // Whether there may be more, though next() said false.
+  virtual bool paused() const = 0;
   virtual const ScanStats& stats() const = 0;
   // Damage and unreadable files met so far, a sentence each.
   virtual const std::vector<std::string>& problems() const = 0;

@@ -329,12 +329,16 @@ Result<void> Source::load() {
     }
     while (records_->next(record_)) {
       passed_ = record_.end();
-      if (++parts_.stats.records_seen % records_between_looks == 0 && parts_.keep_going &&
-          !parts_.keep_going()) {
+      const bool look = ++parts_.stats.records_seen % records_between_looks == 0;
+      if (look && parts_.keep_going && !parts_.keep_going()) {
         parts_.stopped = true;
         return {};
       }
-      if (!parts_.selection.matches(record_.view(), parts_.catalogs)) continue;
+      if (!parts_.selection.matches(record_.view(), parts_.catalogs)) {
+        if (!look || !parts_.pause || !parts_.pause()) continue;
+        parts_.paused = true;
+        return {};
+      }
       due_us_ = record_.header.received_us;
       loaded_ = true;
       ++parts_.stats.records_found;

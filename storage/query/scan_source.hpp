@@ -32,6 +32,8 @@ struct SourceParts {
   std::vector<std::string> problems;
   std::function<bool()> keep_going = {};  // Scan::Parts
   bool stopped = false;                   // it said no
+  std::function<bool()> pause = {};       // Scan::Parts
+  bool paused = false;
   std::function<void(const std::string&)> index_lied = {};  // Scan::Parts
 
   void report(const std::string& problem);
@@ -59,8 +61,8 @@ class Source {
   WallUs due_us() const { return due_us_; }
   bool loaded() const { return loaded_; }
   const log::Record& record() const { return record_; }  // valid until the next load()
-  // Finds the next selected record, or goes on to a later due_us(); the one that is loaded is
-  // passed. Error: see OnGone.
+  // Finds the next selected record, or goes on to a later due_us(), or pauses; the one that is
+  // loaded is passed. Error: see OnGone.
   Result<void> load();
 
  private:

@@ -4,10 +4,10 @@
 
 #include <optional>
 
+#include "engine/base/csv_row.hpp"
 #include "engine/base/hex.hpp"
 #include "engine/base/json_writer.hpp"
 #include "tools/log/common.hpp"
-#include "tools/log/csv.hpp"
 #include "tools/log/print.hpp"
 
 namespace ringgate::log_tool {

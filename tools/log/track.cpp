@@ -8,11 +8,11 @@
 #include <string>
 
 #include "engine/io/sys.hpp"
+#include "storage/query/track_formats.hpp"
 #include "tools/log/commands.hpp"
 #include "tools/log/common.hpp"
 #include "tools/log/scanning.hpp"
 #include "tools/log/selecting.hpp"
-#include "tools/log/track_formats.hpp"
 
 namespace ringgate::log_tool {
 
@@ -54,24 +54,24 @@ class Collector final : public event::RowVisitor {
   void position(const event::PositionRow& row) override {
     if (!row.fixed && !unfixed_) return;
     if (!wants_place(selection_, row.device_time_us, row.latitude_deg, row.longitude_deg)) return;
-    fixes_->push_back(fix_of(row, received_us_));
+    fixes_->push_back(query::fix_of(row, received_us_));
   }
   void record(const event::RecordView& view, const event::MessageCatalog& catalog) {
     received_us_ = view.received_us;
     fixes_ = &by_device[std::string(view.device)];
     catalog.rows(view, *this);
   }
-  std::map<std::string, std::vector<Fix>> by_device;
+  std::map<std::string, std::vector<query::Fix>> by_device;
 
  private:
   const query::Selection& selection_;
   bool unfixed_;
   WallUs received_us_ = 0;
-  std::vector<Fix>* fixes_ = nullptr;
+  std::vector<query::Fix>* fixes_ = nullptr;
 };
 
-Result<std::vector<Track>> collect(const Options& options, int& code) {
-  TrackShape shape;
+Result<std::vector<query::Track>> collect(const Options& options, int& code) {
+  query::TrackShape shape;
   for (const auto& [text, out] : {std::pair(&options.step, &shape.step_us),
                                   std::pair(&options.gap, &shape.gap_us)}) {
     const auto seconds = parse_seconds(*text);
@@ -96,11 +96,13 @@ Result<std::vector<Track>> collect(const Options& options, int& code) {
     if (catalog != nullptr) collector.record(found.record.view(), *catalog);
   }
   code = scanning.finish();
-  std::vector<Track> tracks;
+  std::vector<query::Track> tracks;
   for (auto& [device, fixes] : collector.by_device) {
-    if (!fixes.empty()) tracks.push_back(make_track(device, std::move(fixes), shape));
+    if (!fixes.empty()) tracks.push_back(query::make_track(device, std::move(fixes), shape));
   }
-  if (options.gcj02) std::for_each(tracks.begin(), tracks.end(), to_gcj02);
+  if (options.gcj02) {
+    for (query::Track& track : tracks) to_gcj02(track);
+  }
   if (scanning.cut_short()) tracks.clear();
   return tracks;
 }

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/base/json_scan.hpp"
-#include "tools/log/csv.hpp"
+#include "engine/base/csv_row.hpp"
 #include "tools/log/export_rows.hpp"
 
 using namespace ringgate;

@@ -7,11 +7,10 @@
 #include <random>
 
 #include "engine/base/json_scan.hpp"
-#include "tools/log/track_formats.hpp"
-#include "tools/log/track_points.hpp"
+#include "storage/query/track_formats.hpp"
 
 using namespace ringgate;
-using namespace ringgate::log_tool;
+using namespace ringgate::query;
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include "engine/base/csv.hpp"
 
-namespace ringgate::log_tool {
+namespace ringgate {
 
 class CsvRow {
  public:
@@ -55,4 +55,4 @@ class CsvRow {
   bool begun_ = false;
 };
 
-}  // namespace ringgate::log_tool
+}  // namespace ringgate
