@@ -65,6 +65,13 @@ inline constexpr config::KeySpec keys[] = {
                     .doc = "Ask a WebSocket that was silent for so long whether it lives; 0s: "
                            "never.",
                     .max = 3600 * ns_per_s},
+    {.name = "http.query_threads",
+     .type = config::KeyType::integer,
+     .default_text = "2",
+     .doc = "Threads that read the log and files for requests; each serves many in turns.",
+     .min = 1,
+     .max = 64,
+     .unit = "threads"},
 };
 
 }  // namespace ringgate::api

@@ -31,6 +31,16 @@ void write_parameter(const Parameter& parameter, JsonWriter& json) {
   json.end_object();
 }
 
+// Of the schema's type, and of others that no schema tells of.
+void write_contents(const Route& route, JsonWriter& json) {
+  json.key("content").begin_object().key(route.response_type).begin_object();
+  json.key("schema").raw(route.response_schema).end_object();
+  for (const std::string_view type : route.other_types) {
+    json.key(type).begin_object().end_object();
+  }
+  json.end_object();
+}
+
 void write_content(std::string_view type, std::string_view schema, JsonWriter& json) {
   json.key("content").begin_object().key(type).begin_object();
   json.key("schema").raw(schema);
@@ -58,11 +68,14 @@ void write_operation(const Route& route, JsonWriter& json) {
   for (const std::uint16_t status : {route.success, route.also}) {
     if (status == 0) continue;
     json.key(std::to_string(status)).begin_object();
-    json.key("description").text(status == 202 ? "taken; it goes on" : "done");
-    if (!route.response_schema.empty() && status != 204) {
-      write_content(route.response_type, route.response_schema, json);
-    }
+    json.key("description").text(status == 202   ? "taken; it goes on"
+                                : status == 206 ? "a part of it"
+                                                : "done");
+    if (!route.response_schema.empty() && status != 204) write_contents(route, json);
     json.end_object();
+  }
+  if (route.also == 206) {  // what has parts has a tag
+    json.key("304").begin_object().key("description").text("you have it").end_object();
   }
   json.key("default").begin_object().key("description").text("what is wrong (RFC 9457)");
   write_content("application/problem+json", problem_schema, json);

@@ -10,6 +10,7 @@
 #include "engine/io/sys.hpp"
 #include "protocols/api/fleet.hpp"
 #include "protocols/api/front.hpp"
+#include "protocols/api/query_pool.hpp"
 #include "protocols/http/codec/target.hpp"
 
 namespace ringgate::api {
@@ -24,6 +25,7 @@ Plane::~Plane() {
   if (thread_.joinable()) thread_.join();
   timers_.clear();
   commands_.clear();
+  queries_.reset();
   // What still comes home finds a plane that answers nobody.
   full_.clear();
   while (post_.outstanding() > 0) post_.poll();
@@ -99,6 +101,15 @@ void Plane::client_gone(http::ExchangeId id) {
   const CallPtr call = found->second.lock();
   if (call != nullptr && call->data().id.serial == id.serial) call->set_gone();
   calls_.erase(found);
+}
+
+void Plane::use_queries(const QueryPoolParts& parts) {
+  queries_ = std::make_unique<QueryPool>(parts, *this);
+}
+
+void Plane::ask_log(const CallPtr& call, std::unique_ptr<Query> query) {
+  if (queries_ == nullptr) return call->problem(503, "there is no log to ask here");
+  queries_->ask(call, std::move(query));
 }
 
 void Plane::call_over(http::ExchangeId id) {

@@ -30,6 +30,9 @@ namespace ringgate::api {
 class Feed;
 class Fleet;
 class Front;
+class Query;
+class QueryPool;
+struct QueryPoolParts;
 
 // Answers that other threads make, at a time: each costs at most 0.6 MiB.
 constexpr std::size_t flows_max = 256;
@@ -65,6 +68,8 @@ class Plane {
   Plane(const Plane&) = delete;
   Plane& operator=(const Plane&) = delete;
 
+  // Wiring: without them requests about the past are answered with 503.
+  void use_queries(const QueryPoolParts& parts);
   // The shards run: starts the thread.
   void serve();
   // One turn of it, for tests without a thread. `longest_ms` as for poll().
@@ -122,6 +127,8 @@ class Plane {
   // The same on all shards; `then` follows once, with their answers in the order of the shards.
   void ask_all(const CallPtr& call, Work work,
                std::function<void(std::vector<ShardAnswer>& answers)> then);
+  // Has a query answer the call, on its thread (query_pool.hpp).
+  void ask_log(const CallPtr& call, std::unique_ptr<Query> query);
   // For errands of what outlives its call.
   shard::ErrandPost& post() { return post_; }
   // 503 where an errand could not be sent.
@@ -163,6 +170,7 @@ class Plane {
   std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link
   std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
   CommandStore commands_;
+  std::unique_ptr<QueryPool> queries_;
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);
   std::atomic<bool> serving_{false};

@@ -37,15 +37,19 @@ bool matches(std::string_view pattern, std::string_view path, PathValues& values
 // Not a constant of its own: the tables are initialised in other files.
 std::span<const std::span<const Route>> route_tables() {
   static const std::span<const Route> tables[] = {
+      alarm_routes,
       device_routes,
       login_routes,
       map_routes,
+      media_routes,
       meta_routes,
+      act_routes,
       command_routes,
       many_routes,
-      act_routes,
-      registration_routes,
       message_routes,
+      record_routes,
+      registration_routes,
+      track_routes,
   };
   return tables;
 }

@@ -45,8 +45,9 @@ struct Route {
   std::string_view request_schema;   // of the body; empty: it has none
   std::string_view response_schema;  // of a successful answer's body; empty: it has none
   std::string_view response_type = "application/json";
+  std::span<const std::string_view> other_types = {};  // other forms that it may be asked for
   std::uint16_t success = 200;  // the status of a successful answer, 204: without a body
-  std::uint16_t also = 0;       // another one with the same body (202), 0: none
+  std::uint16_t also = 0;       // another one with the same body (202, 206), 0: none
   std::uint64_t body_bytes_max = 0;
   void (*run)(Plane& plane, const CallPtr& call) = nullptr;  // on the plane's thread
 };

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "engine/shard/cpus.hpp"
+#include "protocols/api/query_pool.hpp"
 #include "protocols/fabric/keys.hpp"
 #include "storage/blob/keys.hpp"
 #include "storage/log/counters.hpp"
@@ -352,6 +353,16 @@ void Server::open_plane() {
                       .counters = registry_.add_group("thread", "api"),
                       .logs = logger_.add_source("api"),
                       .access = *access_});
+  plane_->use_queries(
+      {.scan = {.sys = sys_,
+                .data_dir = data_dir_->path(),
+                .catalogs = catalogs_,
+                .board = board_.get(),
+                .index_lied = [curator = curator_.get()](
+                                  const std::string& segment) { curator->remake_index(segment); }},
+       .blobs = data_dir_->path() + "/blobs",
+       .threads = static_cast<unsigned>(start_settings_->integer("http.query_threads")),
+       .registry = registry_});
 }
 
 #ifdef RINGGATE_NATS
