@@ -13,7 +13,8 @@ namespace ringgate::api {
 std::optional<TimeRange> asked_times(Call& call) {
   const WallUs now = io::real_sys().wall_now();
   TimeRange range{now - asked_default_us, now};
-  for (const auto& [name, out] : {std::pair("from", &range.from_us), std::pair("to", &range.to_us)}) {
+  for (const auto& [name, out] :
+       {std::pair("from", &range.from_us), std::pair("to", &range.to_us)}) {
     const auto text = call.parameter(name);
     if (!text) continue;
     const auto time = parse_time(*text, now);

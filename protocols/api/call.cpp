@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "protocols/api/body.hpp"
+#include "protocols/api/gzip.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/http/codec/response.hpp"
 #include "protocols/http/codec/target.hpp"
@@ -73,7 +74,13 @@ void Call::answer(std::string body, std::uint16_t status, std::string_view type,
   if (answered_) return;
   answered_ = true;
   plane_.audit(*this, status);
-  plane_.send({data_.id, status, std::string(type), std::string(fields),
+  std::string lines(fields);
+  if (body.size() >= gzip_bytes_min && worth_gzip(type)) {
+    const bool zip = http::takes_gzip(field("accept-encoding"));
+    lines = zip ? gzip_fields(fields) : plain_fields(fields);
+    if (zip) body = gzipped(body);
+  }
+  plane_.send({data_.id, status, std::string(type), std::move(lines),
                std::make_shared<const std::string>(std::move(body))});
 }
 

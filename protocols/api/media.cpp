@@ -23,7 +23,7 @@
 
 namespace ringgate::api {
 
-// Answers of files ---------------------------------------------------------------------------------
+// Answers of files --------------------------------------------------------------------------------
 
 ContentAnswer content_answer(const ContentAsked& asked, std::uint64_t size_bytes) {
   ContentAnswer answer;

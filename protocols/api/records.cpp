@@ -33,8 +33,8 @@ std::optional<RecordId> parse_record_id(std::string_view text) {
     id.node = text.substr(0, text.find('/'));
     text.remove_prefix(id.node.size() + 1);
   }
-  const bool good = take_number(text, id.stream.run, '-') && take_number(text, id.stream.shard, '/') &&
-                    take_number(text, id.position, 0);
+  const bool good = take_number(text, id.stream.run, '-') &&
+                    take_number(text, id.stream.shard, '/') && take_number(text, id.position, 0);
   return good ? std::optional(id) : std::nullopt;
 }
 

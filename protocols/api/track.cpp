@@ -125,7 +125,9 @@ Result<bool> TrackQuery::gather(const QueryRun& run) {
       if (fixes_.size() >= track_fixes_held / 16) return false;
     } else if (fixes_.size() >= trim_at_) {
       keep_earliest();
-      if (fixes_.size() > one_time_max) return Error{0, "too many positions of one and the same time"};
+      if (fixes_.size() > one_time_max) {
+        return Error{0, "too many positions of one and the same time"};
+      }
       trim_at_ = std::max(2 * track_fixes_held, 2 * fixes_.size());
       // A scan pauses where it finds nothing; this one finds much.
       if (run.scan.pause()) return false;

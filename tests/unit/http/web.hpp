@@ -82,6 +82,10 @@ class Web {
     CHECK(session->counters().open.value() == 0);
   }
 
+  // For rigs with more on the shard.
+  shard::MailHub& hub() { return hub_; }
+  shard::MailRoom& mail() { return *mail_; }
+
   // In the order in which they are built; they end in reverse.
  private:
   std::unique_ptr<Ground> ground_;
