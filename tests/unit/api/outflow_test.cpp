@@ -52,6 +52,7 @@ class WebOfFlows : public Web {
                 .devices = devices_,
                 .catalog = catalog_,
                 .registry = registry_,
+                .counters = registry_.add_group("thread", "api"),
                 .logs = logs_,
                 .access = access_}) {
     room_ = std::make_unique<shard::ErrandRoom>(*shard, mail(), errands_, host_);
