@@ -150,9 +150,8 @@ bool write_all(int fd, std::string_view text) {
 // A masked frame; the mask is zero, and so changes nothing.
 std::string frame(const std::string& text) {
   std::string out = "\x81";
-  out += static_cast<char>(0x80 | 126);
-  out += static_cast<char>(text.size() >> 8);
-  out += static_cast<char>(text.size());
+  if (text.size() > 125) die("a long subscription", EINVAL);
+  out += static_cast<char>(0x80 | text.size());
   out.append(4, '\0');
   return out + text;
 }
