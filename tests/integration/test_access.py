@@ -16,7 +16,7 @@ DEVICES = "/api/v1/devices"
 JSON = {"Content-Type": "application/json"}
 
 
-class Access(harness.GatewayTest):
+class Base(harness.GatewayTest):
     def setUp(self):
         super().setUp()
         self.settings = {"server.shards": "2", "http.listen": "127.0.0.1:0,0.0.0.0:0"}
@@ -65,6 +65,8 @@ class Access(harness.GatewayTest):
             self.assertIn(part, cookie)
         return {"Cookie": cookie.split(";")[0]}, body
 
+
+class Access(Base):
     def test_tokens_live_through_kill_and_end_at_once(self):
         status, headers, body = self.ask()
         self.assertEqual((status, headers["WWW-Authenticate"]), (401, 'Bearer realm="ringgate"'))
@@ -222,6 +224,32 @@ class Access(harness.GatewayTest):
                 asked += 1
         self.assertGreaterEqual(asked, 3)
 
+    def test_streams_ask_for_credentials_and_end_with_them(self):
+        token = self.make("ops")
+        upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+                   "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        cookie, _ = self.log_in(token)
+        for path, more in (("/api/v1/events", {}), ("/api/v1/stream", upgrade),
+                           ("/api/v1/devices/13800138000/trace", {})):
+            with self.subTest(path=path):
+                self.assertEqual(self.status(path, more), 401)
+                self.assertEqual(self.status(f"{path}?access_token={token}", more), 401)
+                self.assertEqual(self.status(path, more | cookie |
+                                             {"Origin": "http://evil.example"}), 403)
+                self.assertEqual(self.status(path, more | {"Host": "evil.example"},
+                                             port=self.local), 403)
+        streams = []
+        for fields in (self.bearer(token), cookie):
+            connection = http.client.HTTPConnection("127.0.0.1", self.outside,
+                                                    timeout=harness.LIMIT_S)
+            self.addCleanup(connection.close)
+            connection.request("GET", "/api/v1/events", headers=fields)
+            streams.append(connection.getresponse())
+            self.assertEqual(streams[-1].status, 200)
+        self.assertEqual(self.ctl("token", "revoke", "ops")[0], 0)
+        for stream in streams:
+            stream.read()  # to its end
+
     def test_changes_leave_a_line_in_the_log(self):
         token = self.make("ops")
         cookie, who = self.log_in(token)
@@ -257,6 +285,39 @@ class Access(harness.GatewayTest):
         gateway = self.start(self.settings, wait=False)
         self.assertNotEqual(gateway.wait(), 0)
         self.assertIn("tokens.json", gateway.output)
+
+
+class BehindProxy(Base):
+    """A proxy of this machine that names its client (PROXY v2): then that is who asks."""
+
+    def setUp(self):
+        super().setUp()
+        self.gateway.stop()
+        self.settings["http.proxy_from"] = "127.0.0.1"
+        self.begin()
+
+    def through(self, client, token=None):
+        """The status of a request that came to the proxy from there."""
+        address = socket.inet_aton(client) + socket.inet_aton("127.0.0.1") + b"\x01\x00\x02\x00"
+        header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + len(address).to_bytes(2, "big") + address
+        shown = f"Authorization: Bearer {token}\r\n" if token else ""
+        with socket.create_connection(("127.0.0.1", self.local), harness.LIMIT_S) as raw:
+            raw.sendall(header + f"POST /api/v1/logout HTTP/1.1\r\nHost: 127.0.0.1\r\n{shown}"
+                        f"Content-Type: application/json\r\nContent-Length: 0\r\n\r\n"
+                        f"GET {DEVICES} HTTP/1.1\r\nHost: 127.0.0.1\r\n{shown}"
+                        f"Connection: close\r\n\r\n".encode())
+            answers = b"".join(iter(lambda: raw.recv(65536), b""))
+        statuses = re.findall(rb"HTTP/1\.1 (\d+)", answers)
+        self.assertEqual(statuses[0], b"200", answers)
+        return int(statuses[1])
+
+    def test_its_clients_are_not_this_machine(self):
+        token = self.make("ops")
+        self.assertEqual(self.through("192.0.2.99"), 401)
+        self.assertEqual(self.through("192.0.2.99", token), 200)
+        self.assertEqual(self.through("127.0.0.1"), 200)
+        self.assertEqual(self.gateway.stop(), 0)
+        self.assertIn('by="token ops from 192.0.2.99"', self.gateway.output)
 
 
 class Rates(harness.GatewayTest):
