@@ -36,6 +36,13 @@ def bundle(esbuild, modules, place):
     return {path.name: path.read_bytes() for path in sorted(place.iterdir())}
 
 
+def at_once(bundled):
+    """The pieces that the page's own script imports: fetched beside it, not after it."""
+    app = next(content for name, content in bundled.items() if re.match(r"app-.*\.js$", name))
+    found = re.findall(rb'(?:from|import)"\./([\w.-]+\.js)"', app)
+    return sorted({name.decode() for name in found})
+
+
 def without_page(missing):
     """What "/" says where the build had no bundler."""
     text = (HERE / "missing.html").read_text(encoding="utf-8")
@@ -53,6 +60,8 @@ def build(arguments):
     with tempfile.TemporaryDirectory() as folder:
         bundled = bundle(arguments.esbuild, arguments.modules, Path(folder))
     parts = dict(bundled)
+    preloads = "\n".join(f'<link rel="modulepreload" href="/page/{name}">'
+                         for name in at_once(bundled))
     names = {"app" + Path(name).suffix: f"/page/{name}" for name in bundled
              if name.startswith("app-")}
     for path in (HERE / "icon.svg", HERE / "world" / "world.bin"):
@@ -60,6 +69,7 @@ def build(arguments):
         name = f"{path.stem}-{digest(content)}{path.suffix}"
         parts[name], names[path.name] = content, f"/page/{name}"
     index = (HERE / "index.html").read_text(encoding="utf-8")
+    index = index.replace("@preloads@", preloads)
     index = re.sub(r"@([\w.]+)@", lambda found: names[found[1]], index)
     files = [("/", TYPES[".html"], index.encode(), False)]
     for name, content in sorted(parts.items()):

@@ -6,6 +6,7 @@ import { fleetView } from "./fleet.js";
 import { languageNow, t } from "./i18n.js";
 import { chooseLanguage, startPreferences, switchTheme, themeNow } from "./prefs.js";
 import { Stream } from "./stream.js";
+import { Telemetry } from "./telemetry.js";
 
 const VIEWS = {
   map: async (page) => fleetView(page),
@@ -27,6 +28,7 @@ class Page {
     this.stream = new Stream((state) => this.showState(state));
     this.handle = globalThis.ringgatePage = { marks: {} };  // for tests and measurements
     this.mapPlace = null;
+    this.telemetry = new Telemetry();
   }
 
   async start() {
@@ -48,8 +50,10 @@ class Page {
   }
   enter() {
     this.frame();
-    this.stream.start();
     this.show();
+    this.stream.start();
+    // Behind what a person waits for.
+    setTimeout(() => this.telemetry.start(() => {}), 1500);
   }
 
   // The frame around the views -----------------------------------------------------------------
@@ -108,12 +112,14 @@ class Page {
   warn(error) {
     if (this.notice === undefined) return;
     this.notice.hidden = false;
+    this.unreached ||= error.status === 0;
     say(this.notice, error.status === 0 ? t("The gateway can't be reached; trying again.")
       : t("The gateway says: {what}", { what: error.message }));
   }
   reached() {
     if (this.notice !== undefined) this.notice.hidden = true;
-    this.stream.hurry();
+    if (this.unreached) this.stream.hurry();
+    this.unreached = false;
   }
   mark(name) {
     this.handle.marks[name] ??= performance.now();
@@ -156,6 +162,7 @@ class Page {
   showLogin() {
     this.leave();
     this.stream.stop();
+    this.telemetry.stop();
     this.place = undefined;
     const field = h("input", { type: "password", id: "token", autocomplete: "current-password",
       required: true, spellcheck: "false" });

@@ -450,7 +450,9 @@ export class MapView {
   stamp(pen, kind, heading, x, y, size) {
     const { pictures, side } = this.sprites;
     const at = Math.round((heading / 360) * HEADINGS) % HEADINGS;
-    pen.drawImage(pictures[kind][pictures[kind].length > 1 ? at : 0], x - (side * size) / 2, y - (side * size) / 2, side * size, side * size);
+    const picture = pictures[kind][pictures[kind].length > 1 ? at : 0];
+    const wide = side * size;
+    pen.drawImage(picture, x - wide / 2, y - wide / 2, wide, wide);
   }
 
   drawCells(pen, view) {

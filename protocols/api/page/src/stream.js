@@ -9,7 +9,8 @@ export function delayOf(attempt, random = Math.random) {
 
 export class Stream {
   // `told(state)`: "live", "connecting" or "away".
-  constructor(told, { open = (url) => new WebSocket(url), later = setTimeout } = {}) {
+  constructor(told, { open = (url) => new WebSocket(url),
+    later = (work, ms) => setTimeout(work, ms) } = {}) {
     this.told = told;
     this.open = open;
     this.later = later;

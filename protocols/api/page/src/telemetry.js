@@ -1,0 +1,87 @@
+// The gateway's counters, asked for every two seconds while the page is open, so that charts have
+// their last minutes when they are looked at.
+import { get, repeat } from "./api.js";
+import { Quantiles, Rate, Series, byLabel, parseMetrics, sumOf } from "./series.js";
+
+const EVERY_MS = 2000;
+
+export class Telemetry {
+  constructor() {
+    this.series = new Map();  // name -> Series
+    this.rates = new Map();
+    this.commit = new Quantiles();
+    this.metrics = new Map();
+    this.listeners = new Set();
+  }
+  start(failed) {
+    this.loop ??= repeat(EVERY_MS, async (signal) => {
+      const answer = await fetch("/metrics", { signal, cache: "no-store" });
+      if (!answer.ok) throw new Error(`/metrics: ${answer.status}`);
+      this.take(await answer.text(), Date.now());
+    }, failed);
+  }
+  stop() {
+    this.loop?.();
+    this.loop = undefined;
+  }
+
+  get(name) {
+    if (!this.series.has(name)) this.series.set(name, new Series());
+    return this.series.get(name);
+  }
+  rate(name, value, at) {
+    if (!this.rates.has(name)) this.rates.set(name, new Rate());
+    const rate = this.rates.get(name).of(at, value);
+    if (Number.isFinite(rate)) this.get(name).put(at, rate);
+  }
+
+  take(text, at) {
+    const metrics = parseMetrics(text);
+    this.metrics = metrics;
+    this.rate("frames", sumOf(metrics, "ringgate_jt808_frames_total"), at);
+    this.rate("positions", sumOf(metrics, "ringgate_jt808_positions_total"), at);
+    this.rate("records", sumOf(metrics, "ringgate_log_records_total"), at);
+    this.rate("received", sumOf(metrics, "ringgate_received_bytes_total"), at);
+    this.rate("sent", sumOf(metrics, "ringgate_sent_bytes_total"), at);
+    this.rate("written", sumOf(metrics, "ringgate_log_written_bytes_total"), at);
+    this.get("links").put(at, sumOf(metrics, "ringgate_links"));
+    this.get("memory").put(at, sumOf(metrics, "ringgate_memory_bytes"));
+    const [half, most] = this.commitSeconds(metrics);
+    this.get("commit p50").put(at, half * 1000);
+    this.get("commit p99").put(at, most * 1000);
+    this.shards = [...byLabel(metrics, "ringgate_log_records_total", "shard")];
+    for (const [shard, value] of this.shards) this.rate(`shard ${shard}`, value, at);
+    this.busy(metrics, at);
+    for (const listener of this.listeners) listener();
+  }
+  // Histograms say what happened since the reading before, summaries what happened ever.
+  commitSeconds(metrics) {
+    const name = "ringgate_log_commit_seconds";
+    if (metrics.has(`${name}_bucket`)) return this.commit.of(metrics, name, [0.5, 0.99]);
+    const worst = (quantile) => (metrics.get(name) ?? [])
+      .filter((row) => Number(row.labels.quantile) === quantile)
+      .reduce((most, row) => Math.max(most, row.value), NaN_IF_NONE);
+    return [worst(0.5), worst(0.99)].map((value) => (value < 0 ? NaN : value));
+  }
+  // How much of its time each shard works, where the gateway tells.
+  busy(metrics, at) {
+    for (const name of ["ringgate_loop_busy_seconds_total", "ringgate_shard_busy_seconds_total"]) {
+      for (const [shard, value] of byLabel(metrics, name, "shard")) {
+        this.rate(`busy ${shard}`, value * 100, at);
+      }
+    }
+  }
+
+  // Called after each reading; returns what ends it.
+  onReading(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+const NaN_IF_NONE = -1;
+
+export const consumers = (signal) => get("/consumers", {}, { signal });
+export const sinks = (signal) => get("/sinks", {}, { signal });
+export const talkers = (signal) => get("/talkers", {}, { signal });
+export const errors = (signal) => get("/errors", {}, { signal });
+export const stats = (signal) => get("/stats", {}, { signal });
