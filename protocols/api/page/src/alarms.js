@@ -30,7 +30,7 @@ export function folded(rows, event) {
   const same = rows.find((row) => row.device === event.device && row.alarm === event.alarm &&
     row.phase === event.phase && Math.abs(at - row.at) < SAME_MS);
   if (same === undefined) {
-    const row = { ...event, at, since: at, times: 1 };
+    const row = { ...event, at, since: at, times: event.count ?? 1 };
     let place = rows.findIndex((one) => one.at <= at);
     if (place < 0) place = rows.length;
     rows.splice(place, 0, row);
@@ -43,6 +43,12 @@ export function folded(rows, event) {
     same.since = Math.min(same.since, at);
   }
   return { row: same, isNew: false };
+}
+
+// What the list of alarms says, as the stream says it. One that goes on has no end.
+function eventOf(one) {
+  return { ...one, alarm: one.type, time: one.end ?? one.last ?? one.start,
+    phase: one.end ? "end" : "", count: one.messages };
 }
 
 class AlarmList {
@@ -67,8 +73,9 @@ class AlarmList {
     try {
       const path = this.device ? `/devices/${encodeURIComponent(this.device)}/alarms` : "/alarms";
       const found = await get(path, { from: new Date(Date.now() - BEFORE_MS).toISOString(),
-        limit: KEPT, order: "newest" });
-      if (!this.ended) for (const event of found.alarms ?? []) this.take(event, false);
+        limit: 5000 });
+      if (this.ended) return;
+      for (const one of found.alarms ?? []) this.take(eventOf(one), false);
     } catch (error) {
       if (!this.ended && error.status !== 404) this.page.warn(error);
     }

@@ -116,19 +116,21 @@ class CommandPanel {
   }
 }
 
-const GOOD = new Set(["answered", "ok", "done", "acknowledged"]);
-// What a command came to: {state or outcome, detail, answer: {...}}.
+const GOOD = new Set(["answered", "sent", "waiting"]);
+// What a command came to: {state, outcome: {status, elapsed_ms, answer: {message_id, body}}}.
 export function showOutcome(place, found, took_s) {
-  const state = String(found.outcome ?? found.state ?? found.status ?? "");
-  const { answer } = found;
+  const outcome = found.outcome ?? {};
+  const state = String(outcome.status ?? found.state ?? "");
+  const { answer } = outcome;
   place.lastChild.remove();
   place.append(h("p", {}, h("span", { class: `badge ${GOOD.has(state) ? "good" : "warn"}` },
     nameText(state || "sent")), " ", h("span", { class: "muted" },
     took_s < 1 ? `${Math.round(took_s * 1000)} ms` : duration(took_s)), " ",
-  found.text ?? found.detail ?? ""));
+  outcome.detail ?? ""));
   if (answer !== undefined && answer !== null) {
-    place.append(h("div", { class: "answer" }, h("b", {}, nameText(answer.message ?? "")), " ",
+    place.append(h("div", { class: "answer" }, h("b", {}, nameText(answer.body?.message ?? "")),
+      " ",
       h("span", { class: "mono muted" }, answer.message_id ?? ""),
-      showValue(answer.body ?? answer.fields ?? answer)));
+      showValue(answer.body?.body ?? answer.body ?? answer)));
   }
 }

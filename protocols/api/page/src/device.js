@@ -1,5 +1,5 @@
 // View 2: one device: what is known of it, where it was, what it can be told, what it says.
-import { del, get, post, repeat } from "./api.js";
+import { del, get, post, put, repeat } from "./api.js";
 import { alarmList } from "./alarms.js";
 import { commandPanel } from "./command.js";
 import { add, fill, h, icon, say } from "./dom.js";
@@ -41,7 +41,6 @@ class DeviceView {
     this.mapBox = h("section", { class: "map-box device-map" }, this.mapElement);
     this.element = h("main", { class: "device-view" },
       h("div", { class: "device-side" }, this.head, this.tabs, this.body), this.mapBox);
-    queueMicrotask(() => this.start());
   }
 
   go(rest) {
@@ -66,12 +65,14 @@ class DeviceView {
     this.map = new MapView(this.mapElement, this.page.config);
     this.page.handle.map = this.map;
     if (!this.page.config.tile_url) {
-      loadWorld(this.page.worldPath).then(() => this.map.redraw(), (error) => this.page.warn(error));
+      loadWorld(this.page.worldPath).then(() => this.map.redraw(),
+        (error) => this.page.warn(error));
     }
     this.loop = repeat(STATE_EVERY_MS, (signal) => this.ask(signal), (error) => this.failed(error));
     this.page.stream.subscribe("device", { devices: [this.id], types: ["position"] }, (events) => {
       for (const event of events) {
-        if (event.type === "position" && !event.late && event.fixed !== false) this.map.heard(event);
+        if (event.type !== "position" || event.late || event.fixed === false) continue;
+        this.map.heard(event);
       }
       this.loop.now();
     });
@@ -127,7 +128,8 @@ class DeviceView {
         this.facts);
       say(heading, plate || device.phone);
     }
-    say(this.facts, [plate ? device.phone : null, device.version ? `JT/T 808-${device.version}` : null,
+    say(this.facts, [plate ? device.phone : null, device.version
+      ? `JT/T 808-${device.version}` : null,
       device.transport?.toUpperCase(),
       Number.isFinite(device.speed_kmh) ? `${decimal(device.speed_kmh)} km/h` : null,
       t("heard {when}", { when: ago(device.last_heard) })].filter(Boolean).join(" · "));
@@ -157,7 +159,8 @@ function statePanel(view) {
     alarms.hidden = !(device.alarms?.length > 0);
     fill(alarms, h("h3", {}, t("Alarms now")), showValue(device.alarms ?? [], "alarms"));
     fill(session, h("h3", {}, t("Session and registration")), h("dl", { class: "pairs" },
-      sessionOf(device).map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {}, value)))));
+      sessionOf(device).map(([label, value]) => h("div", {}, h("dt", {}, label), h("dd", {},
+        value)))));
     admin.update(device);
     const key = String(device.commands_pending ?? 0);
     if (key !== pendingKey) {
@@ -228,7 +231,8 @@ async function showPending(view, place) {
   fill(place, h("h3", {}, t("Waiting for the device")), list.map((one) =>
     h("div", { class: "pending" }, h("span", {}, h("b", {}, nameText(one.message ?? "")), " ",
       h("span", { class: "mono" }, one.message_id ?? ""), " ",
-      h("span", { class: "muted" }, one.expires ? t("until {when}", { when: clock(one.expires) }) : "")),
+      h("span", { class: "muted" }, one.expires ? t("until {when}",
+        { when: clock(one.expires) }) : "")),
     h("button", { type: "button", class: "quiet", onclick: async (event) => {
       event.currentTarget.disabled = true;
       await del(`/devices/${encodeURIComponent(view.id)}/pending/${encodeURIComponent(one.id)}`)
@@ -255,10 +259,11 @@ function adminPanel(view) {
   const kick = confirmed(t("Kick"), t("Really kick?"), () =>
     act(() => post(path("kick"), { why: "dashboard" }), t("The link is closed.")));
   const time = h("select", { "aria-label": t("How long") },
-    [["1h", "1 h"], ["24h", "24 h"], ["", t("for ever")]].map(([value, label]) =>
+    [["1", "1 h"], ["24", "24 h"], ["", t("for ever")]].map(([value, label]) =>
       h("option", { value }, label)));
-  const ban = confirmed(t("Ban"), t("Really ban?"), () => act(() => post(path("ban"),
-    { why: "dashboard", ...(time.value ? { for: time.value } : {}) }), t("Banned.")));
+  const ban = confirmed(t("Ban"), t("Really ban?"), () => act(() => put(path("ban"),
+    { why: "dashboard", ...(time.value ? { until: untilOf(Number(time.value)) } : {}) }),
+  t("Banned.")));
   const unban = h("button", { type: "button", class: "button plain", hidden: true,
     onclick: () => act(() => del(path("ban")), t("May come again.")) }, t("Lift the ban"));
   const row = h("div", { class: "row" }, kick, time, ban, unban);
@@ -269,6 +274,9 @@ function adminPanel(view) {
     ban.hidden = time.hidden = banned;
     kick.disabled = !device.online;
   } };
+}
+function untilOf(hours) {
+  return new Date(Date.now() + hours * 3600_000).toISOString();
 }
 function confirmed(label, question, work) {
   let timer = 0;

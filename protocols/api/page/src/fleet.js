@@ -20,7 +20,8 @@ export function demoCommand(listen = "127.0.0.1:7808") {
 
 export function fleetView(page) {
   const view = new FleetView(page);
-  return { element: view.element, title: t("Map"), end: () => view.end() };
+  return { element: view.element, title: t("Map"), start: () => view.start(),
+    end: () => view.end() };
 }
 
 class FleetView {
@@ -36,8 +37,6 @@ class FleetView {
     this.makeSide();
     this.element = h("main", { class: "fleet" }, this.side,
       h("section", { class: "map-box" }, this.mapElement, this.fitButton(), this.card));
-    // Leaflet wants an element that is in the page.
-    queueMicrotask(() => this.start());
   }
 
   makeSide() {

@@ -36,7 +36,8 @@ class GatewayView {
     this.element = h("main", { class: "gateway-view scroll" },
       h("div", { class: "view-head" }, h("h1", {}, t("Gateway")), this.about),
       h("div", { class: "tiles wide" }, tile("links", t("Links")), tile("frames", t("Frames/s")),
-        tile("commit", t("Commit p99")), tile("memory", t("Memory")), tile("level", t("Memory level")),
+        tile("commit", t("Commit p99")), tile("memory", t("Memory")), tile("level",
+          t("Memory level")),
         tile("written", t("Log written"))),
       this.grid, h("div", { class: "columns" }, this.losses, this.tables.sinks,
         this.tables.consumers, this.tables.talkers, this.tables.errors));

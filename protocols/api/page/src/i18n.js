@@ -20,7 +20,7 @@ export function locale() {
   return language === "zh" ? "zh-CN" : "en-GB";
 }
 
-// t("{n} devices", {n: 3})
+// A text of the page; `values` stand for names in braces.
 export function t(text, values) {
   const pattern = language === "zh" ? (chinese[text] ?? text) : text;
   if (values === undefined) return pattern;

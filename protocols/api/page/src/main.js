@@ -157,6 +157,7 @@ class Page {
     }
     document.title = `${made.title} – ringgate`;
     fill(this.place, made.element);
+    made.start?.();  // what measures itself is in the page now
   }
 
   showLogin() {

@@ -31,7 +31,7 @@ export function mediaPanel(view) {
 }
 
 function card(one) {
-  const id = one.blob ?? one.id;
+  const { id } = one;
   const kind = one.content_type ?? one.media_type ?? "";
   const path = link(`/media/${encodeURIComponent(id)}/content`);
   let shown = h("div", { class: "media-none" }, kind || t("File"));

@@ -58,13 +58,15 @@ function group(one) {
 // Names, or names beside numbers, as enum, const, oneOf and anyOf say them.
 function alternatives(one, root) {
   if (Object.hasOwn(one, "const")) return { kind: "choice", options: [option(one.const)] };
-  if (Array.isArray(one.enum)) return { kind: "choice", options: one.enum.map(option) };
+  if (Array.isArray(one.enum)) {
+    return { kind: "choice", options: one.enum.map((value) => option(value)) };
+  }
   const parts = one.oneOf ?? one.anyOf;
   if (!Array.isArray(parts)) return null;
   const options = [];
   let free = null;
   for (const part of parts.map((each) => resolved(each, root))) {
-    if (Array.isArray(part.enum)) options.push(...part.enum.map(option));
+    if (Array.isArray(part.enum)) options.push(...part.enum.map((value) => option(value)));
     else if (Object.hasOwn(part, "const")) options.push(option(part.const, part.title));
     else free ??= part;
   }
@@ -80,7 +82,9 @@ export function readNumber(text, input) {
   const trimmed = text.trim();
   if (trimmed === "") return { empty: true };
   const value = /^0x[0-9a-f]+$/i.test(trimmed) ? Number.parseInt(trimmed, 16) : Number(trimmed);
-  if (!Number.isFinite(value) || (input.whole && !Number.isInteger(value))) return { bad: "number" };
+  if (!Number.isFinite(value) || (input.whole && !Number.isInteger(value))) {
+    return { bad: "number" };
+  }
   if (input.min !== undefined && value < input.min) return { bad: "small" };
   if (input.max !== undefined && value > input.max) return { bad: "large" };
   return { value };

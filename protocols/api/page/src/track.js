@@ -47,7 +47,8 @@ class TrackPanel {
         this.to.value = localInput(Date.now() + 60_000);
         this.load();
       } }, label))),
-    h("div", { class: "row" }, h("label", { class: "form-field" }, h("span", { class: "form-label" },
+    h("div", { class: "row" }, h("label", { class: "form-field" }, h("span",
+      { class: "form-label" },
       t("From")), this.from), h("label", { class: "form-field" },
       h("span", { class: "form-label" }, t("To")), this.to)),
     h("div", { class: "row" }, h("button", { type: "submit", class: "button", id: "track-load" },
@@ -67,7 +68,8 @@ class TrackPanel {
   }
 
   query() {
-    return { from: new Date(this.from.value).toISOString(), to: new Date(this.to.value).toISOString() };
+    return { from: new Date(this.from.value).toISOString(),
+      to: new Date(this.to.value).toISOString() };
   }
   async load() {
     const path = `/devices/${encodeURIComponent(this.view.id)}/track`;

@@ -9,7 +9,8 @@ neighbours still meet. world.bin is read by src/world.js:
 
     u8 version (1), then varints: arcs, and for each arc its kind (0 coast, 1 border), its points
     and for each point the differences to the one before, in steps of 0.01 degrees, zigzag:
-    longitude, latitude; then rings of land, and for each its arcs: index * 2, + 1 where it runs backwards.
+    longitude, latitude; then rings of land, and for each its arcs: index * 2, + 1 where it runs
+    backwards.
 """
 
 import json
