@@ -345,3 +345,27 @@ TEST_CASE("links: TLS begins behind the PROXY header") {
     });
   }
 }
+
+TEST_CASE("datagrams: lists are obeyed, at once also by addresses that are known") {
+  on_every_scene({.datagrams = true, .auto_commit = true, .rules = rules({}, everybody, {})},
+                 [](Stage& stage) {
+    auto far = stage.open_datagrams();
+    const auto dropped = [&] {
+      return stage.links().datagrams()->counters().dropped.value(net::DatagramDrop::refused);
+    };
+    far->send("T01\n");
+    CHECK(stage.until([&] { return dropped() == 1; }));
+    CHECK(stage.live() == 0);
+    stage.links().set_rules(stage.lines(), rules(everybody, {}, {"192.0.2.1"}));
+    std::vector<std::string> answers;
+    far->send("T02\n");
+    CHECK(stage.until([&] {
+      for (std::string& text : far->take()) answers.push_back(std::move(text));
+      return !answers.empty();
+    }));
+    CHECK(answers == std::vector<std::string>{"-T02\n"});
+    stage.links().set_rules(stage.lines(), rules({"192.0.2.0/24"}, {}, {}));
+    far->send("H03\n");
+    CHECK(stage.until([&] { return dropped() == 2; }));
+  });
+}
