@@ -14,8 +14,8 @@
 namespace ringgate::api {
 
 // {"message", "fields" | "body_hex", "answer", "answer_has_serial", "when_online", "expires"},
-// ready to be sent, with all the patience there is. Other members are for the caller to ask `members` for, before.
-// Error: names the key.
+// ready to be sent, with all the patience there is. What else a body may have, the caller has asked
+// `members` for before. Error: names the key.
 Result<state::Command> read_command(const event::DeviceProtocol& devices, Members& members,
                                     std::string by);
 

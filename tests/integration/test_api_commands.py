@@ -222,7 +222,8 @@ class Commands(CommandsTest):
         for _ in range(5):
             with socket.create_connection(self.gateway.address("http")) as raw:
                 raw.sendall(b"POST /api/v1/devices/%s/commands?wait=60s HTTP/1.1\r\n"
-                            b"Host: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+                            b"Host: localhost\r\nContent-Type: application/json\r\n"
+                            b"Content-Length: %d\r\n\r\n%s"
                             % (PHONE.encode(), len(body), body))
                 message = terminal.receive()
                 while message.id != TEXT_MESSAGE:
