@@ -63,6 +63,9 @@ class Call : public std::enable_shared_from_this<Call> {
   // Whether whoever asks may see or do what needs `scope`, beyond what the route needs.
   bool may(Scope scope) const { return data_.who.scopes.has(scope); }
 
+  // Nobody reads the body any more: a call that waits need not hold it.
+  void drop_body() { data_.body = {}; }
+
   // Whether the client has gone or has its answer: what is left to do can be left.
   bool over() const { return answered_ || gone_; }
   void set_gone() { gone_ = true; }

@@ -218,14 +218,20 @@ void answer_command(const CallPtr& call, const CommandEntry& entry, const Plane&
 void answer_later(Plane& plane, const CallPtr& call, CommandEntry& entry, MonoNs wait,
                   bool repeated) {
   if (entry.ended() || wait == 0) return answer_command(call, entry, plane, repeated);
-  const auto answer = [&plane, call, id = entry.id, repeated] {
+  call->drop_body();
+  const auto answer = [&plane, id = entry.id, repeated](const CallPtr& one) {
     const CommandEntry* const now = plane.commands().find(id);
-    if (call->over()) return;
-    if (now == nullptr) return call->problem(503, "the gateway has forgotten this command");
-    answer_command(call, *now, plane, repeated);
+    if (one == nullptr || one->over()) return;
+    if (now == nullptr) return one->problem(503, "the gateway has forgotten this command");
+    answer_command(one, *now, plane, repeated);
   };
-  entry.waiting.emplace_back(answer);
-  plane.after(wait, answer);
+  // The entry keeps the call alive, the timer does not.
+  const Plane::TimerId timer =
+      plane.after(wait, [answer, weak = std::weak_ptr(call)] { answer(weak.lock()); });
+  entry.waiting.emplace_back([&plane, answer, call, timer] {
+    plane.cancel(timer);
+    answer(call);
+  });
 }
 
 // ---- Routes

@@ -58,7 +58,8 @@ void pump(Plane& plane, const std::string& id) {
   switch (many->pump()) {
     case Campaign::State::going: return;
     case Campaign::State::busy:
-      return plane.after(retry_after, [&plane, id] { pump(plane, id); });
+      plane.after(retry_after, [&plane, id] { pump(plane, id); });
+      return;
     case Campaign::State::done: return end(plane, *entry, {});
     case Campaign::State::too_many:
       return end(plane, *entry, fmt::format("more than {} devices; use a narrower filter",

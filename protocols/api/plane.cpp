@@ -53,7 +53,7 @@ int Plane::wait_ms(int longest_ms) const {
   constexpr int retry_ms = 2;
   if (!replies_.empty() || !full_.empty()) return retry_ms;
   if (timers_.empty()) return longest_ms;
-  const MonoNs left = timers_.begin()->first - io::real_sys().mono_now();
+  const MonoNs left = timers_.begin()->first.first - io::real_sys().mono_now();
   constexpr MonoNs most_ms = 60'000;
   const auto ms = static_cast<int>(std::clamp<MonoNs>(left / ns_per_ms + 1, 0, most_ms));
   return longest_ms < 0 ? ms : std::min(ms, longest_ms);
@@ -61,14 +61,16 @@ int Plane::wait_ms(int longest_ms) const {
 
 void Plane::run_timers() {
   const MonoNs now = io::real_sys().mono_now();
-  while (!timers_.empty() && timers_.begin()->first <= now) {
+  while (!timers_.empty() && timers_.begin()->first.first <= now) {
     const auto what = std::move(timers_.extract(timers_.begin()).mapped());
     what();
   }
 }
 
-void Plane::after(MonoNs delay, std::function<void()> what) {
-  timers_.emplace(io::real_sys().mono_now() + delay, std::move(what));
+Plane::TimerId Plane::after(MonoNs delay, std::function<void()> what) {
+  const TimerId timer{io::real_sys().mono_now() + delay, ++timers_made_};
+  timers_.emplace(timer, std::move(what));
+  return timer;
 }
 
 void Plane::note_log(ShardIndex shard, bool takes_data) {

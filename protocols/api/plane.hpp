@@ -134,7 +134,10 @@ class Plane {
   // 503 where an errand could not be sent.
   static void refuse(const CallPtr& call, shard::Posted posted);
   // Has `what` done here after this time; not at all where the plane ends before.
-  void after(MonoNs delay, std::function<void()> what);
+  using TimerId = std::pair<MonoNs, std::uint64_t>;
+  TimerId after(MonoNs delay, std::function<void()> what);
+  // Nothing happens where it was done already.
+  void cancel(const TimerId& timer) { timers_.erase(timer); }
   Fleet& fleet() { return *fleet_; }
   ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
   // The device that the path names first. Answers 400 and gives nothing where it is none.
@@ -166,7 +169,8 @@ class Plane {
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
   std::unique_ptr<Fleet> fleet_;
   std::deque<Reply> replies_;   // their shard's column was full
-  std::multimap<MonoNs, std::function<void()>> timers_;
+  std::map<TimerId, std::function<void()>> timers_;
+  std::uint64_t timers_made_ = 0;
   std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link
   std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
   CommandStore commands_;

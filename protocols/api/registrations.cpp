@@ -233,7 +233,8 @@ class Import : public std::enable_shared_from_this<Import> {
       }
       const shard::Posted posted = send(first->first, std::move(batch));
       if (posted == shard::Posted::busy) {
-        return plane_.after(retry_after, [self = shared_from_this()] { self->pump(); });
+        plane_.after(retry_after, [self = shared_from_this()] { self->pump(); });
+        return;
       }
       if (posted == shard::Posted::stopped) {
         ended_ = true;
