@@ -280,7 +280,7 @@ class Listeners(harness.GatewayTest):
         cases = [({"tls.keys": other[1]}, "other.key: the key is not that of"),
                  ({"tls.keys": self.folder / "none.key"}, "there is no such file"),
                  ({"tls.keys": ""}, "each certificate needs its key"),
-                 ({"tls.certificates": "", "tls.keys": ""}, "tls.certificates names no certificate"),
+                 ({"tls.certificates": "", "tls.keys": ""}, "names no certificate"),
                  ({"http.client_certificates": "required"}, "tls.client_ca is empty"),
                  ({"tls.ciphers": "NONSENSE"}, "tls.ciphers")]
         for settings, reason in cases:
