@@ -1,5 +1,5 @@
 // View 4: alarms as they come, and the last ones before. Also a device's own.
-import { get } from "./api.js";
+import { get, hasRoute } from "./api.js";
 import { h, say } from "./dom.js";
 import { deviceLink } from "./fleet.js";
 import { clock, decimal, position } from "./format.js";
@@ -71,13 +71,14 @@ class AlarmList {
     (events) => events.forEach((event) => event.type === "alarm" && this.take(event, true)),
     { lasting: true });
     try {
+      if (!await hasRoute("/alarms")) return;
       const path = this.device ? `/devices/${encodeURIComponent(this.device)}/alarms` : "/alarms";
       const found = await get(path, { from: new Date(Date.now() - BEFORE_MS).toISOString(),
         limit: 5000 });
       if (this.ended) return;
       for (const one of found.alarms ?? []) this.take(eventOf(one), false);
     } catch (error) {
-      if (!this.ended && error.status !== 404) this.page.warn(error);
+      if (!this.ended) this.page.warn(error);
     }
   }
   end() {

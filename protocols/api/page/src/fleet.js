@@ -9,9 +9,10 @@ const POINTS_MAX = 2000;
 const MAP_EVERY_MS = 1000;
 const LIST_EVERY_MS = 2000;
 const PAGE = 50;
+const PLATES_MAX = 20;
 
 const FILTERS = [["", "All"], ["online", "Online"], ["not online", "Offline"],
-  ["speed>1", "Moving"], ["alarm", "Alarm"]];
+  ["speed>1", "Moving"], ["alarm!=0", "Alarm"]];
 
 // The command that shows something where nothing is.
 export function demoCommand(listen = "127.0.0.1:7808") {
@@ -198,10 +199,11 @@ class FleetView {
   }
   async askList(signal) {
     const asked = [this.text, this.filter].join("\n");
-    const query = { limit: PAGE, search: this.text, filter: this.filter };
-    const found = [];
+    const { plate, filter } = searched(this.text, this.filter);
+    const query = { limit: PAGE, filter };
+    const found = plate ? await byPlate(plate, signal) : [];
     let next;
-    for (let i = 0; i < this.pages; ++i) {
+    for (let i = 0; i < this.pages && !plate; ++i) {
       const page = await get("/devices", { ...query, cursor: next }, { signal });
       found.push(...page.devices);
       next = page.next;
@@ -241,6 +243,28 @@ class FleetView {
       mark.title = stateText(now);
     } };
   }
+}
+
+// Parts of a number are looked for by the filter; anything else is a plate.
+export function searched(text, filter) {
+  if (text === "") return { filter };
+  if (/^\d+$/.test(text)) {
+    return { filter: [`phone~*${text}*`, filter].filter(Boolean).join(" and ") };
+  }
+  return { plate: text.replace(/["\\]/g, "") };
+}
+// The registry knows plates; what else is known of those it finds is asked for one by one.
+async function byPlate(plate, signal) {
+  const filter = `plate~"*${plate}*"`;
+  const found = await get("/registrations", { filter, limit: PLATES_MAX }, { signal });
+  return Promise.all(found.registrations.map(async ({ phone, plate: whole }) => {
+    try {
+      return { ...await get(`/devices/${encodeURIComponent(phone)}`, {}, { signal }), plate: whole };
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      return { phone, plate: whole, online: false };
+    }
+  }));
 }
 
 export function boxOf(places) {

@@ -6,7 +6,7 @@ import { deviceLink } from "./fleet.js";
 import { ago, bytes, clock, count, decimal, short } from "./format.js";
 import { nameText, t } from "./i18n.js";
 import { sumOf } from "./series.js";
-import { consumers, errors, sinks, stats, talkers } from "./telemetry.js";
+import { table } from "./telemetry.js";
 import { showValue } from "./value.js";
 
 const LEVELS = ["normal", "raised", "high", "very high", "full"];
@@ -44,7 +44,7 @@ class GatewayView {
     this.telemetry.start((error) => page.warn(error));
     this.forget = this.telemetry.onReading(() => this.update());
     this.update();
-    this.loop = repeat(3000, (signal) => this.askTables(signal));
+    this.loop = repeat(3000, (signal) => this.askTables(signal), (error) => page.warn(error));
   }
   end() {
     this.forget();
@@ -120,22 +120,19 @@ class GatewayView {
   }
 
   async askTables(signal) {
-    const ask = async (work, show) => {
-      try {
-        show(await work(signal));
-      } catch (error) {
-        if (error.status !== 404 && !signal.aborted) this.page.warn(error);
-      }
+    const ask = async (name, show) => {
+      const found = await table(name, signal);
+      if (found !== null && !signal.aborted) show(found);
     };
     await Promise.all([
-      ask(stats, (found) => this.showAbout(found)),
-      ask(sinks, (found) => this.table("sinks", t("Sinks"), found.sinks,
+      ask("stats", (found) => this.showAbout(found)),
+      ask("sinks", (found) => this.table("sinks", t("Sinks"), found.sinks,
         t("No sink is configured: Redis, NATS and PostgreSQL can have every message."))),
-      ask(consumers, (found) => this.table("consumers", t("Subscribers and slow consumers"),
+      ask("consumers", (found) => this.table("consumers", t("Subscribers and slow consumers"),
         found.consumers ?? found.subscribers, t("Nobody listens."))),
-      ask(talkers, (found) => this.table("talkers", t("Who sends most"),
+      ask("talkers", (found) => this.table("talkers", t("Who sends most"),
         found.talkers ?? found.devices, t("Nobody sends."))),
-      ask(errors, (found) => this.table("errors", t("Last errors"), found.errors,
+      ask("errors", (found) => this.table("errors", t("Last errors"), found.errors,
         t("None since the start."))),
     ]);
     this.page.reached();
