@@ -259,7 +259,8 @@ async function byPlate(plate, signal) {
   const found = await get("/registrations", { filter, limit: PLATES_MAX }, { signal });
   return Promise.all(found.registrations.map(async ({ phone, plate: whole }) => {
     try {
-      return { ...await get(`/devices/${encodeURIComponent(phone)}`, {}, { signal }), plate: whole };
+      const known = await get(`/devices/${encodeURIComponent(phone)}`, {}, { signal });
+      return { ...known, plate: whole };
     } catch (error) {
       if (error.status !== 404) throw error;
       return { phone, plate: whole, online: false };

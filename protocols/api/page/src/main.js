@@ -186,7 +186,8 @@ class Page {
       } }, h("h1", {}, h("span", { class: "ring" }), "ringgate"),
     h("label", { for: "token" }, t("Token")), field, said, button,
     h("p", { class: "note" }, t("A token is made on the gateway's machine:")),
-    h("code", { class: "command" }, "ringgate-ctl token create --name NAME --scope read,command"))));
+    h("code", { class: "command" },
+      "ringgate-ctl token create --name NAME --scope read,command"))));
     field.focus();
   }
 }

@@ -1,0 +1,241 @@
+"""The page in a real Chromium: numbers and a map of vehicles that drive, a command and its answer,
+languages, themes, sizes, a gateway that is killed and comes back, logging in; and how its files are
+served. Without chromium, its driver or selenium only the latter is tested."""
+
+import http.client
+import re
+import shutil
+import subprocess
+import unittest
+
+import harness
+import servers
+
+try:
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+except ImportError:
+    webdriver = None
+
+CHROMIUM = shutil.which("chromium")
+DRIVER = shutil.which("chromedriver")
+NODE = shutil.which("node")
+HOSTILE = "<img src=x onerror=document.title='owned'>"
+
+
+class PageTest(harness.GatewayTest):
+    def begin(self, **settings):
+        self.gateway = self.start({"server.shards": "2"} | settings)
+        return self.gateway
+
+    def get(self, path, method="GET", **fields):
+        connection = http.client.HTTPConnection(*self.gateway.address("http"),
+                                                timeout=harness.LIMIT_S)
+        try:
+            connection.request(method, path, headers=fields)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+        finally:
+            connection.close()
+
+    def require_page(self):
+        if b"app-" not in self.get("/")[2]:
+            self.skipTest("this build has no dashboard: esbuild, libjs-leaflet, libjs-chart.js")
+
+
+class Files(PageTest):
+    def test_files_are_served_as_they_should(self):
+        self.begin()
+        self.require_page()
+        status, fields, index = self.get("/")
+        self.assertEqual((status, fields["Cache-Control"]), (200, "no-cache"))
+        for name, part in (("Content-Security-Policy", "default-src 'none'"),
+                           ("Content-Security-Policy", "frame-ancestors 'none'"),
+                           ("X-Content-Type-Options", "nosniff"),
+                           ("Referrer-Policy", "no-referrer")):
+            self.assertIn(part, fields[name])
+        self.assertNotIn("unsafe", fields["Content-Security-Policy"])
+        total = 0
+        for path in re.findall(r'"(/page/[^"]+)"', index.decode()):
+            status, fields, body = self.get(path, **{"Accept-Encoding": "gzip"})
+            self.assertEqual(status, 200, path)
+            self.assertIn("immutable", fields["Cache-Control"])
+            self.assertEqual(int(fields["Content-Length"]), len(body))
+            total += len(body)
+            head = self.get(path, "HEAD", **{"Accept-Encoding": "gzip"})
+            self.assertEqual((head[0], head[1]["Content-Length"], head[2]),
+                             (200, fields["Content-Length"], b""))
+            again = self.get(path, **{"Accept-Encoding": "gzip",
+                                      "If-None-Match": fields["ETag"]})
+            self.assertEqual((again[0], again[2]), (304, b""))
+            # The tag is of this coding: what is not packed is another thing.
+            self.assertEqual(self.get(path, **{"If-None-Match": fields["ETag"]})[0]
+                             if "Content-Encoding" in fields else 200, 200)
+        self.assertLess(total, 400 * 1024)
+        self.assertEqual(self.get("/", "POST")[0], 405)
+        self.assertEqual(self.get("/page/none.js")[0], 404)
+
+    def test_tiles_are_allowed_by_the_policy_and_nothing_else(self):
+        self.begin(**{"http.tile_url": "https://{s}.tile.example.org/{z}/{x}/{y}.png"})
+        policy = self.get("/")[1]["Content-Security-Policy"]
+        self.assertIn("img-src 'self' data: blob: https://*.tile.example.org;", policy)
+        for bad in ("ftp://a/{z}/{x}/{y}", "https://a/{z}/{x}", "https://a b/{z}/{x}/{y}",
+                    "https://a;script-src/{z}/{x}/{y}"):
+            code, _, err = harness.run(harness.GATEWAY, "--check-config", "--set",
+                                       f"http.tile_url={bad}")
+            self.assertNotEqual(code, 0, bad)
+            self.assertIn("http.tile_url", err)
+
+    @unittest.skipUnless(NODE, "no node")
+    def test_the_logic_of_the_page(self):
+        folder = harness.ROOT / "tests" / "unit" / "page"
+        code, out, err = harness.run(NODE, "--test", folder)
+        self.assertEqual(code, 0, out + err)
+
+
+@unittest.skipUnless(webdriver and CHROMIUM and DRIVER, "no chromium, chromedriver or selenium")
+class Browser(PageTest):
+    def open(self, path="#/map", language="en", size=(1280, 800), dark=False):
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for word in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu",
+                     f"--window-size={size[0]},{size[1]}", f"--lang={language}",
+                     f"--user-data-dir={self.folder / 'browser'}"):
+            options.add_argument(word)
+        if dark:
+            options.add_argument("--blink-settings=preferredColorScheme=0")
+        options.add_experimental_option("prefs", {"intl.accept_languages": language})
+        if size[0] < 500:
+            options.add_experimental_option("mobileEmulation", {"deviceMetrics": {
+                "width": size[0], "height": size[1], "pixelRatio": 2.0}})
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.browser = webdriver.Chrome(service=Service(DRIVER), options=options)
+        self.addCleanup(self.browser.quit)
+        host, port = self.gateway.address("http")
+        self.base = f"http://{host}:{port}"
+        self.browser.get(f"{self.base}/{path}")
+
+    def js(self, code, *arguments):
+        return self.browser.execute_script(f"return {code}", *arguments)
+
+    def until(self, code, *arguments):
+        servers.wait_until(lambda: self.js(code, *arguments), code)
+
+    def text(self, selector):
+        return self.js("document.querySelector(arguments[0])?.textContent ?? ''", selector)
+
+    def load(self, devices=20):
+        host, port = self.gateway.address()
+        process = subprocess.Popen([harness.LOAD, "jt808", "--target", f"{host}:{port}",
+                                    "--devices", str(devices), "--demo", "--quiet"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        return process
+
+    def assert_clean(self):
+        """No errors on the console, and no request to anybody but the gateway."""
+        errors = [entry["message"] for entry in self.browser.get_log("browser")
+                  if entry["level"] == "SEVERE"]
+        self.assertEqual(errors, [])
+        log = " ".join(entry["message"] for entry in self.browser.get_log("performance"))
+        asked = set(re.findall(r'"url":"((?:https?|wss?)://[^/"]+)', log))
+        self.assertEqual({url.split("://")[1] for url in asked}, {self.base.split("://")[1]})
+
+    def test_the_first_evening(self):
+        self.begin()
+        self.require_page()
+        self.open()
+        self.until("document.querySelector('.empty .command')?.textContent.includes('-load')")
+        self.load()
+        self.until("document.querySelector('#number-online').textContent === '20'")
+        self.until("ringgatePage.map.motions.size === 20")
+        self.until("document.querySelector('#state').classList.contains('live')")
+        self.until("document.querySelectorAll('#devices li').length === 20")
+        # They move.
+        place = "[...ringgatePage.map.motions.things.values()].map(one => one.item.x).join()"
+        before = self.js(place)
+        self.until(f"{place} !== arguments[0]", before)
+        phone = self.js("[...ringgatePage.map.motions.things.keys()][0]")
+        self.js("location.hash = '#/device/' + arguments[0] + '/command'", phone)
+        self.until("document.querySelector('#command-send')?.disabled === false")
+        self.js("document.querySelector('.form textarea').value = 'Come home'")
+        self.js("document.querySelector('.form-flags input').click()")
+        self.js("document.querySelector('#command-send').click()")
+        self.until("/answered/.test(document.querySelector('#outcomes').textContent)")
+        self.assertIn("terminal reply", self.text("#outcomes"))
+        self.js("location.hash = '#/gateway'")
+        self.until("document.querySelectorAll('.chart canvas').length >= 5")
+        self.until("document.querySelector('#gateway-links')?.textContent === '20' || "
+                   "Number(document.querySelector('#gateway-links')?.textContent) > 20")
+        self.js("location.hash = '#/map'")
+        self.until("document.querySelector('#map canvas')")
+        self.assert_clean()
+
+    def test_languages_themes_and_sizes(self):
+        self.begin()
+        self.require_page()
+        self.open(language="zh-CN", size=(390, 844), dark=True)
+        self.until("document.querySelector('.tab span')?.textContent === '地图'")
+        self.assertEqual(self.js("document.documentElement.dataset.theme"), "dark")
+        self.assertTrue(self.js("document.documentElement.scrollWidth <= innerWidth"))
+        self.js("document.querySelector('#language').click()")
+        self.until("document.querySelector('.tab span')?.textContent === 'Map'")
+        self.js("document.querySelector('#theme').click()")
+        self.assertEqual(self.js("document.documentElement.dataset.theme"), "light")
+        self.browser.refresh()
+        self.until("document.querySelector('.tab span')?.textContent === 'Map'")
+        self.assertEqual(self.js("document.documentElement.dataset.theme"), "light")
+
+    def test_a_gateway_that_is_killed_and_comes_back(self):
+        self.begin()
+        self.require_page()
+        host, port = self.gateway.address("http")
+        self.open()
+        self.until("document.querySelector('#state').classList.contains('live')")
+        self.gateway.kill()
+        self.until("document.querySelector('#state').classList.contains('away')")
+        self.until("document.querySelector('.notice').hidden === false")
+        self.begin(**{"http.listen": f"{host}:{port}"})
+        self.until("document.querySelector('#state').classList.contains('live')")
+        self.until("document.querySelector('.notice').hidden")
+
+    def test_a_plate_that_wants_to_be_markup(self):
+        self.begin()
+        self.require_page()
+        self.load(1)
+        self.open()
+        self.until("ringgatePage.map.motions.size === 1")
+        phone = self.js("[...ringgatePage.map.motions.things.keys()][0]")
+        host, port = self.gateway.address("http")
+        connection = http.client.HTTPConnection(host, port, timeout=harness.LIMIT_S)
+        self.addCleanup(connection.close)
+        connection.request("PUT", f"/api/v1/registrations/{phone}",
+                           f'{{"plate": "{HOSTILE[:30]}", "note": "{HOSTILE}"}}',
+                           {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        self.assertLess(answer.status, 300, answer.read())
+        self.js("location.hash = '#/device/' + arguments[0]", phone)
+        self.until("document.querySelector('.device-view')?.textContent.includes('<img src')")
+        self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
+        self.assertNotEqual(self.browser.title, "owned")
+
+    def test_logging_in(self):
+        self.begin(**{"http.trust_loopback": "false"})
+        self.require_page()
+        code, out, err = harness.run(harness.CTL, "--data", self.data_dir, "token", "create",
+                                     "--name", "page", "--scope", "read,command")
+        self.assertEqual(code, 0, out + err)
+        token = re.search(r"rg_[\w-]+", out)[0]
+        self.open()
+        self.until("document.querySelector('#token')")
+        self.js("document.querySelector('#token').value = 'rg_wrong'")
+        self.js("document.querySelector('.login form').requestSubmit()")
+        self.until("document.querySelector('.login .problem').hidden === false")
+        self.js("document.querySelector('#token').value = arguments[0]", token)
+        self.js("document.querySelector('.login form').requestSubmit()")
+        self.until("document.querySelector('#number-devices')?.textContent === '0'")
+
+
+if __name__ == "__main__":
+    unittest.main()
