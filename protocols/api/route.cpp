@@ -49,6 +49,7 @@ std::span<const std::span<const Route>> route_tables() {
       message_routes,
       record_routes,
       registration_routes,
+      stream_routes,
       track_routes,
   };
   return tables;

@@ -19,6 +19,7 @@ extern const std::span<const Route> message_routes;  // messages.cpp
 extern const std::span<const Route> registration_routes;  // registrations.cpp
 extern const std::span<const Route> meta_routes;    // meta.cpp
 extern const std::span<const Route> record_routes;  // records.cpp
+extern const std::span<const Route> stream_routes;  // streams.cpp
 extern const std::span<const Route> track_routes;   // track.cpp
 
 }  // namespace ringgate::api

@@ -2,6 +2,7 @@
 events, subscriptions of all kinds, going on from a cursor (also after kill -9), slow subscribers
 that are told and dropped while others go on, live traces, and what is refused."""
 
+import http.client
 import json
 import struct
 import threading
@@ -51,7 +52,6 @@ class Stream(harness.GatewayTest):
         until(gone, f"{count} subscribers")
 
     def metrics(self):
-        import http.client
         connection = http.client.HTTPConnection(*self.gateway.address("http"),
                                                 timeout=harness.LIMIT_S)
         connection.request("GET", "/metrics")
@@ -182,6 +182,26 @@ class Stream(harness.GatewayTest):
         second.wait("live")
         terminal.report(speed_kmh=5)
         self.assertEqual(second.wait("events")["events"][0]["speed_kmh"], 5)
+
+    def test_what_is_no_get(self):
+        connection = http.client.HTTPConnection(*self.gateway.address("http"),
+                                                timeout=harness.LIMIT_S)
+        self.addCleanup(connection.close)
+        connection.request("GET", "/api/v1/openapi.json")
+        paths = json.loads(connection.getresponse().read())["paths"]
+        for path, good in (("/api/v1/stream", "101"), ("/api/v1/events", "200"),
+                           ("/api/v1/devices/{id}/trace", "200")):
+            self.assertIn(good, paths[path]["get"]["responses"])
+            for method in ("HEAD", "POST"):
+                connection.request(method, path.replace("{id}", PHONES[0]),
+                                   headers={"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                answer.read()
+                self.assertEqual(answer.status, 405)
+        connection.request("GET", "/api/v1/stream")
+        answer = connection.getresponse()
+        answer.read()
+        self.assertIn(answer.status, (400, 426))
 
     def test_bad_requests_for_events(self):
         for query, word in (("types=nothing", "nothing"), ("batch_max=0", "batch_max"),
