@@ -77,8 +77,8 @@ struct Rig {
   }
 
   io::World world{io::SimOptions{.seed = 3}};
+  std::string log;  // outlives the logger, which writes its last lines at its end
   observe::Logger logger{{.sink = [this](std::string_view line) { log += line; }}};
-  std::string log;
   observe::CounterGroup group{"shard", "0"};
   Access access;
   std::unique_ptr<AccessCheck> check;
