@@ -14,7 +14,7 @@ using api::read_json;
 
 std::string error_of(std::string_view text) {
   const auto json = read_json(text);
-  return json ? "" : json.error().message;
+  return json ? std::string() : json.error().message;
 }
 
 TEST_CASE("objects and arrays are read, once each key") {
@@ -31,7 +31,7 @@ TEST_CASE("what is no JSON says where") {
   CHECK(error_of("").find("JSON") != std::string::npos);
   CHECK(error_of("5").find("JSON") != std::string::npos);
   CHECK(error_of("{} {}").starts_with("no JSON"));
-  CHECK(error_of("{\"a\":\"\xff\"}").find("UTF-8") != std::string::npos);
+  CHECK(error_of("{\"a\":\"\xff\"}").starts_with("no JSON at byte 7"));
   CHECK(error_of("{\"a\":1e999}").find("bounds") != std::string::npos);
   CHECK(error_of("{\"a\":\"\\ud800\"}") != "");
 }
@@ -65,7 +65,7 @@ TEST_CASE("the first thing that is wrong is told") {
   const auto told = [&](auto ask) {
     Members members(object);
     ask(members);
-    return members.good() ? "" : members.error();
+    return members.good() ? std::string() : members.error();
   };
   std::string text = "as it was";
   bool flag = false;
