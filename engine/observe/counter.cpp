@@ -35,18 +35,35 @@ std::string_view kind_name(MetricKind kind) {
   switch (kind) {
     case MetricKind::counter: return "counter";
     case MetricKind::gauge: return "gauge";
-    case MetricKind::histogram: return "summary";
+    case MetricKind::histogram: return "histogram";
   }
   return "untyped";
 }
 
-void print_summary(std::string& out, const MetricSpec& spec, std::string_view group,
-                   const HistogramSnapshot& values) {
+// Upper ends of buckets, the same for all histograms: from a turn of a loop to a command's answer.
+// Texts are the canonical numbers of OpenMetrics, so that both formats give the same series.
+struct Bound {
+  std::uint64_t ns;
+  std::string_view text;
+};
+constexpr Bound bounds[] = {
+    {10'000, "1e-05"},          {25'000, "2.5e-05"},     {50'000, "5e-05"},
+    {100'000, "0.0001"},        {250'000, "0.00025"},    {500'000, "0.0005"},
+    {1'000'000, "0.001"},       {2'500'000, "0.0025"},   {5'000'000, "0.005"},
+    {10'000'000, "0.01"},       {25'000'000, "0.025"},   {50'000'000, "0.05"},
+    {100'000'000, "0.1"},       {250'000'000, "0.25"},   {500'000'000, "0.5"},
+    {1'000'000'000, "1.0"},     {2'500'000'000, "2.5"},  {5'000'000'000, "5.0"},
+    {10'000'000'000, "10.0"},   {30'000'000'000, "30.0"}, {60'000'000'000, "60.0"},
+};
+
+void print_histogram(std::string& out, const MetricSpec& spec, std::string_view group,
+                     const HistogramSnapshot& values) {
   const auto at = std::back_inserter(out);
-  for (const double quantile : {0.5, 0.9, 0.99, 0.999}) {
-    fmt::format_to(at, "{}{{{},quantile=\"{}\"}} {:.9f}\n", spec.name, group, quantile,
-                   static_cast<double>(values.percentile(quantile * 100)) / 1e9);
+  for (const Bound& bound : bounds) {
+    fmt::format_to(at, "{}_bucket{{{},le=\"{}\"}} {}\n", spec.name, group, bound.text,
+                   values.count() - values.count_above(bound.ns));
   }
+  fmt::format_to(at, "{}_bucket{{{},le=\"+Inf\"}} {}\n", spec.name, group, values.count());
   fmt::format_to(at, "{}_sum{{{}}} {:.9f}\n", spec.name, group,
                  static_cast<double>(values.sum_ns()) / 1e9);
   fmt::format_to(at, "{}_count{{{}}} {}\n", spec.name, group, values.count());
@@ -186,7 +203,7 @@ void Registry::print(std::string& out) const {
           fmt::format("{}=\"{}\"", group->label(), escaped_label(group->value()));
       for (const auto& entry : group->entries()) {
         if (entry.spec->name != spec->name) continue;
-        if (entry.histogram) print_summary(out, *spec, label, entry.histogram->snapshot());
+        if (entry.histogram) print_histogram(out, *spec, label, entry.histogram->snapshot());
         for (std::size_t i = 0; i < entry.cell_count; ++i) {
           fmt::format_to(at, "{}{{{}", spec->name, label);
           if (!spec->values.empty()) {

@@ -12,6 +12,7 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/observe/counter.hpp"
+#include "engine/observe/histogram.hpp"
 #include "protocols/api/mirror.hpp"
 #include "protocols/api/route.hpp"
 
@@ -27,6 +28,18 @@ inline constexpr observe::MetricSpec mirror_bytes{
     .help = "Memory of the devices that the API keeps for maps and sorted lists.",
     .kind = observe::MetricKind::gauge};
 
+struct Consumer;
+struct Insight;
+
+// The gateway's figures at one moment.
+struct Moment {
+  WallUs at_us = 0;  // 0: before it started
+  std::vector<observe::Sample> samples;
+  observe::HistogramSnapshot commits;
+  observe::HistogramSnapshot acks;
+  observe::HistogramSnapshot turns;
+};
+
 class Fleet {
  public:
   explicit Fleet(Plane& plane);
@@ -38,8 +51,15 @@ class Fleet {
   // Answers the call with 503 where the shards do not answer.
   void use(const CallPtr& call, std::function<void(const Mirror&)> then);
 
-  // What happens meanwhile; nothing where nobody looks.
-  Mirror* mirror() { return mirror_.get(); }
+  // What of the gateway may be shown; before the plane serves, then on its thread.
+  void use(std::shared_ptr<const Insight> insight) { insight_ = std::move(insight); }
+  const std::shared_ptr<const Insight>& insight() const { return insight_; }
+  // Who takes the stream; `then` is called here, or not at all where the feed ends before.
+  void consumers(std::function<void(const std::vector<Consumer>&)> then);
+
+  // Figures that rates are counted from: a second or more apart.
+  Moment before;
+  Moment last;
 
  private:
   struct Walk {  // of one shard's table
@@ -48,8 +68,11 @@ class Fleet {
     bool once = false;     // it has been to the end
     MonoNs round_ns = 0;   // when it began
   };
+  class Ears;  // hears the feed, on its thread
   void start();
   void drop();
+  void listen();
+  void unlisten();
   void tick();
   void walk(ShardIndex shard);
   void took(ShardIndex shard, std::uint32_t cursor,
@@ -60,7 +83,11 @@ class Fleet {
   Plane& plane_;
   observe::Gauge devices_;
   observe::Gauge bytes_;
+  std::shared_ptr<const Insight> insight_;
+  std::vector<std::function<void(const std::vector<Consumer>&)>> asking_;
+  bool feed_knows_ = false;  // it may have something for us
   std::unique_ptr<Mirror> mirror_;
+  std::shared_ptr<Ears> ears_;  // null: nothing is heard
   std::uint64_t life_ = 0;  // of the mirror: an errand of an earlier one is nobody's
   std::vector<Walk> walks_;
   struct Waiting {

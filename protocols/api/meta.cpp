@@ -1,4 +1,5 @@
 // What the gateway says of itself: its counters, and what it can be asked.
+#include <algorithm>
 #include <map>
 #include <string>
 
@@ -10,11 +11,50 @@ namespace ringgate::api {
 
 namespace {
 
-// Prometheus text format 0.0.4.
+// The same figures as OpenMetrics 1.0 writes them: a family of counters is named without the _total
+// that its samples end in, units are said, quotes in helps are escaped, and the end is marked.
+std::string as_openmetrics(std::string_view prometheus) {
+  std::string out;
+  out.reserve(prometheus.size() + prometheus.size() / 8);
+  while (!prometheus.empty()) {
+    const std::size_t end = std::min(prometheus.find('\n'), prometheus.size() - 1);
+    const std::string_view line = prometheus.substr(0, end);
+    prometheus.remove_prefix(end + 1);
+    const bool help = line.starts_with("# HELP ");
+    if (!help && !line.starts_with("# TYPE ")) {
+      out.append(line).append("\n");
+      continue;
+    }
+    constexpr std::size_t prefix = 7;
+    const std::size_t name_end = line.find(' ', prefix);
+    std::string_view name = line.substr(prefix, name_end - prefix);
+    if (name.ends_with("_total")) name.remove_suffix(6);
+    out.append(line.substr(0, prefix)).append(name);
+    for (const char c : line.substr(name_end)) {
+      if (help && c == '"') out += '\\';
+      out += c;
+    }
+    out += '\n';
+    for (const std::string_view unit : {"seconds", "bytes"}) {
+      if (help || !name.ends_with(unit)) continue;
+      out.append("# UNIT ").append(name).append(" ").append(unit).append("\n");
+    }
+  }
+  return out += "# EOF\n";
+}
+
+// OpenMetrics for whoever asks for it, else text format 0.0.4 of Prometheus.
 void get_metrics(Plane& plane, const CallPtr& call) {
   std::string text;
   plane.parts().registry.print(text);
-  call->answer(std::move(text), 200, "text/plain; version=0.0.4; charset=utf-8");
+  constexpr std::string_view open = "application/openmetrics-text";
+  if (call->field("accept").find(open) == std::string_view::npos) {
+    return call->answer(std::move(text), 200, "text/plain; version=0.0.4; charset=utf-8",
+                        "Vary: Accept\r\n");
+  }
+  call->answer(as_openmetrics(text), 200,
+               "application/openmetrics-text; version=1.0.0; charset=utf-8",
+               "Vary: Accept\r\n");
 }
 
 constexpr std::string_view problem_schema =

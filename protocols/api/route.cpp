@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "protocols/api/gateway.hpp"
 #include "protocols/api/routes.hpp"
 
 namespace ringgate::api {
@@ -40,6 +41,7 @@ std::span<const std::span<const Route>> route_tables() {
       alarm_routes,
       device_routes,
       login_routes,
+      gateway_routes,
       map_routes,
       media_routes,
       meta_routes,

@@ -83,7 +83,7 @@ def functions(text):
 
 def text_problems(path, text):
     for number, line in enumerate(text.split("\n"), 1):
-        if len(line) > COLUMNS and path != "LICENSE":
+        if len(line) > COLUMNS and path != "LICENSE" and not path.endswith(".json"):
             yield f"{path}:{number}: {len(line)} columns, {COLUMNS} are allowed"
         if "\t" in line:
             yield f"{path}:{number}: a tab"

@@ -11,8 +11,11 @@
 #include <optional>
 #include <string>
 
+#include "engine/net/counters.hpp"
 #include "engine/shard/cpus.hpp"
 #include "protocols/api/query_pool.hpp"
+#include "protocols/api/feed.hpp"
+#include "protocols/api/fleet.hpp"
 #include "protocols/fabric/keys.hpp"
 #include "storage/blob/keys.hpp"
 #include "storage/log/counters.hpp"
@@ -124,6 +127,8 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (server->control_) server->control_->serve(server->sinks_.get());
   if (server->fabric_) server->fabric_->serve();
   server->feed_->serve();
+  server->started_us_ = sys.wall_now();
+  server->plane_->fleet().use(server->insight(server->start_settings_));
   server->plane_->serve();
   return server;
 }
@@ -365,6 +370,25 @@ void Server::open_plane() {
        .registry = registry_});
 }
 
+std::shared_ptr<const api::Insight> Server::insight(
+    std::shared_ptr<const config::Settings> settings) const {
+  return std::make_shared<const api::Insight>(api::Insight{
+      .version = RINGGATE_VERSION,
+      .started_us = started_us_,
+      .settings = std::move(settings),
+      .sinks = sinks_ ? &sinks_->workers() : nullptr,
+      .frames = {&jt808::frames_received, &jsonl::lines_received},
+      .drops = {&jt808::bad_frames, &jt808::refusals, &jsonl::lines_bad, &net::accept_errors,
+                &net::reply_bytes_dropped, &log::appends_refused},
+      .links = &net::links_live,
+      .devices_online = &jt808::devices_online,
+      .memory_bytes = &net::memory_bytes,
+      .memory_level = &net::memory_level,
+      .turns = &shard::loop_turn_seconds,
+      .commits = &log::commit_seconds,
+      .acks = &log::ack_seconds});
+}
+
 #ifdef RINGGATE_NATS
 void Server::open_fabric() {
   const std::string& url = start_settings_->text("sink.nats.url");
@@ -496,7 +520,12 @@ void Server::wake_all() {
   }
 }
 
-void Server::reload(std::shared_ptr<const config::Settings> settings) { tell_shards(settings); }
+void Server::reload(std::shared_ptr<const config::Settings> settings) {
+  tell_shards(settings);
+  plane_->letter([plane = plane_.get(), fresh = insight(std::move(settings))] {
+    plane->fleet().use(fresh);
+  });
+}
 
 void Server::tell_shards(const std::shared_ptr<const config::Settings>& settings) {
   for (unsigned i = 0; i < shard_count_; ++i) {

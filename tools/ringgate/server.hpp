@@ -16,6 +16,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "protocols/api/feed.hpp"
+#include "protocols/api/insight.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/token_store.hpp"
 #include "protocols/fabric/router.hpp"
@@ -83,6 +84,9 @@ class Server {
   void open_fabric();
   Result<void> open_access();
   void open_plane();
+  // What the API shows of the gateway itself.
+  std::shared_ptr<const api::Insight> insight(
+      std::shared_ptr<const config::Settings> settings) const;
   void open_feed();
   Result<void> start_shards();
   void start_state_keeper();
@@ -90,6 +94,7 @@ class Server {
   void run_shard(ShardThread& thread);
   void wake_all();
 
+  WallUs started_us_ = 0;
   std::shared_ptr<const config::Settings> start_settings_;  // those of the start
   io::Sys& sys_;
   observe::Logger& logger_;

@@ -104,6 +104,8 @@ Result<std::unique_ptr<ShardRooms>> ShardRooms::build(const WiringParts& parts) 
   std::unique_ptr<ShardRooms> rooms(new ShardRooms(parts.logs));
   if (auto built = rooms->build_rooms(parts); !built) return built.error();
   rooms->add_protocols(parts);
+  // After all others: it measures what their hooks do.
+  rooms->loop_clock_ = std::make_unique<shard::LoopClock>(*rooms->shard_, parts.counters);
   return rooms;
 }
 
@@ -135,6 +137,7 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
   board_writer_ = std::make_unique<log::BoardWriter>(parts.board, parts.shard.index,
                                                      shard_->watermark());
   log_counters_ = std::make_unique<log::Counters>(parts.counters, *writer_, shard_->watermark());
+  ack_clock_ = std::make_unique<log::AckClock>(*shard_, *writer_, parts.counters);
   waits_ = std::make_unique<log::CommitWaits>(shard_->watermark());
   state_ = std::make_unique<state::Store>(*writer_, links_->budget(), std::move(parts.state));
   devices_ = std::move(parts.devices);

@@ -9,8 +9,10 @@
 #include "engine/net/tls/filter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "engine/shard/loop_clock.hpp"
 #include "storage/blob/shard_store.hpp"
 #include "storage/event/device_gates.hpp"
+#include "storage/log/ack_clock.hpp"
 #include "storage/log/commit_board.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
@@ -73,6 +75,8 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<log::Writer> writer_;
   std::unique_ptr<log::BoardWriter> board_writer_;
   std::unique_ptr<log::Counters> log_counters_;
+  std::unique_ptr<log::AckClock> ack_clock_;
+  std::unique_ptr<shard::LoopClock> loop_clock_;
   std::unique_ptr<log::CommitWaits> waits_;
   std::unique_ptr<state::Store> state_;
   std::unique_ptr<state::Pending> pending_;

@@ -64,7 +64,18 @@ TEST_CASE("counters print as Prometheus text, all lines of a name together") {
   zero.family<Why>(bad_frames).add(Why::checksum, 3);
   main_thread.counter(frames).add(1);
   Histogram& times = zero.histogram(commit);
-  for (int i = 0; i < 10; ++i) times.record(50);
+  for (int i = 0; i < 9; ++i) times.record(50);
+  // 9 values of 50 ns and one of 3 ms.
+  times.record(3'000'000);
+  std::string buckets;
+  for (const char* end : {"1e-05", "2.5e-05", "5e-05", "0.0001", "0.00025", "0.0005", "0.001",
+                          "0.0025"}) {
+    buckets += std::string("ringgate_commit_seconds_bucket{shard=\"0\",le=\"") + end + "\"} 9\n";
+  }
+  for (const char* end : {"0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5",
+                          "5.0", "10.0", "30.0", "60.0", "+Inf"}) {
+    buckets += std::string("ringgate_commit_seconds_bucket{shard=\"0\",le=\"") + end + "\"} 10\n";
+  }
   std::string out;
   registry.print(out);
   CHECK(out ==
@@ -78,12 +89,9 @@ TEST_CASE("counters print as Prometheus text, all lines of a name together") {
         "ringgate_bad_frames_total{shard=\"0\",reason=\"escape\"} 0\n"
         "ringgate_bad_frames_total{shard=\"0\",reason=\"length\"} 0\n"
         "# HELP ringgate_commit_seconds From write submitted to durable.\n"
-        "# TYPE ringgate_commit_seconds summary\n"
-        "ringgate_commit_seconds{shard=\"0\",quantile=\"0.5\"} 0.000000050\n"
-        "ringgate_commit_seconds{shard=\"0\",quantile=\"0.9\"} 0.000000050\n"
-        "ringgate_commit_seconds{shard=\"0\",quantile=\"0.99\"} 0.000000050\n"
-        "ringgate_commit_seconds{shard=\"0\",quantile=\"0.999\"} 0.000000050\n"
-        "ringgate_commit_seconds_sum{shard=\"0\"} 0.000000500\n"
+        "# TYPE ringgate_commit_seconds histogram\n" +
+            buckets +
+        "ringgate_commit_seconds_sum{shard=\"0\"} 0.003000450\n"
         "ringgate_commit_seconds_count{shard=\"0\"} 10\n");
 }
 
