@@ -27,8 +27,8 @@ MARKS = ("numbers", "list", "map")
 @contextlib.contextmanager
 def gateway(settings, place):
     vehicles = free_port()
-    keys = [f"server.data_dir={place}", f"jt808.listen=127.0.0.1:{vehicles}",
-            "http.listen=127.0.0.1:0", "state.snapshot_interval=1h", "server.pin=false", "server.shards=2"]
+    keys = [f"server.data_dir={place}", f"jt808.listen=127.0.0.1:{vehicles}", "server.shards=2",
+            "http.listen=127.0.0.1:0", "state.snapshot_interval=1h", "server.pin=false"]
     command = [GATEWAY, *(word for key in keys for word in ("--set", key))]
     process = subprocess.Popen(pinned(settings.server_cpus, command), stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL)

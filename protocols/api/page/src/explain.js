@@ -30,7 +30,7 @@ export function explainPanel(view, hex = "") {
     } },
   h("h3", {}, t("A frame in hex, as it went over the wire or as the log has it")), field,
   said, h("div", { class: "row" }, h("button", { type: "submit", class: "button" }, t("Explain")))),
-  h("div", { class: "panel" }, place));
+  h("div", { class: "panel unless-empty" }, place));
   if (hex) run();
   return { element, end() {} };
 }

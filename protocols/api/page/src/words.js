@@ -64,8 +64,39 @@ export const chinese = {
   "“{text}” is no number that fits here ({range}).": "“{text}”不是有效的数字（{range}）。",
 };
 
+// Alarms, as JT/T 808-2019 table 24, T/JSATL 12-2017 and JT/T 1078-2016 table 14 call them.
+const alarms = {
+  sos: "紧急报警", "fatigue-driving": "疲劳驾驶", "danger-warning": "危险预警",
+  "dangerous-driving": "危险驾驶行为", "gnss-fault": "卫星定位模块故障",
+  "gnss-antenna-disconnected": "定位天线未接或剪断", "gnss-antenna-short-circuit": "定位天线短路",
+  "main-power-undervoltage": "主电源欠压", "main-power-lost": "主电源掉电", "display-fault": "显示屏故障",
+  "tts-fault": "语音模块故障", "camera-fault": "摄像头故障", "ic-card-module-fault": "道路运输证 IC 卡模块故障",
+  "overspeed-warning": "超速预警", "fatigue-driving-warning": "疲劳驾驶预警",
+  "driving-against-rules": "违规行驶", "tyre-pressure-warning": "胎压预警",
+  "right-turn-blind-spot": "右转盲区异常", "daily-driving-time-exceeded": "当天累计驾驶超时",
+  "parking-time-exceeded": "超时停车", "area-crossed": "进出区域", "route-crossed": "进出路线",
+  "segment-time-wrong": "路段行驶时间不足或过长", "off-route": "路线偏离", "vss-fault": "车速传感器故障",
+  "fuel-abnormal": "油量异常", theft: "车辆被盗", "illegal-ignition": "非法点火",
+  "illegal-movement": "非法位移", collision: "碰撞", rollover: "侧翻", "illegal-door-opening": "非法开门",
+  "forward-collision": "前向碰撞", "lane-departure": "车道偏离", "headway-too-short": "车距过近",
+  "pedestrian-collision": "行人碰撞", "frequent-lane-changes": "频繁变道",
+  "traffic-sign-exceeded": "道路标识超限", obstacle: "障碍物", "traffic-sign-recognized": "道路标志识别",
+  snapshot: "主动抓拍", "solid-line-crossed": "实线变道", "pedestrian-in-aisle": "车厢过道行人",
+  "phone-call": "接打电话", smoking: "抽烟", distraction: "分神驾驶", "driver-abnormal": "驾驶员异常",
+  "camera-covered": "探头遮挡", "driving-overtime": "超时驾驶", "seat-belt-off": "未系安全带",
+  "infrared-blocking-sunglasses": "红外阻断型墨镜", "both-hands-off": "双脱把",
+  "playing-with-phone": "玩手机", "driver-changed": "驾驶员变更", "rear-approach": "后方接近",
+  "left-rear-approach": "左侧后方接近", "right-rear-approach": "右侧后方接近", "pressure-high": "胎压过高",
+  "pressure-low": "胎压过低", "temperature-high": "胎温过高", "sensor-abnormal": "传感器异常",
+  imbalance: "胎压不平衡", "slow-leak": "慢漏气", "battery-low": "电池电量低", "video-signal-lost": "视频信号丢失",
+  "video-signal-occluded": "视频信号遮挡", "storage-fault": "存储单元故障",
+  "other-video-device-fault": "其他视频设备故障", "passenger-overload": "客车超员",
+  "abnormal-driving": "异常驾驶行为", "special-alarm-recording-full": "特殊报警录像达到存储阈值",
+};
+
 // Names of the protocol and of the API.
 export const chineseNames = {
+  ...alarms,
   "text-message": "下发文本", "query-location": "查询位置", camera: "拍照", "terminal-reply": "终端应答",
   "control-terminal": "终端控制", "set-parameters": "设置参数", "query-parameters": "查询参数",
   "query-attributes": "查询属性", "vehicle-control": "车辆控制", "record-audio": "录音",
