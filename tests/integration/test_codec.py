@@ -35,7 +35,8 @@ class Codec(unittest.TestCase):
     def test_documents_name_messages_that_there_are(self):
         code, listed, err = run("list", "jt808")
         self.assertEqual((code, err), (0, ""))
-        known = {line.split()[2] for line in listed.splitlines() if line.startswith("0x")}
+        rows = [line.split() for line in listed.splitlines() if line.startswith("0x")]
+        known = {row[0] for row in rows} | {row[2] for row in rows}
         found = 0
         for page in harness.ROOT.glob("**/*.md"):
             if "build" in page.relative_to(harness.ROOT).parts:
