@@ -103,10 +103,8 @@ void Mirror::set_flags(Slot slot, std::uint8_t flags) {
 void Mirror::apply(const event::DeviceSnapshot& taken) {
   const Slot slot = find_or_add(taken.key);
   Device& to = device(slot);
-  if (taken.plate_size > 0) {
-    to.plate_size = taken.plate_size;
-    std::copy_n(taken.plate, taken.plate_size, to.plate_text);
-  }
+  to.plate_size = taken.plate_size;  // none: it was taken off
+  std::copy_n(taken.plate, taken.plate_size, to.plate_text);
   to.last_heard_us = std::max(to.last_heard_us, taken.last_heard_us);
   if (taken.taken_us < to.known_us) return;
   to.known_us = taken.taken_us;

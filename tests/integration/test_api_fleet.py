@@ -53,6 +53,64 @@ class Fleet(harness.GatewayTest):
         servers.wait_until(lambda: self.client.get("/api/v1/map").body["total"]["devices"] == 9,
                            "the map sees a new terminal")
 
+    def pages(self, **query):
+        """The numbers of all pages, and their devices."""
+        found, cursor = [], {}
+        for _ in range(20):
+            answer = self.client.get("/api/v1/devices", **query, **cursor)
+            self.assertEqual(answer.status, 200, answer.body)
+            found += answer.body["devices"]
+            if "next" not in answer.body:
+                return [device["phone"] for device in found], found
+            cursor = {"cursor": answer.body["next"]}
+        self.fail("the list has no end")
+
+    def plate(self, phone, plate):
+        answer = self.client.put(f"/api/v1/registrations/{phone}", {"plate": plate})
+        self.assertIn(answer.status, (200, 201), answer.body)
+
+    def test_devices_are_found_by_plate_and_number(self):
+        for number, plate in enumerate(["京A10001", "京A10002", "粤B10001", "粤B10001D"]):
+            self.plate(PHONES[number], plate)
+        # What the registry learns later comes with the next walk over the devices.
+        self.assertEqual(self.pages(q="京")[0], PHONES[:2])
+        devices = self.pages(q="粤b1")[1]
+        self.assertEqual([(device["phone"], device["plate"], device["online"])
+                          for device in devices],
+                         [(PHONES[2], "粤B10001", True), (PHONES[3], "粤B10001D", True)])
+        self.assertIn("last_heard", devices[0])  # rows as the list has them
+        # Plate or number, and the number is that of another device.
+        self.assertEqual(self.pages(q="0001")[0], [PHONES[0], PHONES[2], PHONES[3]])
+        self.assertEqual(self.pages(q=PHONES[5])[0], [PHONES[5]])
+        self.assertEqual(self.pages(q="1380013", limit=3)[0], PHONES)
+        self.assertEqual(self.pages(plate="粤B10001")[0], [PHONES[2]])
+        self.assertEqual(self.pages(plate="粤B*", sort="-plate")[0], [PHONES[3], PHONES[2]])
+        # Those without a plate are last, both ways.
+        self.assertEqual(self.pages(sort="plate", limit=3)[0], PHONES)
+        self.assertEqual(self.pages(sort="-plate", limit=3)[0], PHONES[3::-1] + PHONES[4:])
+        self.assertEqual(self.pages(q="nobody"), ([], []))
+        self.assertEqual(self.pages(q="1380013", filter=f"phone~*{PHONES[6][-2:]}")[0],
+                         [PHONES[6]])
+
+    def test_devices_in_an_order(self):
+        self.assertEqual(self.pages(sort="-phone", limit=3)[0], PHONES[::-1])
+        heard = [device["last_heard_us"] for device in self.pages(sort="-last_heard", limit=2)[1]]
+        self.assertEqual(heard, sorted(heard, reverse=True))
+        self.terminals[PHONES[3]].close()
+        servers.wait_until(lambda: self.pages(sort="online", limit=3)[0][0] == PHONES[3],
+                           "the list sees a terminal go")
+        self.assertEqual(self.pages(sort="-online", limit=3)[0][-1], PHONES[3])
+        self.assertEqual(self.pages(sort="-phone", filter="not online")[0], [PHONES[3]])
+        self.assertEqual(self.pages(sort="-phone", filter="online", limit=2)[0],
+                         [phone for phone in PHONES[::-1] if phone != PHONES[3]])
+        cursor = self.client.get("/api/v1/devices", sort="phone", limit=1).body["next"]
+        for bad in ({"sort": "colour"}, {"q": "x" * 65}, {"plate": "a*b"}, {"sort": "-phone",
+                    "cursor": cursor}, {"sort": "phone", "cursor": "0.1"}, {"cursor": cursor},
+                    {"sort": "phone", "filter": "speed>"}):
+            self.assertEqual(self.client.get("/api/v1/devices", **bad).status, 400, bad)
+        odd = self.client.get("/api/v1/devices?q=%E4%BA")
+        self.assertEqual(odd.status, 400)
+
     def test_an_unchanged_map_is_short(self):
         connection = http.client.HTTPConnection(*self.gateway.address("http"),
                                                 timeout=harness.LIMIT_S)
