@@ -174,7 +174,7 @@ class Registry {
   HistogramSnapshot merged(const MetricSpec& spec) const;
 
   // The Prometheus text format 0.0.4: HELP, TYPE, then `ringgate_x_total{shard="0",reason="idle"}
-  // 12`. Histograms appear as summaries in seconds.
+  // 12`. Histograms have the same 21 buckets each, in seconds, from 10 us to a minute.
   void print(std::string& out) const;
 
  private:

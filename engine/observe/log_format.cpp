@@ -129,7 +129,15 @@ class LineFormatter {
       field({"level", level_name(head.level)});
     }
     field({"source", head.source});
+    // Behind its key: ` msg=` or `,"msg":`.
+    message_begin_ = used_ + (json_ ? 7 : 5);
     field({"msg", head.message});
+    message_end_ = used_;
+  }
+
+  LineExtent extent(std::size_t size) const {
+    return {static_cast<std::uint16_t>(size), static_cast<std::uint16_t>(message_begin_),
+            static_cast<std::uint16_t>(message_end_)};
   }
 
   void field(const Field& f) {
@@ -221,6 +229,8 @@ class LineFormatter {
   std::span<char> out_;
   std::size_t room_;
   std::size_t used_ = 0;
+  std::size_t message_begin_ = 0;
+  std::size_t message_end_ = 0;
   bool json_;
   LineStyle style_;
   bool first_ = true;
@@ -229,6 +239,11 @@ class LineFormatter {
 
 std::size_t format_line(std::span<char> out, LineStyle style, const LineHead& head,
                         std::span<const Field> fields) {
+  return format_extent(out, style, head, fields).size;
+}
+
+LineExtent format_extent(std::span<char> out, LineStyle style, const LineHead& head,
+                         std::span<const Field> fields) {
   RG_CHECK(out.size() >= line_size_min);
   // Names of sources and messages are constants of the program; a cut keeps a mistake harmless.
   LineHead fitting = head;
@@ -238,7 +253,7 @@ std::size_t format_line(std::span<char> out, LineStyle style, const LineHead& he
   line.head(fitting);
   if (head.suppressed != 0) line.field({"suppressed", head.suppressed});
   for (const Field& field : fields) line.field(field);
-  return line.finish();
+  return line.extent(line.finish());
 }
 
 }  // namespace ringgate::observe

@@ -75,6 +75,15 @@ constexpr std::size_t line_size_min = 256;
 std::size_t format_line(std::span<char> out, LineStyle style, const LineHead& head,
                         std::span<const Field> fields);
 
+// The same line, and where its message stands in it, with the quotes that it may have.
+struct LineExtent {
+  std::uint16_t size = 0;
+  std::uint16_t message_begin = 0;
+  std::uint16_t message_end = 0;
+};
+LineExtent format_extent(std::span<char> out, LineStyle style, const LineHead& head,
+                         std::span<const Field> fields);
+
 constexpr std::size_t time_text_size = 24;  // 2026-11-20T22:27:39.123Z
 // Writes time_text_size bytes; years 0 to 9999.
 void format_time(char* out, WallUs time);

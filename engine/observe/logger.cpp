@@ -81,20 +81,22 @@ void LogSource::log(Level level, std::string_view message, std::span<const Field
   if (!enabled(level)) return;
   LineHead head{.time = logger_.now(), .level = level, .source = name_, .message = message};
   if (logger_.options_.site_limit_per_s == 0) {
-    put(head, fields);
+    put(head, fields, 1);
     return;
   }
   Site& site = site_of(file, line);
   if (!admit(site, head.time)) return;
   head.suppressed = site.suppressed;
-  if (put(head, fields)) site.suppressed = 0;
+  if (put(head, fields, site.suppressed + 1)) site.suppressed = 0;
 }
 
 // False when the ring is full and the line was dropped.
-bool LogSource::put(const LineHead& head, std::span<const Field> fields) {
+bool LogSource::put(const LineHead& head, std::span<const Field> fields, std::uint64_t repeats) {
   if (logger_.options_.delivery == Delivery::immediate) {
     char text[log_line_size_max];
-    logger_.deliver({text, format_line(text, logger_.style_, head, fields)});
+    const LineExtent extent = format_extent(text, logger_.style_, head, fields);
+    logger_.kept_.keep(head.time, head.level, name_, text, extent, repeats);
+    logger_.deliver({text, extent.size});
     return true;
   }
   const std::uint64_t written = written_.load(std::memory_order_relaxed);
@@ -103,7 +105,10 @@ bool LogSource::put(const LineHead& head, std::span<const Field> fields) {
     return false;
   }
   Line& slot = lines_[written & (lines_.size() - 1)];
-  slot.size = static_cast<std::uint16_t>(format_line(slot.text, logger_.style_, head, fields));
+  slot.time = head.time;
+  slot.level = head.level;
+  slot.repeats = repeats;
+  slot.extent = format_extent(slot.text, logger_.style_, head, fields);
   written_.store(written + 1, std::memory_order_release);
   if (logger_.options_.delivery == Delivery::thread) {
     logger_.wake_.fetch_add(1, std::memory_order_release);
@@ -122,7 +127,7 @@ void LogSource::report_site(Site& site, WallUs now) {
                       .suppressed = site.suppressed};
   const Field fields[] = {{"file", site.file == nullptr ? "several" : site.file},
                           {"line", site.line}};
-  if (put(head, fields)) site.suppressed = 0;
+  if (put(head, fields, 1)) site.suppressed = 0;
 }
 
 void LogSource::report_suppressed() {
@@ -196,7 +201,8 @@ bool Logger::drain_source(LogSource& source) {
   const bool any = drained != written;
   for (; drained != written; ++drained) {
     const LogSource::Line& line = source.lines_[drained & (source.lines_.size() - 1)];
-    deliver({line.text, line.size});
+    kept_.keep(line.time, line.level, source.name_, line.text, line.extent, line.repeats);
+    deliver({line.text, line.extent.size});
     source.drained_.store(drained + 1, std::memory_order_release);
   }
   report_drops(source);
@@ -211,7 +217,9 @@ void Logger::report_drops(LogSource& source) {
   const Field field{"dropped", dropped - source.dropped_reported_};
   source.dropped_reported_ = dropped;
   char text[log_line_size_max];
-  deliver({text, format_line(text, style_, head, {&field, 1})});
+  const LineExtent extent = format_extent(text, style_, head, {&field, 1});
+  kept_.keep(head.time, head.level, source.name_, text, extent, 1);
+  deliver({text, extent.size});
 }
 
 void Logger::deliver(std::string_view line) {

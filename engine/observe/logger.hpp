@@ -32,6 +32,7 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
+#include "engine/observe/kept_lines.hpp"
 #include "engine/observe/log_format.hpp"
 
 namespace ringgate::observe {
@@ -112,7 +113,10 @@ class LogSource {
  private:
   friend class Logger;
   struct Line {
-    std::uint16_t size;
+    WallUs time;
+    std::uint64_t repeats;  // those of its place that were held back, and itself
+    LineExtent extent;
+    Level level;
     char text[log_line_size_max];
   };
   // What one place in the code wrote in the second that began at window_start.
@@ -128,7 +132,7 @@ class LogSource {
   LogSource(Logger& logger, std::string name, unsigned lines);
   Site& site_of(const char* file, int line);
   bool admit(Site& site, WallUs now);
-  bool put(const LineHead& head, std::span<const Field> fields);
+  bool put(const LineHead& head, std::span<const Field> fields, std::uint64_t repeats);
   void report_site(Site& site, WallUs now);
 
   Logger& logger_;
@@ -162,6 +166,9 @@ class Logger {
   // Empties the rings once; true when there was anything.
   bool drain();
 
+  // The last warnings and errors, newest first. Any thread; waits for no sink.
+  std::vector<KeptLine> kept_lines() const { return kept_.all(); }
+
   std::uint64_t dropped() const;
   // Lines that the sink refused (closed pipe, full disk).
   std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
@@ -184,6 +191,7 @@ class Logger {
   std::vector<std::unique_ptr<LogSource>> sources_;
   std::string batch_;
   std::uint64_t batch_lines_ = 0;
+  KeptLines kept_;
   std::atomic<std::uint64_t> lost_{0};
   std::atomic<int> wake_{0};
   std::atomic<bool> stop_{false};

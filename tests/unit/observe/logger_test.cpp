@@ -272,3 +272,62 @@ TEST_CASE("a pipe that nobody reads holds up neither the producer nor the end fo
   ::close(ends[0]);
   ::close(ends[1]);
 }
+
+TEST_CASE("the last warnings and errors are kept, repeats as one") {
+  for (const LogFormat format : {LogFormat::logfmt, LogFormat::json}) {
+    Bench bench({.format = format, .colour = Colour::always, .site_limit_per_s = 2});
+    LogSource& log = bench.logger.add_source("shard-0");
+    LogSource& other = bench.logger.add_source("shard-1");
+    // In each second two go out; of the first three are held back.
+    for (int second = 0; second < 2; ++second) {
+      for (int i = 0; i < 5; ++i) log.warn("frame refused", {{"bytes", i}, {"peer", "a \"b\""}});
+      if (second == 0) other.error("failed");
+      log.info("all is well");
+      if (second == 0) bench.now += us_per_s;
+    }
+    std::vector<KeptLine> kept = bench.logger.kept_lines();
+    REQUIRE(kept.size() == 2);
+    CHECK(kept[0].source == "shard-0");
+    CHECK(kept[0].level == Level::warn);
+    CHECK(kept[0].message == "frame refused");
+    CHECK(kept[0].fields == (format == LogFormat::json
+                                 ? "{\"bytes\":1,\"peer\":\"a \\\"b\\\"\"}"
+                                 : "bytes=1 peer=\"a \\\"b\\\"\""));
+    CHECK(kept[0].count == 7);
+    CHECK(kept[0].first == noon);
+    CHECK(kept[0].time == noon + us_per_s);
+    CHECK(kept[1].message == "failed");
+    CHECK(kept[1].source == "shard-1");
+    CHECK(kept[1].fields.empty());
+    CHECK(kept[1].count == 1);
+  }
+}
+
+TEST_CASE("a noisy place pushes nothing else out of the kept lines, and they are bounded") {
+  Bench bench({.site_limit_per_s = 0});
+  LogSource& log = bench.logger.add_source("main");
+  log.error("the disk is full");
+  for (int i = 0; i < 10'000; ++i) log.warn("frame refused", {{"bytes", i}});
+  CHECK(bench.logger.kept_lines().back().message == "the disk is full");
+  CHECK(bench.logger.kept_lines().front().count == 10'000);
+  for (std::size_t i = 0; i < KeptLines::lines_max; ++i) log.warn(std::to_string(i) + " says");
+  const std::vector<KeptLine> kept = bench.logger.kept_lines();
+  REQUIRE(kept.size() == KeptLines::lines_max);
+  CHECK(kept.front().message == "99 says");
+  CHECK(kept.back().message == "0 says");
+}
+
+TEST_CASE("lines that were dropped leave a kept line, through the rings too") {
+  Bench bench({.delivery = Delivery::manual, .lines_per_source = 4, .site_limit_per_s = 0});
+  LogSource& log = bench.logger.add_source("main");
+  for (int i = 0; i < 6; ++i) log.warn("odd", {{"number", i}});
+  CHECK(bench.logger.kept_lines().empty());
+  bench.logger.drain();
+  const std::vector<KeptLine> kept = bench.logger.kept_lines();
+  REQUIRE(kept.size() == 2);
+  CHECK(kept[0].message == "log lines dropped");
+  CHECK(kept[0].fields == "dropped=2");
+  CHECK(kept[1].message == "odd");
+  CHECK(kept[1].count == 4);
+  CHECK(kept[1].fields == "number=3");
+}
