@@ -183,6 +183,19 @@ void Gate::list_of(std::span<const DeviceKey> devices, std::vector<std::string>&
   }
 }
 
+MonoNs Gate::talk(std::vector<event::DeviceTalk>& out) {
+  const MonoNs at = links_.shard().now();
+  const device::Talkers& talkers = session_.talkers();
+  talkers.for_each(at, [&](const device::Talk& one) {
+    out.push_back({one.device, one.weight, std::uint64_t{one.bytes} * one.weight});
+  });
+  return talkers.covered_ns(at);
+}
+
+void Gate::devices_at(std::span<const std::uint32_t> places, std::vector<DeviceKey>& out) {
+  for (const std::uint32_t place : places) out.push_back(devices_.at(place).key);
+}
+
 bool Gate::describe(const DeviceKey& key, JsonWriter& out) {
   const device::DeviceSlot slot = devices_.find(key);
   const state::Ban* const ban = oversight_.state->ban_of(key, now());

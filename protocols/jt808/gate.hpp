@@ -36,6 +36,8 @@ class Gate final : public event::DeviceGate {
   std::uint32_t snapshot(std::uint32_t cursor, std::uint32_t limit,
                          std::vector<event::DeviceSnapshot>& out) override;
   void list_of(std::span<const DeviceKey> devices, std::vector<std::string>& out) override;
+  MonoNs talk(std::vector<event::DeviceTalk>& out) override;
+  void devices_at(std::span<const std::uint32_t> places, std::vector<DeviceKey>& out) override;
   bool describe(const DeviceKey& device, JsonWriter& out) override;
   void audit(const DeviceKey& device, std::string_view action, const event::Act& act) override;
   bool wants_registration() const override { return session_.wants_registration(); }

@@ -140,6 +140,7 @@ Session::Taken Session::handle_known(net::Link& link, State& state, const Incomi
   device::Device& device = devices_.at(state.device);
   device.last_heard_us = static_cast<std::uint64_t>(links_.shard().wall_now());
   devices_.note_change();
+  talkers_.note(state.device, in.frame.size(), links_.shard().now());
   if (id == id::heartbeat && !options_.log_heartbeats) {
     counters_.frames.add();
     ack(link, state, state.peer, in.header, AckResult::ok);

@@ -12,6 +12,7 @@
 
 #include "engine/config/settings.hpp"
 #include "engine/device/device_table.hpp"
+#include "engine/device/talkers.hpp"
 #include "engine/net/links.hpp"
 #include "engine/observe/logger.hpp"
 #include "protocols/jt808/allowance.hpp"
@@ -81,6 +82,7 @@ class Session final : public net::Protocol {
   // Writes to terminals, in parts where a message is long.
   Downlink& downlink() { return downlink_; }
   Commands& commands() { return commands_; }
+  const device::Talkers& talkers() const { return talkers_; }
   // Bans, watchers, bad frames.
   Oversight& oversight() { return oversight_; }
 
@@ -136,6 +138,7 @@ class Session final : public net::Protocol {
   net::Links& links_;
   log::Writer& log_;
   device::DeviceTable& devices_;
+  device::Talkers talkers_;
   const Authenticator& authenticator_;
   Counters counters_;
   observe::LogSource& logs_;

@@ -82,6 +82,13 @@ struct DeviceSnapshot {
   char plate[plate_size_max] = {};
 };
 
+// A frame of a sample that stands for `frames` of them (engine/device/talkers.hpp).
+struct DeviceTalk {
+  std::uint32_t device = 0;  // a place that devices_at() names
+  std::uint32_t frames = 0;
+  std::uint64_t bytes = 0;   // of all of them
+};
+
 // Sees every frame of one device, both ways, on the home shard, as stored (unescaped). Must be
 // cheap and must not block: a slow watcher drops and counts.
 class TraceWatcher {
@@ -131,6 +138,16 @@ class DeviceGate {
   // What `list` would write of these; an empty text for one that is not known.
   virtual void list_of(std::span<const DeviceKey> devices, std::vector<std::string>& out) {
     out.resize(out.size() + devices.size());
+  }
+  // A sample of the frames of the last minute. Returns how long it covers: less than a minute only
+  // where their rate has just risen.
+  virtual MonoNs talk(std::vector<DeviceTalk>& out) {
+    static_cast<void>(out);
+    return 0;
+  }
+  // The keys of what talk() named.
+  virtual void devices_at(std::span<const std::uint32_t> places, std::vector<DeviceKey>& out) {
+    static_cast<void>(places), static_cast<void>(out);
   }
   // Adds keys to the open object; false: not known.
   virtual bool describe(const DeviceKey& device, JsonWriter& out) = 0;
