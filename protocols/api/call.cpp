@@ -90,7 +90,7 @@ void Call::problem(std::uint16_t status, std::string_view detail, std::string_vi
 
 std::shared_ptr<Outflow> Call::detach() {
   if (over()) return nullptr;
-  auto flow = plane_.add_flow(data_.id);
+  auto flow = plane_.add_flow(data_.id, route_);
   if (flow == nullptr) {
     problem(503, "too many answers are under way; try later", "Retry-After: 2\r\n");
     return nullptr;

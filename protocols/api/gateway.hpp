@@ -1,4 +1,5 @@
-// Routes about the gateway itself: figures, sinks, configuration, who takes the stream.
+// Routes about the gateway itself: figures, sinks, configuration, who takes the stream,
+// who sends most, what went wrong.
 #pragma once
 
 #include <span>
@@ -7,6 +8,8 @@
 
 namespace ringgate::api {
 
+extern const std::span<const Route> error_routes;    // errors.cpp
 extern const std::span<const Route> gateway_routes;  // gateway.cpp
+extern const std::span<const Route> talker_routes;   // talkers.cpp
 
 }  // namespace ringgate::api

@@ -9,6 +9,7 @@
 #include "engine/base/clock.hpp"
 #include "engine/config/settings.hpp"
 #include "engine/observe/counter.hpp"
+#include "engine/observe/logger.hpp"
 #include "storage/sink/worker.hpp"
 
 namespace ringgate::api {
@@ -18,6 +19,7 @@ struct Insight {
   WallUs started_us = 0;
   std::shared_ptr<const config::Settings> settings;
   const std::vector<std::unique_ptr<sink::Worker>>* sinks = nullptr;  // null: there are none
+  const observe::Logger* logger = nullptr;
   // Names of counters, whatever protocol they are of. All have a line for each shard.
   std::vector<const observe::MetricSpec*> frames;
   std::vector<const observe::MetricSpec*> drops;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "engine/io/sys.hpp"
 #include "protocols/api/front.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/http/codec/response.hpp"
@@ -13,6 +14,9 @@ namespace ringgate::api {
 void Flow::take(OutflowStep step) {
   if (over_) return;
   over_ = step.last();
+  if (step.what == OutflowStep::What::answer || step.what == OutflowStep::What::begin) {
+    plane_.failures().note(route_, step.status, io::real_sys().wall_now());
+  }
   steps_.push_back(std::move(step));
   if (!pump()) plane_.pump_later(shared_from_this());
 }

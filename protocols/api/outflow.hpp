@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 
+#include "protocols/api/route.hpp"
 #include "protocols/http/exchange.hpp"
 
 namespace ringgate::api {
@@ -43,7 +44,8 @@ struct OutflowStep {
 // The plane's end of one; plane thread only, but for the two atomics.
 class Flow : public std::enable_shared_from_this<Flow> {
  public:
-  Flow(Plane& plane, http::ExchangeId id) : plane_(plane), id_(id) {}
+  Flow(Plane& plane, http::ExchangeId id, const Route& route)
+      : plane_(plane), id_(id), route_(route) {}
 
   http::ExchangeId id() const { return id_; }
   void take(OutflowStep step);
@@ -61,6 +63,7 @@ class Flow : public std::enable_shared_from_this<Flow> {
 
   Plane& plane_;
   http::ExchangeId id_;
+  const Route& route_;
   std::deque<OutflowStep> steps_;
   std::function<void()> tell_;
   bool sending_ = false;

@@ -120,9 +120,9 @@ void Plane::call_over(http::ExchangeId id) {
   if (found != calls_.end() && found->second.expired()) calls_.erase(found);
 }
 
-std::shared_ptr<Flow> Plane::add_flow(http::ExchangeId id) {
+std::shared_ptr<Flow> Plane::add_flow(http::ExchangeId id, const Route& route) {
   if (flows_.size() >= flows_max) return nullptr;
-  auto flow = std::make_shared<Flow>(*this, id);
+  auto flow = std::make_shared<Flow>(*this, id, route);
   flows_[key_of(id)] = flow;
   return flow;
 }
@@ -217,6 +217,7 @@ void Plane::ask_all(const CallPtr& call, Work work,
 // What changes something leaves a line in the log, whatever came of it: who, from where, and what.
 // What concerns a device leaves a record besides (DeviceGate).
 void Plane::audit(const Call& call, std::uint16_t status) {
+  failures_.note(call.route(), status, io::real_sys().wall_now());
   if (call.route().method == http::Method::get) return;
   parts_.logs.info("http", {{"action", http::name_of(call.route().method)},
                             {"path", call.data().path},

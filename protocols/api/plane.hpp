@@ -21,6 +21,7 @@
 #include "protocols/api/call.hpp"
 #include "protocols/api/outflow.hpp"
 #include "protocols/api/command_store.hpp"
+#include "protocols/api/failures.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/state/shard_host.hpp"
@@ -107,7 +108,7 @@ class Plane {
   // Of a shard, on its thread; null: it has ended.
   Front* front(ShardIndex shard) const { return fronts_[shard]; }
   // Null: there are flows_max.
-  std::shared_ptr<Flow> add_flow(http::ExchangeId id);
+  std::shared_ptr<Flow> add_flow(http::ExchangeId id, const Route& route);
   void pump_later(std::shared_ptr<Flow> flow) { full_.push_back(std::move(flow)); }
   void flow_over(const Flow& flow);
 
@@ -139,6 +140,7 @@ class Plane {
   // Nothing happens where it was done already.
   void cancel(const TimerId& timer) { timers_.erase(timer); }
   Fleet& fleet() { return *fleet_; }
+  Failures& failures() { return failures_; }
   ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
   // The device that the path names first. Answers 400 and gives nothing where it is none.
   std::optional<DeviceKey> device_of(const CallPtr& call) const;
@@ -174,6 +176,7 @@ class Plane {
   std::unordered_map<std::uint64_t, std::shared_ptr<Flow>> flows_;  // by link
   std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
   CommandStore commands_;
+  Failures failures_;
   std::unique_ptr<QueryPool> queries_;
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);

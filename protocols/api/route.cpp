@@ -40,6 +40,7 @@ std::span<const std::span<const Route>> route_tables() {
   static const std::span<const Route> tables[] = {
       alarm_routes,
       device_routes,
+      error_routes,
       login_routes,
       gateway_routes,
       map_routes,
@@ -52,6 +53,7 @@ std::span<const std::span<const Route>> route_tables() {
       record_routes,
       registration_routes,
       stream_routes,
+      talker_routes,
       track_routes,
   };
   return tables;

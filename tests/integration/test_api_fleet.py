@@ -15,6 +15,7 @@ class Fleet(harness.GatewayTest):
     def setUp(self):
         super().setUp()
         self.gateway = self.start({"server.shards": "2",
+                                   "jt808.command_timeout": "1s", "jt808.command_retries": "0",
                                    "sink.redis.url": "redis://:secret@127.0.0.1:1"})
         self.terminals = {}
         for phone in PHONES:
@@ -141,6 +142,65 @@ class Fleet(harness.GatewayTest):
         self.assertEqual(keys["jt808.idle_timeout"]["source"], "default")
         self.assertNotIn("secret", str(keys["sink.redis.url"]))
         self.assertEqual(self.client.get("/api/v1/consumers").body["consumers"], [])
+
+    def test_what_went_wrong(self):
+        def sink_line(found):
+            return next((line for line in found["errors"] if line["source"] == "sink-redis"), None)
+
+        servers.wait_until(lambda: sink_line(self.client.get("/api/v1/errors").body),
+                           "the sink's failure is told")
+        found = self.client.get("/api/v1/errors").body
+        self.assertIn("127.0.0.1:1", sink_line(found)["text"])
+        self.assertNotIn("secret", str(found))
+        self.assertEqual(found["requests"], [])
+        before = found["failed_answers"]
+        # Nobody answers it: twice 504.
+        for _ in range(2):
+            answer = self.client.post(
+                f"/api/v1/devices/{PHONES[0]}/commands",
+                {"message": "text-message", "fields": {"flags": ["display"], "text": "hi"}},
+                wait="30s")
+            self.assertEqual(answer.status, 504)
+        found = self.client.get("/api/v1/errors").body
+        self.assertEqual([(one["method"], one["path"], one["status"], one["count"])
+                          for one in found["requests"]],
+                         [("POST", "/api/v1/devices/{id}/commands", 504, 2)])
+        self.assertEqual(found["failed_answers"], before + 2)
+        # The sink tries again: its line is there once, and counts.
+        first = sink_line(found)["first"]
+        servers.wait_until(
+            lambda: sink_line(self.client.get("/api/v1/errors").body)["count"] > 1, "it counts")
+        found = self.client.get("/api/v1/errors").body
+        self.assertEqual(sink_line(found)["first"], first)
+        self.assertGreater(sink_line(found)["time"], first)
+        times = [line["time"] for line in found["errors"]]
+        self.assertEqual(times, sorted(times, reverse=True))
+
+    def test_who_sends_most(self):
+        for number, phone in enumerate(PHONES):
+            for _ in range(5 * number):
+                self.terminals[phone].report()
+        found = self.client.get("/api/v1/talkers").body
+        self.assertEqual(found["seconds"], 60)
+        # One report each was before. So few are counted one by one.
+        self.assertEqual([(one["phone"], one["frames"], one["frames_error"])
+                          for one in found["talkers"]],
+                         [(phone, 1 + 5 * number, 0)
+                          for number, phone in reversed(list(enumerate(PHONES)))])
+        size = len(jt808.unescaped_frame(jt808.LOCATION, PHONES[0], 0, jt808.location_body()))
+        for one in found["talkers"]:
+            self.assertEqual(one["bytes"], one["frames"] * size)
+            self.assertAlmostEqual(one["frames_per_s"], one["frames"] / 60, places=2)
+        # Few but long ones: first by bytes, not by frames.
+        for _ in range(10):
+            self.terminals[PHONES[0]].report(items=b"\xe1\xf0" + bytes(240))
+        most = self.client.get("/api/v1/talkers", by="bytes", limit=2).body["talkers"]
+        self.assertEqual([one["phone"] for one in most], [PHONES[0], PHONES[7]])
+        self.assertEqual(most[0]["bytes"], 11 * size + 10 * 242)
+        most = self.client.get("/api/v1/talkers", limit=1).body["talkers"]
+        self.assertEqual([one["phone"] for one in most], [PHONES[7]])
+        for bad in ({"limit": 0}, {"limit": 101}, {"by": "noise"}):
+            self.assertEqual(self.client.get("/api/v1/talkers", **bad).status, 400)
 
 
 if __name__ == "__main__":

@@ -377,6 +377,7 @@ std::shared_ptr<const api::Insight> Server::insight(
       .started_us = started_us_,
       .settings = std::move(settings),
       .sinks = sinks_ ? &sinks_->workers() : nullptr,
+      .logger = &logger_,
       .frames = {&jt808::frames_received, &jsonl::lines_received},
       .drops = {&jt808::bad_frames, &jt808::refusals, &jsonl::lines_bad, &net::accept_errors,
                 &net::reply_bytes_dropped, &log::appends_refused},

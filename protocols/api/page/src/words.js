@@ -103,6 +103,8 @@ export const chineseNames = {
   "call-back": "电话回拨", question: "提问", track: "临时跟踪", "set-circles": "设置圆形区域",
   "set-rectangles": "设置矩形区域", "set-polygon": "设置多边形区域", "set-route": "设置路线",
   "location-report": "位置汇报", heartbeat: "心跳", "search-media": "检索多媒体",
+  source: "来源", count: "次数", first: "首次", warn: "警告", error: "错误", frames: "报文",
+  bytes: "字节", frames_per_s: "报文/秒", frames_error: "误差",
   flags: "标志", text: "文本", type: "类型", level: "级别", display: "终端显示", urgent: "紧急",
   tts: "语音播报", "advertising-screen": "广告屏", "can-fault": "CAN 故障", notice: "通知",
   service: "服务", result: "结果", ok: "成功", failed: "失败", unsupported: "不支持",
