@@ -35,7 +35,8 @@ struct Lookup {
   bool plate_begins = false;
 
   // Each of them as the query has it; an empty one is none. `plate` ends with '*' where only its
-  // beginning is meant, "*": any plate. `id_key`: what orders by id besides "phone". Error: what is wrong.
+  // beginning is meant, "*": any plate. `id_key`: what orders by id besides "phone". Error: what is
+  // wrong.
   static Result<Lookup> parse(std::string_view sort, std::string_view any, std::string_view plate,
                               std::string_view id_key);
   bool has_plate() const { return plate_begins || !plate.empty(); }

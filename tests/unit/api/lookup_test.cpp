@@ -286,7 +286,8 @@ TEST_CASE("time of a page of 100,000 devices" * doctest::skip()) {
   Mirror mirror;
   World random(1);
   for (unsigned i = 0; i < 100'000; ++i) {
-    const Plain plain{.plate = fmt::format("{}{}{:05}", provinces[i % 3], i % 2 == 0 ? 'A' : 'B', i),
+    const char city = i % 2 == 0 ? 'A' : 'B';
+    const Plain plain{.plate = fmt::format("{}{}{:05}", provinces[i % 3], city, i),
                       .last_heard_us = random.some(1, 1'000'000),
                       .position_time_s = random.some(1, 1000),
                       .speed = random.some(0, 1200),
@@ -301,8 +302,9 @@ TEST_CASE("time of a page of 100,000 devices" * doctest::skip()) {
   };
   for (const One& one : {One{"", "京A1", 50}, One{"", "123", 50}, One{"", "138", 50},
                          One{"", "nobody", 50}, One{"-speed", "", 50}, One{"plate", "", 50},
-                         One{"phone", "", 50}, One{"-phone", "", 50}, One{"-last_heard", "", 10'000},
-                         One{"plate", "A", 10'000}, One{"-phone", "", 10'000}}) {
+                         One{"phone", "", 50}, One{"-phone", "", 50},
+                         One{"-last_heard", "", 2048}, One{"plate", "A", 2048},
+                         One{"-phone", "", 2048}}) {
     const Lookup lookup = parsed(one.sort, one.any);
     double worst = 0;
     std::size_t size = 0;
