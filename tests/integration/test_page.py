@@ -171,6 +171,10 @@ class Browser(PageTest):
         self.until("document.querySelectorAll('.chart canvas').length >= 5")
         self.until("document.querySelector('#gateway-links')?.textContent === '20' || "
                    "Number(document.querySelector('#gateway-links')?.textContent) > 20")
+        rows = ("[...document.querySelectorAll('.gateway-view h3')].find(title => "
+                "title.textContent === arguments[0])?.parentElement")
+        self.until(f"{rows}?.querySelectorAll('tbody a').length === 20", "Who sends most")
+        self.until(f"{rows}?.textContent.length > 'Last errors'.length", "Last errors")
         self.js("location.hash = '#/map'")
         self.until("document.querySelector('#map canvas')")
         self.assert_clean()
