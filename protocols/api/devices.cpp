@@ -24,7 +24,7 @@ constexpr std::uint64_t page_max = 10'000;
 constexpr std::uint64_t page_default = 100;
 constexpr std::uint32_t looked_at_max = 200'000;
 // The same for a list that is searched or in an order, where each batch is a scan of the mirror:
-// some 5 ms of 100,000 devices for the largest batch. With a filter a batch is read on the plane
+// some 3 ms of 100,000 devices for the largest batch. With a filter a batch is read on the plane
 // besides: a thousand rows are some 5 ms.
 constexpr std::size_t found_looked_at_max = 20'000;
 constexpr std::size_t batch_max = 2048;

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import unittest
 
+import api_client
 import harness
 import servers
 
@@ -199,13 +200,41 @@ class Browser(PageTest):
         self.require_page()
         host, port = self.gateway.address("http")
         self.open()
-        self.until("document.querySelector('#state').classList.contains('live')")
+        self.until("document.querySelector('#state')?.classList.contains('live')")
         self.gateway.kill()
         self.until("document.querySelector('#state').classList.contains('away')")
         self.until("document.querySelector('.notice').hidden === false")
         self.begin(**{"http.listen": f"{host}:{port}"})
         self.until("document.querySelector('#state').classList.contains('live')")
         self.until("document.querySelector('.notice').hidden")
+
+    def test_searching(self):
+        self.begin()
+        self.require_page()
+        self.load(3)
+        client = api_client.Client(self.gateway.address("http"))
+        self.addCleanup(client.close)
+
+        def known():
+            return [device["phone"] for device in client.get("/api/v1/devices").body["devices"]]
+
+        servers.wait_until(lambda: len(known()) == 3, "the gateway knows three devices")
+        phones = sorted(known())
+        plates = {phones[0]: "京A10001", phones[1]: "粤B10002", "13999999999": "粤Z99999"}
+        for phone, plate in plates.items():
+            client.put(f"/api/v1/registrations/{phone}", {"plate": plate})
+        self.open()
+        names = ("[...document.querySelectorAll('#devices .name')]"
+                 ".map(one => one.textContent).join()")
+        self.until(f"{names} === arguments[0]", f"京A10001,粤B10002,{phones[2]}")
+        # The last one is registered and was never here.
+        for text, wanted in (("b1", "粤B10002"), ("1000", "京A10001,粤B10002"),
+                             (phones[2], phones[2]), ("京", "京A10001"), ("nobody", ""),
+                             ("粤z9", "粤Z99999")):
+            self.js("(document.querySelector('#search').value = arguments[0], document"
+                    ".querySelector('#search').dispatchEvent(new Event('input')))", text)
+            self.until(f"{names} === arguments[0]", wanted)
+        self.assert_clean()
 
     def test_a_plate_that_wants_to_be_markup(self):
         self.begin()

@@ -11,8 +11,10 @@ const LIST_EVERY_MS = 2000;
 const PAGE = 50;
 const PLATES_MAX = 20;
 
-const FILTERS = [["", "All"], ["online", "Online"], ["not online", "Offline"],
-  ["speed>1", "Moving"], ["alarm!=0", "Alarm"]];
+// Of each: the order that brings those first, and that moves only where one comes or goes.
+const FILTERS = [["", "All", "phone"], ["online", "Online", "-online"],
+  ["not online", "Offline", "online"], ["speed>1", "Moving", "-online"],
+  ["alarm!=0", "Alarm", "-alarm"]];
 
 // The command that shows something where nothing is.
 export function demoCommand(listen = "127.0.0.1:7808") {
@@ -199,15 +201,17 @@ class FleetView {
   }
   async askList(signal) {
     const asked = [this.text, this.filter].join("\n");
-    const { plate, filter } = searched(this.text, this.filter);
-    const query = { limit: PAGE, filter };
-    const found = plate ? await byPlate(plate, signal) : [];
+    const query = { limit: PAGE, filter: this.filter, ...lookup(this.text, this.filter) };
+    const found = [];
     let next;
-    for (let i = 0; i < this.pages && !plate; ++i) {
+    for (let i = 0; i < this.pages; ++i) {
       const page = await get("/devices", { ...query, cursor: next }, { signal });
       found.push(...page.devices);
       next = page.next;
       if (next === undefined) break;
+    }
+    if (found.length === 0 && next === undefined && this.filter === "") {
+      found.push(...await registered(this.text, signal));
     }
     if (this.ended || asked !== [this.text, this.filter].join("\n")) return;
     this.rows.show(found);
@@ -245,27 +249,18 @@ class FleetView {
   }
 }
 
-// Parts of a number are looked for by the filter; anything else is a plate.
-export function searched(text, filter) {
-  if (text === "") return { filter };
-  if (/^\d+$/.test(text)) {
-    return { filter: [`phone~*${text}*`, filter].filter(Boolean).join(" and ") };
-  }
-  return { plate: text.replace(/["\\]/g, "") };
+// What is looked for comes with its best match first.
+export function lookup(text, filter) {
+  if (text !== "") return { q: text };
+  return { sort: FILTERS.find(([one]) => one === filter)[2] };
 }
-// The registry knows plates; what else is known of those it finds is asked for one by one.
-async function byPlate(plate, signal) {
-  const filter = `plate~"*${plate}*"`;
-  const found = await get("/registrations", { filter, limit: PLATES_MAX }, { signal });
-  return Promise.all(found.registrations.map(async ({ phone, plate: whole }) => {
-    try {
-      const known = await get(`/devices/${encodeURIComponent(phone)}`, {}, { signal });
-      return { ...known, plate: whole };
-    } catch (error) {
-      if (error.status !== 404) throw error;
-      return { phone, plate: whole, online: false };
-    }
-  }));
+// Who is registered and was never here is in no list of devices. The registry's filter knows cases.
+async function registered(text, signal) {
+  const plate = text.replace(/["\\]/g, "").toUpperCase();
+  if (plate === "") return [];
+  const query = { filter: `plate~"*${plate}*"`, limit: PLATES_MAX };
+  const { registrations } = await get("/registrations", query, { signal });
+  return registrations.map(({ phone, plate: whole }) => ({ phone, plate: whole, online: false }));
 }
 
 export function boxOf(places) {
