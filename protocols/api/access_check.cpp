@@ -76,7 +76,8 @@ struct AccessCheck::Asked {
 
 AccessCheck::Asked::Asked(const http::Head& head) {
   for (std::size_t i = 0; i < head.field_count; ++i) {
-    const auto& [name, value] = head.fields[i];
+    const std::string_view name = head.fields[i].name;
+    const std::string_view value = head.fields[i].value;
     if (http::same_word(name, "authorization")) {
       ++authorizations;
       authorization = value;

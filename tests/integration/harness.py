@@ -133,6 +133,10 @@ def dump_until(data_dir, enough, message_id=None):
         time.sleep(0.05)
 
 
+# Signals that nobody sends: the gateway's own.
+CRASHES = (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+
+
 def verify(data_dir):
     """(exit code, output) of `ringgate-log verify`."""
     code, out, err = run(LOG, "verify", data_dir)
@@ -159,5 +163,7 @@ class GatewayTest(unittest.TestCase):
         for gateway in self.gateways:
             if gateway.process.poll() is None and gateway.stop() != 0:
                 self.fail(f"the gateway ended badly:\n{gateway.output}")
+            if -(gateway.process.returncode or 0) in CRASHES:
+                self.fail(f"the gateway crashed:\n{gateway.output}")
             if "Sanitizer" in gateway.output or "runtime error:" in gateway.output:
                 self.fail(f"a sanitizer has spoken:\n{gateway.output}")

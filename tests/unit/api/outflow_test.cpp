@@ -27,7 +27,7 @@ class FlowHandler final : public http::Handler {
       : front_(std::move(front)), plane_(plane) {}
   void on_request(const http::Request& request) override {
     if (request.head.path != "/flow") return front_->on_request(request);
-    out = std::make_unique<api::Outflow>(plane_, plane_.add_flow(request.id),
+    out = std::make_unique<api::Outflow>(plane_, plane_.add_flow(request.id, route_),
                                          request.head.method == http::Method::head);
   }
   void on_gone(http::ExchangeId id) override { front_->on_gone(id); }
@@ -38,6 +38,7 @@ class FlowHandler final : public http::Handler {
  private:
   std::unique_ptr<api::Front> front_;
   api::Plane& plane_;
+  api::Route route_;
 };
 
 // One shard with a plane that takes its turns between the shard's.

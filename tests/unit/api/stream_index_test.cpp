@@ -51,8 +51,10 @@ Subscription random_subscription(Dice& dice) {
   }
   if (dice.below(2) == 0) {
     query::Area area;
-    const auto [south, north] = std::minmax(coordinate(dice, 90), coordinate(dice, 90));
-    area = {south, coordinate(dice, 180), north, coordinate(dice, 180)};
+    const double one = coordinate(dice, 90);
+    const double other = coordinate(dice, 90);
+    area = {std::min(one, other), coordinate(dice, 180), std::max(one, other),
+            coordinate(dice, 180)};
     if (dice.below(3) == 0) {  // a small one, as a map that was zoomed in
       area.north_deg = std::min(90.0, area.south_deg + 0.01);
       area.east_deg = std::min(180.0, area.west_deg + 0.01);
