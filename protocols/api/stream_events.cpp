@@ -60,14 +60,14 @@ class EventSource::Rows final : public Event, public event::RowVisitor {
       longitude_deg_ = row.longitude_deg;
     }
     set_place(true, row.latitude_deg, row.longitude_deg);
-    offer(EventType::position, [this, &row](JsonWriter& json) { put(row, json); });
+    offer(EventType::position, [&row](JsonWriter& json) { put(row, json); });
   }
   void alarm(const event::AlarmRow& row) override {
     if (listener_ != nullptr) listener_->on_alarm(facts_.device, row, record_->received_us);
     set_place(!std::isnan(row.latitude_deg) && !std::isnan(row.longitude_deg), row.latitude_deg,
               row.longitude_deg);
     facts_.alarm = row.type;
-    offer(EventType::alarm, [this, &row](JsonWriter& json) { put(row, json); });
+    offer(EventType::alarm, [&row](JsonWriter& json) { put(row, json); });
     facts_.alarm = {};
   }
   void session(const event::SessionRow& row) override {
