@@ -295,17 +295,9 @@ void list_bad_frames(Plane& plane, const CallPtr& call) {
 
 // ---- The table
 
-constexpr Parameter device_parameters[] = {
-    {.name = "id",
-     .in = Parameter::In::path,
-     .doc = "The device's number, as the list has it.",
-     .required = true},
-};
+constexpr Parameter device_parameters[] = {device_parameter};
 constexpr Parameter cancel_parameters[] = {
-    {.name = "id",
-     .in = Parameter::In::path,
-     .doc = "The device's number, as the list has it.",
-     .required = true},
+    device_parameter,
     {.name = "why", .doc = "For the record."},
     {.name = "command",
      .in = Parameter::In::path,

@@ -272,7 +272,7 @@ constexpr Parameter list_parameters[] = {
     RG_ALARM_PARAMETERS,
 };
 constexpr Parameter device_parameters[] = {
-    {.name = "id", .in = Parameter::In::path, .doc = "The device's number.", .required = true},
+    device_parameter,
     RG_ALARM_PARAMETERS,
 };
 

@@ -294,10 +294,7 @@ void send_command(Plane& plane, const CallPtr& call) {
 }
 
 constexpr Parameter send_parameters[] = {
-    {.name = "id",
-     .in = Parameter::In::path,
-     .doc = "The device's number, as the list has it.",
-     .required = true},
+    device_parameter,
     {.name = "wait",
      .doc = "How long the request waits for the outcome: 5s. Without, or when it is over: 202."},
 };

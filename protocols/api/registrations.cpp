@@ -360,12 +360,7 @@ constexpr Parameter list_parameters[] = {
      .schema = R"({"type":"integer","minimum":1,"maximum":10000,"default":100})"},
     {.name = "cursor", .doc = "The page's place: \"next\" of the page before."},
 };
-constexpr Parameter device_parameters[] = {
-    {.name = "id",
-     .in = Parameter::In::path,
-     .doc = "The device's number, as the list has it.",
-     .required = true},
-};
+constexpr Parameter device_parameters[] = {device_parameter};
 
 constexpr Route routes[] = {
     {.path = "/api/v1/registrations",

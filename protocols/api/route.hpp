@@ -35,6 +35,12 @@ struct Parameter {
   bool required = false;
 };
 
+// The "{id}" of paths below /devices and /registrations.
+inline constexpr Parameter device_parameter{.name = "id",
+                                            .in = Parameter::In::path,
+                                            .doc = "The device's number, as the list has it.",
+                                            .required = true};
+
 struct Route {
   http::Method method = http::Method::get;
   std::string_view path;  // "/api/v1/devices/{id}": a member in braces takes one segment

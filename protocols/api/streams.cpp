@@ -30,12 +30,7 @@ constexpr Parameter event_parameters[] = {
      .doc = "Whether message events have their body decoded.",
      .schema = R"({"type":"boolean","default":false})"},
 };
-constexpr Parameter trace_parameters[] = {
-    {.name = "id",
-     .in = Parameter::In::path,
-     .doc = "The device's number, as the list has it.",
-     .required = true},
-};
+constexpr Parameter trace_parameters[] = {device_parameter};
 
 constexpr Route routes[] = {
     {.path = "/api/v1/stream",

@@ -252,7 +252,7 @@ void get_track(Plane& plane, const CallPtr& call) {
 constexpr std::string_view duration_schema =
     R"({"type":"string","pattern":"^[0-9]+[smhd]?$"})";
 constexpr Parameter parameters[] = {
-    {.name = "id", .in = Parameter::In::path, .doc = "The device's number.", .required = true},
+    device_parameter,
     {.name = "from", .doc = from_doc},
     {.name = "to", .doc = to_doc},
     {.name = "step",

@@ -14,6 +14,7 @@ import servers
 
 try:
     from selenium import webdriver
+    from selenium.common.exceptions import JavascriptException
     from selenium.webdriver.chrome.service import Service
 except ImportError:
     webdriver = None
@@ -119,8 +120,14 @@ class Browser(PageTest):
     def js(self, code, *arguments):
         return self.browser.execute_script(f"return {code}", *arguments)
 
+    # A page that is still loading has none of its things: an error is "not yet".
     def until(self, code, *arguments):
-        servers.wait_until(lambda: self.js(code, *arguments), code)
+        def holds():
+            try:
+                return self.js(code, *arguments)
+            except JavascriptException:
+                return False
+        servers.wait_until(holds, code)
 
     def text(self, selector):
         return self.js("document.querySelector(arguments[0])?.textContent ?? ''", selector)

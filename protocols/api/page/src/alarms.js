@@ -1,5 +1,5 @@
 // View 4: alarms as they come, and the last ones before. Also a device's own.
-import { get, hasRoute } from "./api.js";
+import { get } from "./api.js";
 import { h, say } from "./dom.js";
 import { deviceLink } from "./fleet.js";
 import { clock, decimal, position } from "./format.js";
@@ -71,7 +71,6 @@ class AlarmList {
     (events) => events.forEach((event) => event.type === "alarm" && this.take(event, true)),
     { lasting: true });
     try {
-      if (!await hasRoute("/alarms")) return;
       const path = this.device ? `/devices/${encodeURIComponent(this.device)}/alarms` : "/alarms";
       const found = await get(path, { from: new Date(Date.now() - BEFORE_MS).toISOString(),
         limit: 5000 });

@@ -89,17 +89,6 @@ export async function logout() {
   csrf = "";
 }
 
-// Which requests this gateway has: it may be older or smaller than the page knows them.
-let paths = null;
-export async function hasRoute(path) {
-  paths ??= get("/openapi.json").then((document) => new Set(Object.keys(document.paths)),
-    () => {
-      paths = null;
-      return new Set();
-    });
-  return (await paths).has(`/api/v1${path}`);
-}
-
 // The page's own settings.
 export async function pageConfig() {
   const answer = await fetch("/page/config.json", { cache: "no-store" });

@@ -1,12 +1,11 @@
 // View 3: the gateway itself: how much it does, how fast, and what it could not do.
-import { repeat } from "./api.js";
+import { get, repeat } from "./api.js";
 import { lineChart } from "./charts.js";
 import { fill, h, say } from "./dom.js";
 import { deviceLink } from "./fleet.js";
 import { ago, bytes, clock, count, decimal, short } from "./format.js";
 import { nameText, t } from "./i18n.js";
 import { sumOf } from "./series.js";
-import { table } from "./telemetry.js";
 import { showValue } from "./value.js";
 
 const LEVELS = ["normal", "raised", "high", "very high", "full"];
@@ -55,8 +54,7 @@ class GatewayView {
   makeCharts() {
     const { telemetry } = this;
     const line = (label, name) => ({ label, series: telemetry.get(name) });
-    this.shardNames = (telemetry.shards ?? []).map(([shard]) => shard);
-    const busy = this.shardNames.some((shard) => telemetry.get(`busy ${shard}`).times.length > 0);
+    this.shardNames = telemetry.shards ?? [];
     const charts = [
       lineChart(t("Frames per second"), [line(t("Frames"), "frames")], short),
       lineChart(t("Commit latency"), [line("p99", "commit p99"), line("p50", "commit p50")],
@@ -67,17 +65,16 @@ class GatewayView {
       lineChart(t("Memory"), [line(t("Memory"), "memory")], bytes),
     ];
     if (this.shardNames.length) {
-      charts.splice(2, 0, lineChart(busy ? t("Load of each shard") : t("Records/s of each shard"),
-        this.shardNames.slice(0, 6).map((shard) =>
-          line(t("Shard {n}", { n: shard }), `${busy ? "busy" : "shard"} ${shard}`)),
-        busy ? (value) => `${decimal(value, 0)} %` : short, { filled: false }));
+      charts.splice(2, 0, lineChart(t("Load of each shard"), this.shardNames.slice(0, 6).map(
+        (shard) => line(t("Shard {n}", { n: shard }), `busy ${shard}`)),
+      (value) => `${decimal(value, 0)} %`, { filled: false }));
     }
     return charts;
   }
 
   update() {
     const { telemetry } = this;
-    const shards = (telemetry.shards ?? []).map(([shard]) => shard);
+    const shards = telemetry.shards ?? [];
     if (shards.length !== this.shardNames.length) {
       for (const chart of this.charts) chart.end();
       this.charts = this.makeCharts();
@@ -121,17 +118,17 @@ class GatewayView {
 
   async askTables(signal) {
     const ask = async (name, show) => {
-      const found = await table(name, signal);
-      if (found !== null && !signal.aborted) show(found);
+      const found = await get(`/${name}`, {}, { signal });
+      if (!signal.aborted) show(found);
     };
     await Promise.all([
       ask("stats", (found) => this.showAbout(found)),
       ask("sinks", (found) => this.table("sinks", t("Sinks"), found.sinks,
         t("No sink is configured: Redis, NATS and PostgreSQL can have every message."))),
       ask("consumers", (found) => this.table("consumers", t("Subscribers and slow consumers"),
-        found.consumers ?? found.subscribers, t("Nobody listens."))),
+        found.consumers, t("Nobody listens."))),
       ask("talkers", (found) => this.table("talkers", t("Who sends most"),
-        found.talkers ?? found.devices, t("Nobody sends."))),
+        found.talkers, t("Nobody sends."))),
       ask("errors", (found) => this.table("errors", t("Last errors"), found.errors,
         t("None since the start."))),
     ]);

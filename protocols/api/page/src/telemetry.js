@@ -1,6 +1,6 @@
 // The gateway's counters, asked for every two seconds while the page is open, so that charts have
 // their last minutes when they are looked at.
-import { get, hasRoute, repeat } from "./api.js";
+import { repeat } from "./api.js";
 import { Quantiles, Rate, Series, byLabel, parseMetrics, sumOf } from "./series.js";
 
 const EVERY_MS = 2000;
@@ -46,41 +46,17 @@ export class Telemetry {
     this.rate("written", sumOf(metrics, "ringgate_log_written_bytes_total"), at);
     this.get("links").put(at, sumOf(metrics, "ringgate_links"));
     this.get("memory").put(at, sumOf(metrics, "ringgate_memory_bytes"));
-    const [half, most] = this.commitSeconds(metrics);
+    const [half, most] = this.commit.of(metrics, "ringgate_log_commit_seconds", [0.5, 0.99]);
     this.get("commit p50").put(at, half * 1000);
     this.get("commit p99").put(at, most * 1000);
-    this.shards = [...byLabel(metrics, "ringgate_log_records_total", "shard")];
-    for (const [shard, value] of this.shards) this.rate(`shard ${shard}`, value, at);
-    this.busy(metrics, at);
+    const worked = byLabel(metrics, "ringgate_loop_turn_seconds_sum", "shard");
+    this.shards = [...worked.keys()];
+    for (const [shard, seconds] of worked) this.rate(`busy ${shard}`, seconds * 100, at);
     for (const listener of this.listeners) listener();
   }
-  // Histograms say what happened since the reading before, summaries what happened ever.
-  commitSeconds(metrics) {
-    const name = "ringgate_log_commit_seconds";
-    if (metrics.has(`${name}_bucket`)) return this.commit.of(metrics, name, [0.5, 0.99]);
-    const worst = (quantile) => (metrics.get(name) ?? [])
-      .filter((row) => Number(row.labels.quantile) === quantile)
-      .reduce((most, row) => Math.max(most, row.value), NaN_IF_NONE);
-    return [worst(0.5), worst(0.99)].map((value) => (value < 0 ? NaN : value));
-  }
-  // How much of its time each shard works, where the gateway tells.
-  busy(metrics, at) {
-    for (const name of ["ringgate_loop_busy_seconds_total", "ringgate_shard_busy_seconds_total"]) {
-      for (const [shard, value] of byLabel(metrics, name, "shard")) {
-        this.rate(`busy ${shard}`, value * 100, at);
-      }
-    }
-  }
-
   // Called after each reading; returns what ends it.
   onReading(listener) {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
   }
-}
-const NaN_IF_NONE = -1;
-
-// What /api/v1 tells besides; null where this gateway does not.
-export async function table(name, signal) {
-  return (await hasRoute(`/${name}`)) ? get(`/${name}`, {}, { signal }) : null;
 }

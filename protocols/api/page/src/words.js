@@ -35,7 +35,7 @@ export const chinese = {
   "Plate or number": "车牌或号码", "Play": "播放",
   "Point terminals at the gateway, or let a hundred simulated vehicles drive:":
     "将终端接入网关，或让一百辆模拟车跑起来：", "Position": "位置", "Really ban?": "确定封禁？",
-  "Really kick?": "确定踢下线？", "Received": "接收", "Records/s of each shard": "各分片每秒记录数",
+  "Really kick?": "确定踢下线？", "Received": "接收",
   "Refused, dropped, failed: by reason": "拒绝、丢弃与失败（按原因）", "Remove": "删除",
   "Save": "保存", "Save as": "保存为", "Search by plate or number": "按车牌或号码搜索",
   "Send": "发送", "Sent": "发送", "Session and registration": "会话与注册", "Shard": "分片",
