@@ -129,7 +129,7 @@ struct Stage {
   std::vector<DayPoint> day;   // day: sorted; straight lines between, over midnight too
   MonoNs day_from_ns = 0;      // day: part of it that is played; until may be the next day's
   MonoNs day_until_ns = 0;
-  Condition hold;              // sustained: its metric and limit; the comparison means nothing
+  Condition goal;              // sustained: its metric and limit; the comparison means nothing
   double growth = 1.25;        // stress: each level is so much higher than the one before ...
   double increment = 0;        // ... or so much, where above 0
   MonoNs every_ns = 0;         // stress: how long a level is watched

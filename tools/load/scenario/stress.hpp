@@ -1,0 +1,78 @@
+// Finds the load that a server no longer bears: raises it level by level until a bound stays broken,
+// then goes back to the last good load and watches how the server recovers. Pure; one thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "tools/load/scenario/measured.hpp"
+#include "tools/load/scenario/thresholds.hpp"
+
+namespace ringgate::load {
+
+struct Stage;
+
+// A level and what was measured there, over the time that counted.
+struct StressLevel {
+  double level = 0;             // users or rate factor
+  MonoNs from_ns = 0;           // since the run's start
+  MonoNs until_ns = 0;
+  double acked_per_s = 0;
+  double p99_ns = 0;            // response
+  double error_share = 0;
+  std::vector<std::optional<double>> values;  // of each bound, over the level's time
+};
+
+struct StressResult {
+  enum class State : std::uint8_t {
+    raising,     // looks for the knee
+    recovering,  // found it, and is back at the last good load (or the first)
+    done,
+  };
+  State state = State::raising;
+  std::vector<StressLevel> levels;       // in the order of time, without the recovery
+  std::optional<std::size_t> last_good;  // of levels
+  std::optional<std::size_t> first_bad;  // empty: every level up to the highest was borne
+  std::size_t broken = 0;                // index into Stage::bounds, when there is a first_bad
+  double broken_value = 0;               // over the time that it was broken
+  MonoNs back_ns = -1;                   // when the load went back
+  double back_level = 0;
+  // From then until every bound held again for `patience`; -1: not within the stage's `recover`.
+  MonoNs recovered_after_ns = -1;
+  // "borne: 400 users (1,980/s, p99 4.1 ms); not borne: 500 users, p99 < 20ms broken: 61 ms; ..."
+  std::string text(const Stage& stage) const;
+};
+
+class StressSearch {
+ public:
+  StressSearch(const Stage& stage, MonoNs start);  // the stage must outlive it
+  double level() const { return level_; }
+  bool finished() const { return result_.state == StressResult::State::done; }
+  const StressResult& result() const { return result_; }
+
+  // A merged interval [from, to), since the run's start. One that began before the level did is
+  // left out: it knows the load before.
+  void observe(MonoNs from, MonoNs to, const Measured& measured);
+  void end(MonoNs now);  // the stage's time is over
+
+ private:
+  void begin_level(double level, MonoNs at);
+  void close_level(MonoNs at);
+  void found(MonoNs at);
+  void watch_recovery(MonoNs to, bool good);
+  std::optional<std::size_t> broken_bound(const Measured& measured) const;
+
+  const Stage& stage_;
+  StressResult result_;
+  double level_ = 0;
+  MonoNs level_from_ns_ = 0;
+  MonoNs broken_from_ns_ = -1;  // of the interval since which a bound is broken
+  MonoNs good_from_ns_ = -1;    // recovering: since when all hold
+  Measured sum_;                // of the level
+  Measured broken_sum_;         // since broken_from_ns_
+};
+
+}  // namespace ringgate::load
