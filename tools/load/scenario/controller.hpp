@@ -2,8 +2,8 @@
 // and value, so that it behaves alike at 10 users and at 100,000. Pure; one thread.
 //
 // The value is taken to grow with the load, about in proportion at first, and to flatten where the
-// server is full. The load changes by at most a factor of `step_max` per interval, and does not wind
-// up at a bound.
+// server is full. The load changes by at most a factor of `step_max` per interval, and does not
+// wind up at a bound.
 #pragma once
 
 #include <cstdint>

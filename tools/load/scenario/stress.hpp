@@ -1,5 +1,6 @@
-// Finds the load that a server no longer bears: raises it level by level until a bound stays broken,
-// then goes back to the last good load and watches how the server recovers. Pure; one thread.
+// Finds the load that a server no longer bears: raises it level by level until a bound stays
+// broken, then goes back to the last good load and watches how the server recovers. Pure; one
+// thread.
 #pragma once
 
 #include <cstdint>
