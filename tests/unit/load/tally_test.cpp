@@ -19,8 +19,8 @@ TEST_CASE("a latency has the percentiles of the engine's histogram, however it w
   Latency merged;
   for (int second = 0; second < 4; ++second) {
     for (int i = 0; i < 5'000; ++i) {
-      const auto ns = static_cast<std::int64_t>(1) << (random() % 40);
-      const std::int64_t value = ns + static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(ns));
+      const std::uint64_t low = std::uint64_t{1} << (random() % 40);
+      const auto value = static_cast<std::int64_t>(low + random() % low);
       whole.record(value);
       workers[random() % 3].record(value);
     }

@@ -47,7 +47,8 @@ TEST_CASE("every message arrives, in pieces of any size") {
   const std::vector<wire::Message> sent = all_messages();
   std::string stream;
   for (const wire::Message& message : sent) stream += wire::encode(message);
-  for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{100}, stream.size()}) {
+  const std::size_t whole = stream.size();
+  for (const std::size_t piece : {std::size_t{1}, std::size_t{7}, std::size_t{100}, whole}) {
     wire::Decoder decoder;
     std::vector<wire::Message> got;
     for (std::size_t at = 0; at < stream.size(); at += piece) {
