@@ -1,5 +1,5 @@
-// The commands of ringgate-load. Each declares its options, then runs with them; one of them runs in
-// a process, on its first thread.
+// The commands of ringgate-load. Each declares its options, then runs with them; one of them runs
+// in a process, on its first thread.
 #pragma once
 
 #include <memory>

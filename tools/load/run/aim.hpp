@@ -23,8 +23,8 @@ struct Aim {
   bool operator==(const Aim&) const = default;
 };
 
-// The share of worker `worker` of `workers` in `total` users. User number i of a class in worker w is
-// user i * workers + w of the class in the run, so numbers (phones, addresses) never collide and
+// The share of worker `worker` of `workers` in `total` users. User number i of a class in worker w
+// is user i * workers + w of the class in the run, so numbers (phones, addresses) never collide and
 // the shares of all workers are exactly users 0 to total - 1.
 constexpr std::uint32_t share_of(std::uint32_t total, std::uint32_t worker,
                                  std::uint32_t workers) {

@@ -9,6 +9,12 @@
 // Interval every second and where the stage changes. Stop ends it: the worker drains, says its last
 // Interval, then End with the size of its acknowledged log, which follows in 'A' frames where the
 // Setup asked for it. Ping is answered with Pong at any time. An end of the stream ends the worker.
+//
+// Who forks a worker, or listens for a coordinator, says the Hello (and proves the secret); then
+// crowd/worker.hpp's `int run_worker(int fd, wire::Decoder decoder)` takes over with the socket
+// (blocking, its own), awaits Setup, and returns the process's exit status. A second between two
+// Intervals is a second since Start, whatever it sends: a worker that has nothing to do sends an
+// empty Interval, since one that is silent for 3 s counts as lost.
 #pragma once
 
 #include <cstdint>
