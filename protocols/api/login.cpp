@@ -56,6 +56,7 @@ void log_in(Plane& plane, const CallPtr& call) {
                          "WWW-Authenticate: Bearer realm=\"ringgate\"\r\n");
   }
   Principal& who = call->set_who(done->login);
+  plane.note_deed(*call, "login");
   std::string fields = cookie_line(is_secure(*call), done->cookie,
                                    plane.parts().access.options().login_lifetime_ns);
   fields += no_store;
@@ -64,7 +65,10 @@ void log_in(Plane& plane, const CallPtr& call) {
 
 void log_out(Plane& plane, const CallPtr& call) {
   const Principal& who = call->data().who;
-  if (who.login != nullptr) plane.parts().access.log_out(who.login);
+  if (who.login != nullptr) {
+    plane.parts().access.log_out(who.login);
+    plane.note_deed(*call, "logout");
+  }
   call->answer("{}", 200, "application/json", cookie_line(is_secure(*call), "", 0));
 }
 

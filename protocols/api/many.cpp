@@ -238,6 +238,7 @@ void cancel_command(Plane& plane, const CallPtr& call) {
   }
   if (!entry->ended()) {
     entry->many->cancel();
+    plane.note_deed(*call, "cancel command", {{"command", call->value(0)}});
     pump(plane, call->value(0));
   }
   call->answer(command_json(*entry, plane));

@@ -16,8 +16,8 @@
 namespace ringgate::api {
 
 Plane::Plane(const PlaneParts& parts)
-    : parts_(parts), post_(parts.errands, parts.producer), fronts_(parts.shards, nullptr),
-      fleet_(std::make_unique<Fleet>(*this)) {}
+    : parts_(parts), post_(parts.errands, parts.producer), deeds_(post_, parts.logs),
+      fronts_(parts.shards, nullptr), fleet_(std::make_unique<Fleet>(*this)) {}
 
 Plane::~Plane() {
   stop_.store(true, std::memory_order_release);
@@ -215,7 +215,8 @@ void Plane::ask_all(const CallPtr& call, Work work,
 }
 
 // What changes something leaves a line in the log, whatever came of it: who, from where, and what.
-// What concerns a device leaves a record besides (DeviceGate).
+// What concerns a device leaves a record besides (DeviceGate), and what else has an effect too
+// (note_deed).
 void Plane::audit(const Call& call, std::uint16_t status) {
   failures_.note(call.route(), status, io::real_sys().wall_now());
   if (call.route().method == http::Method::get) return;
@@ -223,6 +224,17 @@ void Plane::audit(const Call& call, std::uint16_t status) {
                             {"path", call.data().path},
                             {"status", status},
                             {"by", call.who()}});
+}
+
+void Plane::note_deed(const Call& call, std::string_view action,
+                      std::vector<std::pair<std::string, std::string>> details) {
+  deeds_.note({.action = std::string(action), .by = call.who(), .details = std::move(details)});
+  send_deeds();
+}
+
+void Plane::send_deeds() {
+  constexpr MonoNs retry_after = 10 * ns_per_ms;  // the shard is busy
+  if (!deeds_.pump()) after(retry_after, [this] { send_deeds(); });
 }
 
 // Answers ---------------------------------------------------------------------------------------

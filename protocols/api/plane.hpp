@@ -24,6 +24,7 @@
 #include "protocols/api/failures.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
+#include "storage/state/audit.hpp"
 #include "storage/state/shard_host.hpp"
 
 namespace ringgate::api {
@@ -130,6 +131,9 @@ class Plane {
                std::function<void(std::vector<ShardAnswer>& answers)> then);
   // Has a query answer the call, on its thread (query_pool.hpp).
   void ask_log(const CallPtr& call, std::unique_ptr<Query> query);
+  // Leaves an audit record of what was done by the call and concerns no device.
+  void note_deed(const Call& call, std::string_view action,
+                 std::vector<std::pair<std::string, std::string>> details = {});
   // For errands of what outlives its call.
   shard::ErrandPost& post() { return post_; }
   // 503 where an errand could not be sent.
@@ -161,12 +165,14 @@ class Plane {
   void send(Reply reply);
   void audit(const Call& call, std::uint16_t status);
   void send_waiting();
+  void send_deeds();
   int wait_ms(int longest_ms) const;
   void run_timers();
   static std::uint64_t key_of(http::ExchangeId id) { return id.link.packed(); }
 
   PlaneParts parts_;
   shard::ErrandPost post_;
+  state::AuditTrail deeds_;
   std::vector<Front*> fronts_;  // by shard; each touched only on its shard
   std::unordered_map<std::uint64_t, std::weak_ptr<Call>> calls_;  // by link
   std::unique_ptr<Fleet> fleet_;

@@ -132,10 +132,13 @@ RegistryOutcome RegistryErrand::change(ShardHost& host, const RegistryWish& wish
   if (position == 0) {
     return store.is_full() ? RegistryOutcome::full : RegistryOutcome::not_stored;
   }
-  last = position;
+  event::DeviceGate* const gate = host.find(wish.device.ns);
+  if (gate != nullptr) {
+    gate->audit(wish.device, wish.put ? "registry put" : "registry remove", {who_, {}});
+  }
+  last = host.appended();
   // Whoever may come no longer must not stay either.
   const bool out = !wish.put || !next.enabled;
-  event::DeviceGate* const gate = host.find(wish.device.ns);
   if (out && gate != nullptr && gate->wants_registration()) {
     gate->kick(wish.device, {who_, wish.put ? "registration disabled" : "registration removed"});
   }

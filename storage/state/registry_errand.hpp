@@ -52,8 +52,8 @@ struct RegistryWish {
 enum class RegistryOutcome : std::uint8_t { done, not_stored, full, unknown };
 std::string_view text_of(RegistryOutcome outcome);  // "is not registered"
 
-// Makes changes on one shard and comes home when the last one is durable. Who may come no longer
-// loses its link where devices must be registered.
+// Makes changes on one shard, each with an audit record, and comes home when the last one is
+// durable. Who may come no longer loses its link where devices must be registered.
 class RegistryErrand final : public shard::Errand {
  public:
   // `outcomes`: one for each wish, where it ran.

@@ -14,7 +14,7 @@ class ShardHost final : public event::DeviceGates {
  public:
   static ShardHost& of(shard::ErrandHost& host) { return static_cast<ShardHost&>(host); }
 
-  void use(Store& store, log::CommitWaits& waits, const log::Writer& log,
+  void use(Store& store, log::CommitWaits& waits, log::Writer& log,
            device::DeviceTable& devices) {
     devices_ = &devices;
     store_ = &store;
@@ -26,6 +26,8 @@ class ShardHost final : public event::DeviceGates {
   device::DeviceTable& devices() { return *devices_; }
   log::CommitWaits& waits() { return *waits_; }
   Pending& pending() { return *pending_; }
+  // For audit records (audit.hpp).
+  log::Writer& log() { return *log_; }
   // Whatever was appended so far is durable once this is.
   Position appended() const { return log_->appended(); }
 
@@ -33,7 +35,7 @@ class ShardHost final : public event::DeviceGates {
   Store* store_ = nullptr;
   log::CommitWaits* waits_ = nullptr;
   Pending* pending_ = nullptr;
-  const log::Writer* log_ = nullptr;
+  log::Writer* log_ = nullptr;
   device::DeviceTable* devices_ = nullptr;
 };
 

@@ -53,6 +53,12 @@ class Sinks(harness.GatewayTest):
             self.assertEqual(self.ctl("sink", "pause", "nobody")[0], 1)
             self.assertEqual(self.ctl("sink", "nonsense")[0], 2)
             self.assertNotIn("secret", gateway.output)
+            self.assertEqual(gateway.stop(), 0)
+            audits = [record["audit"] for record in harness.dump(self.data_dir)
+                      if record["kind"] == "audit" and record["device"] == ""]
+            self.assertEqual([audit["action"] for audit in audits],
+                             ["sink pause", "sink resume"] + ["sink seek"] * 7)
+            self.assertEqual((audits[2]["sink"], audits[2]["to"]), ("redis", "beginning"))
 
     def test_servers_that_are_not_there_hold_nothing_up(self):
         port = servers.free_ports()[0]

@@ -22,7 +22,8 @@ constexpr int look_again_ms = 10;
 
 }  // namespace
 
-Control::Control(const ControlParts& parts) : parts_(parts), post_(parts.errands, parts.producer) {}
+Control::Control(const ControlParts& parts)
+    : parts_(parts), post_(parts.errands, parts.producer), audit_(post_, parts_.logs) {}
 
 Result<std::unique_ptr<Control>> Control::open(const ControlParts& parts) {
   std::unique_ptr<Control> control(new Control(parts));
@@ -107,6 +108,7 @@ void Control::turn(int longest_ms) {
   }
   clients_ = std::move(staying);
   if ((waits[1].revents & POLLIN) != 0) accept_clients();
+  if (!audit_.pump()) look_again();
 }
 
 void Control::accept_clients() {

@@ -20,6 +20,7 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/errand.hpp"
+#include "storage/state/audit.hpp"
 
 namespace ringgate::api {
 class TokenStore;
@@ -87,6 +88,8 @@ class Control {
   void look_again() { look_again_ = true; }
   // Runs in every turn of the thread until it says true; for what outlives its client.
   void finish_later(std::function<bool()> step) { unfinished_.push_back(std::move(step)); }
+  // Leaves an audit record of what concerns no device.
+  void note(state::Deed deed) { audit_.note(std::move(deed)); }
 
  private:
   explicit Control(const ControlParts& parts);
@@ -98,6 +101,7 @@ class Control {
   ControlParts parts_;
   const Sinks* sinks_ = nullptr;
   shard::ErrandPost post_;
+  state::AuditTrail audit_;
   int listener_ = -1;
   std::vector<std::unique_ptr<ControlClient>> clients_;
   std::vector<std::function<bool()>> unfinished_;

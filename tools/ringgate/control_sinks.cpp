@@ -55,6 +55,9 @@ class SinkOp final : public ControlOp {
     }
     control_.logs().info("sink commanded",
                          {{"sink", name}, {"action", action}, {"to", to}, {"by", client_.who()}});
+    state::Deed deed{.action = "sink " + action, .by = client_.who(), .details = {{"sink", name}}};
+    if (!to.empty()) deed.details.emplace_back("to", to);
+    control_.note(std::move(deed));
     end(R"({"ok":true})");
   }
 

@@ -87,6 +87,11 @@ class CreateOp final : public TokenOp {
       return fail(made.error().code == EEXIST ? "token-exists" : "not-stored",
                   made.error().message);
     }
+    state::Deed deed{.action = "token create",
+                     .by = client_.who(),
+                     .details = {{"token", name}, {"scopes", scopes->text()}}};
+    if (expires_us != 0) deed.details.emplace_back("expires", time_text(expires_us));
+    control_.note(std::move(deed));
     std::string text;
     JsonWriter json(text);
     json.begin_object().key("ok").boolean(true).key("name").text(name);
@@ -115,6 +120,7 @@ class RevokeOp final : public TokenOp {
     note("token revoke", name, !revoked ? revoked.error().message : *revoked ? "done" : "unknown");
     if (!revoked) return fail("not-stored", revoked.error().message);
     if (!*revoked) return fail("unknown-token", fmt::format("there is no token '{}'", name));
+    control_.note({.action = "token revoke", .by = client_.who(), .details = {{"token", name}}});
     end(R"({"ok":true})");
   }
 };

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <time.h>
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
@@ -106,12 +108,15 @@ void reload(std::shared_ptr<const config::Settings>& settings, const Arguments& 
                {{"key", change.key->name}, {"is", change.before}, {"asked", change.after}});
     return;
   }
+  state::Deed deed{.action = "config reload", .by = "SIGHUP"};
   for (const config::Change& change : changes) {
     logs.info("setting changed",
               {{"key", change.key->name}, {"was", change.before}, {"is", change.after}});
+    deed.details.emplace_back(change.key->name,
+                              fmt::format("{} -> {}", change.before, change.after));
   }
   settings = std::make_shared<const config::Settings>(std::move(*loaded));
-  gateway.reload(settings);
+  gateway.reload(settings, std::move(deed));
   logs.info("configuration reloaded", {{"changes", changes.size()}});
 }
 

@@ -521,17 +521,19 @@ void Server::wake_all() {
   }
 }
 
-void Server::reload(std::shared_ptr<const config::Settings> settings) {
-  tell_shards(settings);
+void Server::reload(std::shared_ptr<const config::Settings> settings, state::Deed deed) {
+  tell_shards(settings, std::move(deed));
   plane_->letter([plane = plane_.get(), fresh = insight(std::move(settings))] {
     plane->fleet().use(fresh);
   });
 }
 
-void Server::tell_shards(const std::shared_ptr<const config::Settings>& settings) {
+void Server::tell_shards(const std::shared_ptr<const config::Settings>& settings,
+                         const std::optional<state::Deed>& deed) {
   for (unsigned i = 0; i < shard_count_; ++i) {
     const ReloadMail mail{
-        new ReloadMail::News{settings, tls_ ? tls_->contexts() : nullptr}};
+        new ReloadMail::News{settings, tls_ ? tls_->contexts() : nullptr,
+                             i == 0 ? deed : std::nullopt}};
     const Bytes bytes{reinterpret_cast<const std::uint8_t*>(&mail), sizeof mail};
     const bool posted = hub_->post_from_control(hub_->control_producer(main_thread),
                                                 static_cast<ShardIndex>(i),

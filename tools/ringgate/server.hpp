@@ -51,7 +51,8 @@ class Server {
   std::string ready_line() const;
 
   // Hands changed settings to the shards: those that need no restart (config::diff tells).
-  void reload(std::shared_ptr<const config::Settings> settings);
+  // `deed`: what to leave an audit record of.
+  void reload(std::shared_ptr<const config::Settings> settings, state::Deed deed);
 
   // Looks whether the files of certificates have changed (tls::Keeper::look); new links get the new
   // ones. Every limits::tls_look_interval_ms where has_tls().
@@ -79,7 +80,8 @@ class Server {
   Result<void> open_tls();
   Result<void> listen_all(const Plug& plug, const char* key, const net::SocketOptions& options,
                           observe::LogSource& logs);
-  void tell_shards(const std::shared_ptr<const config::Settings>& settings);
+  void tell_shards(const std::shared_ptr<const config::Settings>& settings,
+                   const std::optional<state::Deed>& deed = {});
   Result<void> open_control();
   void open_fabric();
   Result<void> open_access();

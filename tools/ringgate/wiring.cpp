@@ -193,6 +193,9 @@ void ShardRooms::on_mail(shard::MailKind, std::uint32_t, Bytes bytes) {
   const auto mail = load_native<ReloadMail>(bytes.data());
   const std::unique_ptr<ReloadMail::News> news(mail.news);
   for (const auto& acceptor : acceptors_) acceptor->use(news->tls);
+  if (news->deed && !state::record_deed(*writer_, *news->deed)) {
+    state::log_lost_deed(logs_, *news->deed);
+  }
   if (news->settings == nullptr) return;
   const config::Settings& settings = *news->settings;
   for (std::size_t i = 0; i < std::size(plugs); ++i) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/config/settings.hpp"
@@ -16,6 +17,7 @@
 #include "storage/log/commit_board.hpp"
 #include "storage/log/counters.hpp"
 #include "storage/log/supply.hpp"
+#include "storage/state/audit.hpp"
 #include "storage/state/shard_host.hpp"
 #include "tools/ringgate/plugs.hpp"
 
@@ -93,6 +95,7 @@ struct ReloadMail {
   struct News {
     std::shared_ptr<const config::Settings> settings;  // null: only certificates are new
     std::shared_ptr<const net::tls::Contexts> tls;     // null: no listener speaks it
+    std::optional<state::Deed> deed = {};              // what to leave an audit record of
   };
   News* news = nullptr;  // owned by the mail
 };
