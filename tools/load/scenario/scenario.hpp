@@ -208,7 +208,6 @@ constexpr std::uint32_t scenario_users_max = 10'000'000;
 struct ShippedScenario {
   std::string_view name;  // "baseline"
   std::string_view text;
-  std::string_view description() const;  // the first comment line of it
 };
 std::span<const ShippedScenario> shipped_scenarios();
 // A file's name, or a shipped scenario's; a name that is neither is told with the nearest.

@@ -45,25 +45,20 @@ class Shape {
   const StressResult* stress(std::uint32_t stage) const;
   // What a sustained stage does at the moment, or did at its end; null as above.
   const ControlState* control(std::uint32_t stage) const;
-  // "holds 900/s at 412 users", "level 4 of at most 2000 users, all bounds hold"; empty: nothing
-  // to say beyond the stage's name.
+  // "holds acked_rate 900/s at 412 users: 896/s", "level 4: 800 of at most 2000 users"; empty:
+  // nothing to say beyond the stage's name.
   std::string doing() const;
 
  private:
-  struct Level {
-    double users;
-    double rate;
-  };
   const Stage& stage() const { return scenario_.stages[stage_]; }
   void begin(std::uint32_t stage, MonoNs at);
-  bool over(MonoNs now) const;
-  Level level(MonoNs into);
+  void end(MonoNs at);
+  double level(MonoNs now) const;
   std::uint32_t paced(std::uint32_t users, MonoNs now);
 
   const Scenario& scenario_;
   std::uint32_t stage_ = 0;
-  bool finished_ = false;
-  MonoNs now_ = 0;
+  bool over_ = false;
   std::vector<StageSpan> spans_;
   std::vector<std::optional<Controller>> controllers_;  // by stage
   std::vector<std::optional<StressSearch>> searches_;

@@ -38,7 +38,8 @@ struct StressResult {
   std::optional<std::size_t> last_good;  // of levels
   std::optional<std::size_t> first_bad;  // empty: every level up to the highest was borne
   std::size_t broken = 0;                // index into Stage::bounds, when there is a first_bad
-  double broken_value = 0;               // over the time that it was broken
+  std::optional<double> broken_value;    // over that time; empty: nothing was answered
+  bool out_of_time = false;              // the stage's duration ended the search
   MonoNs back_ns = -1;                   // when the load went back
   double back_level = 0;
   // From then until every bound held again for `patience`; -1: not within the stage's `recover`.
@@ -63,7 +64,8 @@ class StressSearch {
   void begin_level(double level, MonoNs at);
   void close_level(MonoNs at);
   void found(MonoNs at);
-  void watch_recovery(MonoNs to, bool good);
+  void watch_recovery(MonoNs from, MonoNs to, bool good);
+  double next_level() const;
   std::optional<std::size_t> broken_bound(const Measured& measured) const;
 
   const Stage& stage_;
@@ -71,6 +73,7 @@ class StressSearch {
   double level_ = 0;
   MonoNs level_from_ns_ = 0;
   MonoNs broken_from_ns_ = -1;  // of the interval since which a bound is broken
+  std::size_t broken_ = 0;      // the bound
   MonoNs good_from_ns_ = -1;    // recovering: since when all hold
   Measured sum_;                // of the level
   Measured broken_sum_;         // since broken_from_ns_
