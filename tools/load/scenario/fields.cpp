@@ -326,7 +326,7 @@ MonoNs parse_time_of_day(std::string_view text) {
 void Complaints::add(unsigned line, unsigned column, std::string message) {
   Problem problem{name_, line, column, std::move(message)};
   if (line == 0 && column > 0 && column <= sets_.size()) {
-    problem.name = "--set " + sets_[column - 1];
+    problem.name = fmt::format("--set {}", sets_[column - 1]);
     problem.column = 0;
   }
   problems_.push_back(std::move(problem));
@@ -375,8 +375,8 @@ Fields::Fields(const TomlEntry& entry, std::string_view table, std::string_view 
     }
     const FieldRule& rule = *initial->rule;
     if (!kind.empty() && !rule.key.of.empty() && !listed(rule.key.of, kind)) {
-      complaints.at_key(child, fmt::format("{} means nothing to {} of kind \"{}\"; it belongs to "
-                                           "{}", name, who_, kind, rule.key.of));
+      complaints.at_key(child, fmt::format("{} means nothing to kind \"{}\"; it belongs to {}",
+                                           name, kind, rule.key.of));
       fields_[std::string(name)] = {*initial, false};
       continue;
     }

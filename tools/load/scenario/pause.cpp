@@ -66,7 +66,7 @@ Result<Pause> parse_pause(std::string_view text) {
 }
 
 std::string format_pause(const Pause& pause) {
-  if (pause.mean_ns > 0) return "~" + config::format_duration(pause.mean_ns);
+  if (pause.mean_ns > 0) return fmt::format("~{}", config::format_duration(pause.mean_ns));
   const std::string least = config::format_duration(pause.min_ns);
   if (pause.min_ns == pause.max_ns) return least;
   return fmt::format("{}..{}", least, config::format_duration(pause.max_ns));

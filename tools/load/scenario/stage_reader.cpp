@@ -210,10 +210,7 @@ Stage read_stage(const TomlEntry& table, std::size_t index, const Stage* before,
   made.warmup = fields["warmup"].boolean;
   made.duration_ns = fields["duration"].time_ns;
   if (!known) return made;
-  if (made.kind != StageKind::day) {
-    if (fields.has("speed")) return made;  // told: it belongs to days
-    required(fields, {"duration"});
-  }
+  if (made.kind != StageKind::day) required(fields, {"duration"});
   if (made.kind != StageKind::constant) required(fields, {"to"});
   read_level(fields, made, before);
   switch (made.kind) {

@@ -154,7 +154,8 @@ std::string StressResult::text(const Stage& stage) const {
                        level.acked_per_s, format_value(Unit::time_ns, level.p99_ns),
                        format_value(Unit::share, level.error_share));
   };
-  std::string out = last_good ? "borne: " + level_text(levels[*last_good]) : "no level was borne";
+  std::string out = last_good ? fmt::format("borne: {}", level_text(levels[*last_good]))
+                              : std::string("no level was borne");
   if (!first_bad) {
     if (out_of_time) return out.append("; the stage's time ended before a bound was broken");
     return out.append(state == State::raising ? "; still raising" : "; no bound was ever broken");
@@ -168,8 +169,8 @@ std::string StressResult::text(const Stage& stage) const {
     out.append(fmt::format("; back at {}, it recovered {}", said(stage, back_level),
                            recovered_after_ns == 0
                                ? std::string("at once")
-                               : "within " + format_value(Unit::time_ns, static_cast<double>(
-                                                              recovered_after_ns))));
+                               : fmt::format("within {}", format_value(
+                                     Unit::time_ns, static_cast<double>(recovered_after_ns)))));
   } else if (state == State::done) {
     out.append(fmt::format("; back at {}, it did not recover within {}", said(stage, back_level),
                            config::format_duration(stage.recover_ns)));
