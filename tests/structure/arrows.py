@@ -19,7 +19,7 @@ BETWEEN_PROTOCOLS = {
     "gb28181": {"sip", "rtp", "jt1078"},
     "xiaozhi": {"http", "websocket"},
 }
-TOOLS = ["ringgate", "load", "log", "codec", "ctl", "chaos"]
+TOOLS = ["ringgate", "load", "log", "codec", "ctl", "chaos", "doctor", "analyze"]
 # These may include everything; nothing includes them.
 OUTSIDE = ["tests", "perf"]
 # A codec's files: protocols/X/codec*.{hpp,cpp} and everything in protocols/X/codec/.
