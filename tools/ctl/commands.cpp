@@ -249,6 +249,21 @@ int sink(Client& client, const Options& options) {
   return code;
 }
 
+int reload(Client& client, const Options& options) {
+  Json end;
+  // What it waits for is the gateway's main thread, which may just look at certificates.
+  constexpr int longest_ms = 60'000;
+  const int code = converse(client, options, {{"op", "reload"}}, longest_ms, [&](const Json& line) {
+    if (options.json) return print_json(line);
+    const bool problem = line.contains("problem");
+    fmt::print(problem ? stderr : stdout, "{}\n",
+               printable(plain(line, problem ? "problem" : "changed")));
+  }, &end);
+  if (code != 0 || options.json) return code;
+  fmt::print("reloaded, {} changed\n", end.value("changes", 0));
+  return code;
+}
+
 int trace(Client& client, const Options& options) {
   if (!client.send({{"op", "trace"}, {"device", options.words[0]}})) {
     return unreachable(options, Client::Got::ended);

@@ -42,6 +42,7 @@ int pending(Client& client, const Options& options);
 int cancel(Client& client, const Options& options);
 int status(Client& client, const Options& options);
 int sink(Client& client, const Options& options);
+int reload(Client& client, const Options& options);
 
 // For the commands -------------------------------------------------------------------------------
 

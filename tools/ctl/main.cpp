@@ -74,6 +74,14 @@ Examples:
   ringgate-ctl ban 13800138000 --for 1h --why 'floods the port'
   ringgate-ctl unban 13800138000)";
 
+constexpr const char* reload_footer = R"(
+As SIGHUP does, but waits until every shard has it. All or nothing: with an error in the files, or a
+changed key that takes a restart, nothing changes, the reasons are shown, and the exit code is 1.
+
+Examples:
+  ringgate-ctl --data /var/lib/ringgate reload
+  ringgate --config /etc/ringgate/ringgate.toml --check-config && ringgate-ctl reload)";
+
 constexpr const char* sink_footer = R"(
 PLACE is beginning, end, a time in UTC (2026-11-21T05:00:00Z, or seconds since 1970), or a cursor as
 'sink list --json' shows it. A sink that is sent back writes again what it finds there: databases
@@ -257,10 +265,13 @@ std::vector<Command> add_commands(CLI::App& app, Options& options) {
       ->expected(0, 3)
       ->type_name("");
   sinking->footer(sink_footer);
+  CLI::App* reloading = add("reload", "Have the configuration read again, and say what changed");
+  reloading->footer(reload_footer);
   return {{list, &devices},     {one, &device},   {sending, &send}, {kicking, &kick},
           {banning, &ban},      {unbanning, &unban}, {banned, &bans},  {tracing, &trace},
           {bad, &bad_frames},   {counting, &stats}, {sinking, &sink},
-          {waiting, &pending},  {cancelling, &cancel}, {standing, &status}};
+          {waiting, &pending},  {cancelling, &cancel}, {standing, &status},
+          {reloading, &reload}};
 }
 
 // Done is only what stdout has taken.

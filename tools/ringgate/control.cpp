@@ -60,9 +60,22 @@ Result<void> Control::listen() {
   return {};
 }
 
-void Control::serve(const Sinks* sinks) {
+void Control::serve(const Sinks* sinks, ReloadDesk* reloads) {
   sinks_ = sinks;
+  reloads_ = reloads;
   thread_ = std::thread([this] { run(); });
+}
+
+void Control::letter(std::function<void()> work) {
+  class One final : public shard::Letter {
+   public:
+    explicit One(std::function<void()>&& work) : work_(std::move(work)) {}
+    void arrive() override { work_(); }
+
+   private:
+    std::function<void()> work_;
+  };
+  post_.inbox().push(std::make_unique<One>(std::move(work)));
 }
 
 Control::~Control() {
@@ -79,6 +92,7 @@ Control::~Control() {
 }
 
 void Control::run() {
+  pthread_setname_np(pthread_self(), "control");
   // Signals are the main thread's.
   sigset_t all;
   sigfillset(&all);

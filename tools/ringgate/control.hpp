@@ -59,6 +59,7 @@ struct ControlParts {
 };
 
 class ControlClient;
+class ReloadDesk;
 class Sinks;
 
 class Control {
@@ -71,8 +72,10 @@ class Control {
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
 
-  // The shards run: starts the thread. `sinks` (null: there are none) outlive it.
-  void serve(const Sinks* sinks = nullptr);
+  // The shards run: starts the thread. `sinks` and `reloads` (null: there are none) outlive it.
+  void serve(const Sinks* sinks = nullptr, ReloadDesk* reloads = nullptr);
+  // Any thread: has `work` done on the control thread.
+  void letter(std::function<void()> work);
   // One turn of it: whoever does not call serve() is the control thread, and calls this instead.
   // `longest_ms` as for poll(): -1 waits until something happens.
   void turn(int longest_ms);
@@ -83,6 +86,7 @@ class Control {
   const observe::Registry& registry() const { return parts_.registry; }
   observe::LogSource& logs() { return parts_.logs; }
   const Sinks* sinks() const { return sinks_; }
+  ReloadDesk* reloads() const { return reloads_; }
   api::TokenStore* tokens() { return parts_.tokens; }
   // Something could not be done now: look again in some milliseconds.
   void look_again() { look_again_ = true; }
@@ -100,6 +104,7 @@ class Control {
 
   ControlParts parts_;
   const Sinks* sinks_ = nullptr;
+  ReloadDesk* reloads_ = nullptr;
   shard::ErrandPost post_;
   state::AuditTrail audit_;
   int listener_ = -1;

@@ -126,6 +126,7 @@ class ControlClient {
 std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& control,
                                            ControlClient& client);
 std::shared_ptr<ControlOp> make_send_op(Control& control, ControlClient& client);
+std::shared_ptr<ControlOp> make_reload_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_sink_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_status_op(Control& control, ControlClient& client);
 std::shared_ptr<ControlOp> make_trace_op(Control& control, ControlClient& client);

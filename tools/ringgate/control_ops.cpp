@@ -274,6 +274,7 @@ std::shared_ptr<ControlOp> make_control_op(std::string_view name, Control& contr
   if (name == "ban") return std::make_shared<ActOp>(control, client, What::ban);
   if (name == "unban") return std::make_shared<ActOp>(control, client, What::unban);
   if (name == "bans") return std::make_shared<BansOp>(control, client);
+  if (name == "reload") return make_reload_op(control, client);
   if (name == "sink") return make_sink_op(control, client);
   if (name == "status") return make_status_op(control, client);
   if (name == "trace") return make_trace_op(control, client);

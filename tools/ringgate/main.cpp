@@ -1,9 +1,8 @@
 // ringgate: command line, configuration, signals. The gateway itself is in server.cpp.
+#include <fmt/core.h>
 #include <poll.h>
 #include <signal.h>
 #include <time.h>
-
-#include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -19,6 +18,7 @@
 #include "tools/ringgate/keys.hpp"
 #include "tools/ringgate/notify.hpp"
 #include "tools/ringgate/plugs.hpp"
+#include "tools/ringgate/reload_desk.hpp"
 #include "tools/ringgate/server.hpp"
 #include "tools/ringgate/sinks.hpp"
 #include "tools/ringgate/status.hpp"
@@ -89,88 +89,154 @@ void print_counters(const observe::Registry& registry) {
   std::fflush(stderr);
 }
 
+// The running gateway and what is done for it on the main thread.
+struct Running {
+  std::shared_ptr<const config::Settings> settings;
+  const Arguments& arguments;
+  const sigset_t signals;
+  observe::LogSource& logs;
+  const observe::Registry& registry;
+  io::Sys& sys;
+  server::Server& gateway;
+  server::Watchdog watchdog;
+  bool stuck = false;  // somebody was told so
+};
+
 // Reads the configuration again. All or nothing: an error, or a change that needs a restart,
 // changes nothing.
-void reload(std::shared_ptr<const config::Settings>& settings, const Arguments& arguments,
-            observe::LogSource& logs, server::Server& gateway) {
-  auto loaded = config::load_settings(settings->schema(), arguments.files,
-                                      config::process_environment(), arguments.sets);
+server::ReloadOutcome read_again(Running& run, std::string by) {
+  server::ReloadOutcome outcome;
+  auto loaded = config::load_settings(run.settings->schema(), run.arguments.files,
+                                      config::process_environment(), run.arguments.sets);
   if (!loaded) {
     for (const config::ConfigError& error : loaded.error()) {
-      logs.error("reload refused, nothing changed", {{"why", error.text()}});
+      run.logs.error("reload refused, nothing changed", {{"why", error.text()}});
+      outcome.lines.push_back(error.text());
     }
-    return;
+    return outcome;
   }
-  const std::vector<config::Change> changes = config::diff(*settings, *loaded);
+  const std::vector<config::Change> changes = config::diff(*run.settings, *loaded);
   for (const config::Change& change : changes) {
     if (change.key->apply != config::Apply::restart) continue;
-    logs.error("reload refused, nothing changed: this key needs a restart",
-               {{"key", change.key->name}, {"is", change.before}, {"asked", change.after}});
-    return;
+    run.logs.error("reload refused, nothing changed: this key needs a restart",
+                   {{"key", change.key->name}, {"is", change.before}, {"asked", change.after}});
+    outcome.lines.push_back(fmt::format("{} = {}: changing it (from {}) takes a restart",
+                                        change.key->name, change.after, change.before));
+    return outcome;
   }
-  state::Deed deed{.action = "config reload", .by = "SIGHUP"};
+  state::Deed deed{.action = "config reload", .by = std::move(by)};
   for (const config::Change& change : changes) {
-    logs.info("setting changed",
-              {{"key", change.key->name}, {"was", change.before}, {"is", change.after}});
+    run.logs.info("setting changed",
+                  {{"key", change.key->name}, {"was", change.before}, {"is", change.after}});
+    outcome.lines.push_back(
+        fmt::format("{} = {} (was {})", change.key->name, change.after, change.before));
     deed.details.emplace_back(change.key->name,
                               fmt::format("{} -> {}", change.before, change.after));
   }
-  settings = std::make_shared<const config::Settings>(std::move(*loaded));
-  gateway.reload(settings, std::move(deed));
-  logs.info("configuration reloaded", {{"changes", changes.size()}});
+  run.settings = std::make_shared<const config::Settings>(std::move(*loaded));
+  run.gateway.reload(run.settings, std::move(deed));
+  run.logs.info("configuration reloaded", {{"changes", changes.size()}});
+  outcome.done = true;
+  return outcome;
+}
+
+void reload(Running& run) {
+  const server::ReloadDesk::Asked asked = run.gateway.reloads().begin();
+  server::notify_reloading(run.sys.mono_now());
+  server::ReloadOutcome outcome = read_again(run, asked.by);
+  run.gateway.look_at_certificates(true);
+  // Whoever waits for the end finds every shard with the new settings. One that hangs is the
+  // watchdog's.
+  constexpr MonoNs longest = 2 * ns_per_s;
+  if (!run.gateway.all_turned(longest)) {
+    run.logs.warn("reload: not every thread has taken the settings yet");
+  }
+  const std::string status =
+      outcome.done ? "configuration reloaded"
+      : outcome.lines.empty() ? "reload refused"
+                              : "reload refused, nothing changed: " + outcome.lines[0];
+  server::notify_manager("READY=1");
+  server::notify_status(status);
+  run.gateway.reloads().end(asked.number, std::move(outcome));
+}
+
+// Feeds the manager's watchdog while all turn, and says who does not.
+void look_at_watchdog(Running& run) {
+  switch (run.watchdog.look(run.sys.mono_now())) {
+    case server::Watchdog::Verdict::wait:
+      return;
+    case server::Watchdog::Verdict::feed:
+      server::notify_manager(run.stuck ? "WATCHDOG=1\nSTATUS=all threads turn again"
+                                       : "WATCHDOG=1");
+      if (run.stuck) run.logs.warn("all threads turn again");
+      run.stuck = false;
+      run.gateway.wake_pulse();
+      return;
+    case server::Watchdog::Verdict::stuck:
+      server::notify_status("stuck: " + run.watchdog.stuck_text());
+      if (!run.stuck) run.logs.error("stuck", {{"who", run.watchdog.stuck_text()}});
+      run.stuck = true;
+      return;
+  }
 }
 
 // Until a signal asks to stop.
-void serve(std::shared_ptr<const config::Settings>& settings, const Arguments& arguments,
-           const sigset_t& signals, observe::LogSource& logs, const observe::Registry& registry,
-           io::Sys& sys, server::Server& gateway) {
-  MonoNs interval = settings->duration_ns("server.status_interval");
-  server::Status status(registry, gateway.sinks(), sys.mono_now());
-  MonoNs next = sys.mono_now() + interval;
-  while (!gateway.stopped()) {
-    MonoNs left = interval > 0 ? std::max<MonoNs>(next - sys.mono_now(), 0) : 3600 * ns_per_s;
-    if (gateway.has_tls()) left = std::min(left, limits::tls_look_interval_ms * ns_per_ms);
-    switch (wait_signal(signals, left)) {
+void serve(Running& run) {
+  MonoNs interval = run.settings->duration_ns("server.status_interval");
+  server::Status status(run.registry, run.gateway.sinks(), run.sys.mono_now());
+  MonoNs next = run.sys.mono_now() + interval;
+  while (!run.gateway.stopped()) {
+    look_at_watchdog(run);
+    const MonoNs now = run.sys.mono_now();
+    MonoNs left = interval > 0 ? next - now : 3600 * ns_per_s;
+    if (run.gateway.has_tls()) left = std::min(left, limits::tls_look_interval_ms * ns_per_ms);
+    left = std::max<MonoNs>(std::min(left, run.watchdog.next() - now), 0);
+    switch (wait_signal(run.signals, left)) {
       case SIGTERM:
       case SIGINT:
         return;
       case SIGUSR1:
-        print_counters(registry);
+        print_counters(run.registry);
         break;
       case SIGHUP:
-        reload(settings, arguments, logs, gateway);
-        gateway.look_at_certificates(true);
-        interval = settings->duration_ns("server.status_interval");
-        next = sys.mono_now() + interval;
+        reload(run);
+        interval = run.settings->duration_ns("server.status_interval");
+        next = run.sys.mono_now() + interval;
         break;
       default:
-        gateway.look_at_certificates(false);
+        run.gateway.look_at_certificates(false);
         break;
     }
-    if (interval > 0 && sys.mono_now() >= next) {
-      status.log(logs, sys.mono_now());
-      next = sys.mono_now() + interval;
+    if (interval > 0 && run.sys.mono_now() >= next) {
+      status.log(run.logs, run.sys.mono_now());
+      if (!run.stuck) server::notify_status(status.text());
+      next = run.sys.mono_now() + interval;
     }
   }
 }
 
 // Drains; a second signal, or the deadline and a second more for the kernel's last completions,
 // ends it.
-void shut_down(const config::Settings& settings, const sigset_t& signals, observe::LogSource& logs,
-               const observe::Registry& registry, io::Sys& sys, server::Server& gateway) {
-  const MonoNs timeout = settings.duration_ns("server.drain_timeout");
-  logs.info("draining", {{"timeout_s", static_cast<double>(timeout) / ns_per_s}});
-  server::notify_manager("STOPPING=1");
-  gateway.drain(timeout);
-  const MonoNs deadline = sys.mono_now() + timeout;
-  while (!gateway.stopped() && sys.mono_now() < deadline) {
-    const int signal = wait_signal(signals, 10 * ns_per_ms);
+void shut_down(Running& run) {
+  const MonoNs timeout = run.settings->duration_ns("server.drain_timeout");
+  run.logs.info("draining", {{"timeout_s", static_cast<double>(timeout) / ns_per_s}});
+  // The manager's own patience is for what comes after the drain.
+  constexpr MonoNs after = 60 * ns_per_s;
+  server::notify_manager(
+      fmt::format("STOPPING=1\nEXTEND_TIMEOUT_USEC={}\nSTATUS=draining: no new links, what is "
+                  "there is stored and answered",
+                  (timeout + after) / ns_per_us));
+  run.gateway.drain(timeout);
+  const MonoNs deadline = run.sys.mono_now() + timeout;
+  while (!run.gateway.stopped() && run.sys.mono_now() < deadline) {
+    look_at_watchdog(run);
+    const int signal = wait_signal(run.signals, 10 * ns_per_ms);
     if (signal == SIGTERM || signal == SIGINT) break;
-    if (signal == SIGUSR1) print_counters(registry);
+    if (signal == SIGUSR1) print_counters(run.registry);
   }
-  gateway.stop();
-  while (!gateway.stopped()) wait_signal(signals, 10 * ns_per_ms);
-  logs.info("stopped");
+  run.gateway.stop();
+  while (!run.gateway.stopped()) wait_signal(run.signals, 10 * ns_per_ms);
+  run.logs.info("stopped");
 }
 
 int run(std::shared_ptr<const config::Settings> settings, const Arguments& arguments,
@@ -183,17 +249,22 @@ int run(std::shared_ptr<const config::Settings> settings, const Arguments& argum
   observe::Registry registry;
   observe::LogSource& logs = logger.add_source("main");
   io::Sys& sys = io::real_sys();
+  server::notify_status("starting: the log is recovered, the state is read");
   auto gateway = server::Server::start(settings, sys, logger, registry);
   if (!gateway) {
     logger.flush();
     std::fprintf(stderr, "ringgate: %s\n", gateway.error().message.c_str());
+    server::notify_status(gateway.error().message);
     return exit_failure;
   }
   std::printf("%s\n", (*gateway)->ready_line().c_str());
   std::fflush(stdout);
-  server::notify_manager("READY=1");
-  serve(settings, arguments, signals, logs, registry, sys, **gateway);
-  shut_down(*settings, signals, logs, registry, sys, **gateway);
+  server::notify_manager("READY=1\nSTATUS=" + (*gateway)->ready_line());
+  Running running{settings, arguments, signals, logs, registry, sys, **gateway,
+                  server::Watchdog((*gateway)->pulse(), server::watchdog_interval(),
+                                   sys.mono_now())};
+  serve(running);
+  shut_down(running);
   return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <chrono>
 #include <cstdlib>
 #include <mutex>
 #include <optional>
@@ -66,6 +67,25 @@ std::uint64_t snapshot_bytes(const config::Settings& settings) {
   return bytes;
 }
 
+unsigned shards_of(const config::Settings& settings) {
+  const auto asked = static_cast<unsigned>(settings.integer("server.shards"));
+  if (asked != 0) return asked;
+  return std::min<unsigned>(static_cast<unsigned>(shard::usable_cpus().size()),
+                            limits::shards_max);
+}
+
+// Members of the pulse: the shards, then these.
+constexpr unsigned pulse_api = 0;
+constexpr unsigned pulse_stream = 1;
+constexpr unsigned pulse_control = 2;
+
+std::vector<std::string> pulse_names(unsigned shards) {
+  std::vector<std::string> names;
+  for (unsigned i = 0; i < shards; ++i) names.push_back(fmt::format("shard-{}", i));
+  for (const char* name : {"api", "stream", "control"}) names.emplace_back(name);
+  return names;
+}
+
 }  // namespace
 
 // One shard: its thread and what the main thread may touch of it.
@@ -87,12 +107,9 @@ Server::Server(std::shared_ptr<const config::Settings> settings, io::Sys& sys,
       sys_(sys),
       logger_(logger),
       registry_(registry),
-      cpus_(shard::usable_cpus()) {
-  shard_count_ = static_cast<unsigned>(start_settings_->integer("server.shards"));
-  if (shard_count_ == 0) {
-    shard_count_ = std::min<unsigned>(static_cast<unsigned>(cpus_.size()), limits::shards_max);
-  }
-}
+      shard_count_(shards_of(*start_settings_)),
+      cpus_(shard::usable_cpus()),
+      pulse_(pulse_names(shard_count_)) {}
 
 Server::~Server() {
   stop();
@@ -124,7 +141,7 @@ Result<std::unique_ptr<Server>> Server::start(std::shared_ptr<const config::Sett
   if (auto started = server->start_shards(); !started) return started.error();
   server->start_state_keeper();
   if (auto started = server->start_sinks(); !started) return started.error();
-  if (server->control_) server->control_->serve(server->sinks_.get());
+  if (server->control_) server->control_->serve(server->sinks_.get(), &server->reloads_);
   if (server->fabric_) server->fabric_->serve();
   server->feed_->serve();
   server->started_us_ = sys.wall_now();
@@ -477,6 +494,7 @@ void Server::run_shard(ShardThread& thread) {
                                   fabric_ ? &fabric_->watcher(thread.index) : nullptr,
                                   *thread.counters,
                                   *thread.logs,
+                                  pulse_,
                                   {.index = thread.index,
                                    .count = static_cast<ShardIndex>(shard_count_),
                                    .cpu = pin ? cpus_[thread.index] : -1}});
@@ -491,6 +509,7 @@ void Server::run_shard(ShardThread& thread) {
     thread.started.notify_one();
   }
   if (rooms) (*rooms)->shard().run();
+  pulse_.leave(thread.index);
   running_.fetch_sub(1, std::memory_order_acq_rel);
   // Rooms go in reverse order; main must not reach for the shard any more.
   std::lock_guard lock(thread.mutex);
@@ -518,6 +537,33 @@ void Server::wake_all() {
     const auto to = static_cast<ShardIndex>(i);
     static_cast<void>(hub_->post_from_control(hub_->control_producer(main_thread), to,
                                               shard::MailKind::wake, {}));
+  }
+}
+
+void Server::wake_pulse() {
+  wake_all();
+  const auto answer = [this](unsigned member) {
+    return [&pulse = pulse_, place = shard_count_ + member] { pulse.answer(place); };
+  };
+  plane_->letter(answer(pulse_api));
+  feed_->run(answer(pulse_stream));
+  if (control_) {
+    control_->letter(answer(pulse_control));
+  } else {
+    pulse_.leave(shard_count_ + pulse_control);
+  }
+}
+
+bool Server::all_turned(MonoNs longest) {
+  pulse_.ask();
+  wake_pulse();
+  const MonoNs deadline = sys_.mono_now() + longest;
+  for (;;) {
+    std::size_t answered = 0;
+    for (std::size_t i = 0; i < pulse_.size(); ++i) answered += pulse_.answered(i) ? 1 : 0;
+    if (answered == pulse_.size()) return true;
+    if (sys_.mono_now() >= deadline) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
 }
 

@@ -15,6 +15,7 @@
 #include "engine/observe/counter.hpp"
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
+#include "engine/shard/pulse.hpp"
 #include "protocols/api/feed.hpp"
 #include "protocols/api/insight.hpp"
 #include "protocols/api/plane.hpp"
@@ -30,6 +31,7 @@
 #include "storage/log/supply.hpp"
 #include "storage/state/keeper.hpp"
 #include "tools/ringgate/control.hpp"
+#include "tools/ringgate/reload_desk.hpp"
 #include "tools/ringgate/sinks.hpp"
 
 namespace ringgate::server {
@@ -53,6 +55,15 @@ class Server {
   // Hands changed settings to the shards: those that need no restart (config::diff tells).
   // `deed`: what to leave an audit record of.
   void reload(std::shared_ptr<const config::Settings> settings, state::Deed deed);
+
+  // Every shard, and the threads that answer people: the API's, the live stream's, the control
+  // socket's. Sinks and queries wait for other servers and for disks, and are not among them.
+  shard::Pulse& pulse() { return pulse_; }
+  // Has all members of the pulse turn.
+  void wake_pulse();
+  // Whether all have turned within `longest`, asked now.
+  bool all_turned(MonoNs longest);
+  ReloadDesk& reloads() { return reloads_; }
 
   // Looks whether the files of certificates have changed (tls::Keeper::look); new links get the new
   // ones. Every limits::tls_look_interval_ms where has_tls().
@@ -103,6 +114,8 @@ class Server {
   observe::Registry& registry_;
   unsigned shard_count_ = 0;
   std::vector<int> cpus_;
+  shard::Pulse pulse_;
+  ReloadDesk reloads_;
   std::unique_ptr<log::DataDir> data_dir_;
   log::Holds holds_;  // what retention must leave: of the state and of each sink
   std::unique_ptr<log::CommitBoard> board_;  // how far the log is durable, for readers in here

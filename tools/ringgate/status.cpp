@@ -41,6 +41,9 @@ void Status::log(observe::LogSource& logs, MonoNs now) {
       {"mb_per_s", megabytes},
       {"commit_p99_ms", static_cast<double>(interval.percentile(99)) / 1e6},
   };
+  text_ = fmt::format("{} devices online, {:.0f} frames/s, a commit takes {:.2g} ms (p99)",
+                      registry_.total(jt808::devices_online), frames,
+                      static_cast<double>(interval.percentile(99)) / 1e6);
   // What people should look at appears only when there is some.
   const observe::MetricSpec* const drops[] = {&jt808::bad_frames, &jt808::refusals,
                                               &jsonl::lines_bad, &net::accept_errors,
@@ -63,7 +66,10 @@ void Status::log(observe::LogSource& logs, MonoNs now) {
   }
   if (!by_reason.empty()) fields.push_back({"drops_total_by_reason", by_reason});
   const std::string troubles = sinks_ == nullptr ? std::string() : sinks_->troubles();
-  if (!troubles.empty()) fields.push_back({"sinks", troubles});
+  if (!troubles.empty()) {
+    fields.push_back({"sinks", troubles});
+    text_ += "; " + troubles;
+  }
   logs.log(observe::Level::info, "status", fields);
 }
 

@@ -104,6 +104,8 @@ Result<std::unique_ptr<ShardRooms>> ShardRooms::build(const WiringParts& parts) 
   std::unique_ptr<ShardRooms> rooms(new ShardRooms(parts.logs));
   if (auto built = rooms->build_rooms(parts); !built) return built.error();
   rooms->add_protocols(parts);
+  rooms->pulse_ =
+      std::make_unique<shard::PulseHook>(*rooms->shard_, parts.pulse, parts.shard.index);
   // After all others: it measures what their hooks do.
   rooms->loop_clock_ = std::make_unique<shard::LoopClock>(*rooms->shard_, parts.counters);
   return rooms;

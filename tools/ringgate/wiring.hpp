@@ -11,6 +11,7 @@
 #include "engine/observe/logger.hpp"
 #include "engine/shard/mailbox.hpp"
 #include "engine/shard/loop_clock.hpp"
+#include "engine/shard/pulse.hpp"
 #include "storage/blob/shard_store.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/log/ack_clock.hpp"
@@ -45,6 +46,7 @@ struct WiringParts {
   event::PresenceWatcher* presence = nullptr;   // told of devices that come and go
   observe::CounterGroup& counters;
   observe::LogSource& logs;
+  shard::Pulse& pulse;  // its members begin with the shards
   shard::ShardOptions shard;
 };
 
@@ -79,6 +81,7 @@ class ShardRooms final : public shard::MailHandler, public shard::TimerHandler {
   std::unique_ptr<log::Counters> log_counters_;
   std::unique_ptr<log::AckClock> ack_clock_;
   std::unique_ptr<shard::LoopClock> loop_clock_;
+  std::unique_ptr<shard::PulseHook> pulse_;
   std::unique_ptr<log::CommitWaits> waits_;
   std::unique_ptr<state::Store> state_;
   std::unique_ptr<state::Pending> pending_;
