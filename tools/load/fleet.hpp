@@ -1,33 +1,18 @@
-// Simulated JT/T 808 terminals: connects, registers, authenticates and reports, on one shard's
-// ring. Each device has one multishot receive and at most one send in flight.
+// The terminals of `ringgate-load jt808`: all connect, then comes a warm-up, a measured window, the
+// last answers, the end. What a terminal does is Terminals' business (crowd/terminals.hpp).
 //
 // Lives on one shard, which runs nothing else; the object must outlive the shard's last turn.
-// Memory per idle device: one Device (40 bytes); what is outstanding lies in pages that are touched
-// only when it reports. A device that the platform has told something has a Terminal beside it
-// (terminal/), which answers; reports never look at that.
 #pragma once
-
-#include <netinet/in.h>
 
 #include <cstdint>
 #include <deque>
 #include <memory>
-#include <queue>
 #include <string>
-#include <unordered_map>
-#include <vector>
 
-#include "engine/io/ring.hpp"
-#include "engine/net/tls/filter.hpp"
 #include "engine/observe/histogram.hpp"
-#include "engine/shard/shard.hpp"
-#include "tools/load/frames.hpp"
+#include "tools/load/crowd/terminals.hpp"
 #include "tools/load/report.hpp"
-#include "tools/load/retransmission.hpp"
 #include "tools/load/schedule.hpp"
-#include "tools/load/terminal/terminal.hpp"
-#include "tools/load/uploads.hpp"
-#include "tools/load/vehicle.hpp"
 
 namespace ringgate::load {
 
@@ -61,216 +46,70 @@ struct FleetOptions {
 // counts.
 constexpr std::uint32_t open_window = 64;
 
-class Fleet final : public shard::CompletionHandler, public shard::Hook, public Uploads::Owner {
+class Fleet final : public shard::Hook, public Terminals::Owner {
  public:
   Fleet(shard::Shard& shard, std::unique_ptr<io::BufferRing> buffers, const FleetOptions& options);
-  ~Fleet() override;
   Fleet(const Fleet&) = delete;
   Fleet& operator=(const Fleet&) = delete;
 
   // No new reports: wait for what is outstanding, then close everything. Own thread.
-  void stop();
+  void stop() { stop_asked_ = true; }
   bool finished() const { return phase_ == Phase::finished; }
   // How long the shard may sleep before something is due here.
   MonoNs sleep_budget() const;
 
   std::string_view phase_name() const;
   const Counts& counts() const { return counts_; }
-  std::uint32_t ready() const { return ready_; }
-  std::uint64_t outstanding() const { return outstanding_; }
+  std::uint32_t ready() const { return terminals_.ready(); }
+  std::uint64_t outstanding() const { return terminals_.outstanding(); }
   // The last reason of a failed connect or broken link, for people; empty if there was none.
-  const std::string& last_error() const { return last_error_; }
+  const std::string& last_error() const;
   // Fills in what the fleet knows.
   void fill(Report& report) const;
 
-  void on_completion(std::uint64_t user_data, std::int32_t result, std::uint32_t flags) override;
   void before_wait() override;
-  void on_upload_end(std::uint32_t index, const AttachmentUpload& upload,
-                     std::string_view problem) override;
+  void on_answered(const Terminals::Answered& report) override;
+  void on_ready(std::uint32_t index, MonoNs since_ns) override;
+  void on_down(std::uint32_t index, MonoNs away_ns) override;
 
  private:
   enum class Phase : std::uint8_t { connecting, warming, measuring, draining, closing, finished };
-  enum class State : std::uint8_t {
-    down, connecting, registering, authenticating, ready, closing
-  };
-  struct Device {
-    int fd = -1;
-    std::uint16_t generation = 0;
-    State state = State::down;
-    std::uint8_t operations = 0;  // in flight on the ring
-    Phone phone{};
-    std::uint16_t next_serial = 0;
-    std::uint16_t outstanding = 0;
-    bool settled = false;       // has been ready, or has failed once
-    bool dirty = false;         // is in dirty_
-    bool has_rest = false;      // is in rests_
-    bool has_side = false;      // is in sides_
-    std::uint32_t buffer = no_buffer;  // of the send in flight
-    std::uint16_t send_at = 0;
-    std::uint16_t send_bytes = 0;
-    std::uint32_t due = 0;      // open model: reports that came due
-    std::uint32_t taken = 0;    // ... of which were sent or missed
-  };
-  static_assert(sizeof(Device) == 40);
-  struct Outstanding {
-    MonoNs due_ns = 0;
-    std::uint32_t lag_ns = 0;  // saturates at 4.3 s
-    std::uint16_t serial = 0;
-    bool live = false;
-  };
-  static_assert(sizeof(Outstanding) == 16);
-  // What only a device has that was told something, or that sends a frame again.
-  struct Side {
-    std::unique_ptr<Terminal> terminal;
-    std::deque<Body> queue;      // frames on the wire, to be sent before any report
-    Body sending;                // what is being sent of them
-    MonoNs scheduled_ns = INT64_MAX;  // the entry in terminal_due_ that counts
-    MonoNs away_ns = -1;         // not negative: it leaves, or is away, for so long
-    std::vector<std::uint64_t> skipped;  // frames of the platform that got lost
-  };
-  // TLS of a device's link. Only `sending` is in the kernel's hands.
-  struct Secured {
-    std::unique_ptr<net::Filter> filter;
-    std::vector<std::uint8_t> sending;
-    std::vector<std::uint8_t> next;
-    std::vector<std::uint8_t> plain;
-    bool in_flight = false;
-  };
-  class SecuredSink;
-  static constexpr std::uint32_t no_buffer = UINT32_MAX;
-  static constexpr std::uint32_t side_buffer = UINT32_MAX - 1;  // it is Side::sending
-  static constexpr std::uint32_t tls_buffer = UINT32_MAX - 2;   // it is Secured::sending
 
-  Device& device(std::uint32_t index) { return devices_[index]; }
-  Outstanding& slot(std::uint32_t index, std::uint16_t serial) {
-    return slots_[std::size_t{index} * window_ + (serial & (window_ - 1))];
-  }
-  std::uint64_t data_for(io::Tag tag, std::uint32_t index) const {
-    return io::user_data(tag, devices_[index].generation, index);
-  }
-  void fail(Failure failure, std::uint64_t times = 1) {
-    counts_.failures[static_cast<std::size_t>(failure)] += times;
-  }
-
-  // Life of a link (fleet_links.cpp).
   void start_connects();
-  void connect(std::uint32_t index);
-  void on_connect(std::uint32_t index, std::int32_t result);
-  void register_device(std::uint32_t index);
-  void arm_recv(std::uint32_t index);
-  void on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags);
-  void feed(std::uint32_t index, Bytes bytes);
-  void drop_rest(std::uint32_t index);
-  void lose(std::uint32_t index, Failure failure, int error);
-  void hang_up(std::uint32_t index);
-  void close_if_idle(std::uint32_t index);
-  void settle(Device& device);
-  void close_all();
   void give_up_on_silent();
-
-  // TLS (fleet_tls.cpp).
-  void begin_tls(std::uint32_t index);
-  void feed_tls(std::uint32_t index, Bytes wire);
-  void send_tls(std::uint32_t index, Bytes plain);
-  void flush_tls(std::uint32_t index);
-
-  // Traffic (fleet.cpp).
-  void on_reply(std::uint32_t index, Bytes inside);
-  void on_acknowledged(std::uint32_t index, const Reply& reply);
-  void on_ready(std::uint32_t index);
-  void mark(std::uint32_t index);
   void take_due();
-  bool may_report(std::uint32_t index);
-  void drop_held_back(Device& device, Failure as);
-  void report(std::uint32_t index);
-  std::uint8_t* take_buffer(std::uint32_t index);
-  void free_buffer(Device& device);
-  void send(std::uint32_t index, std::size_t size_bytes);
-  void submit_send(std::uint32_t index);
-  void on_send(std::uint32_t index, std::int32_t result);
-  void step_phase();
-  void start_window();
-  void end_window();
-  void write_acked_log();
-  bool write_all(int fd, std::string& text, std::string_view option);
-  const std::uint8_t* buffer_of(std::uint32_t index);
-
-  // What the platform says besides acknowledgements (fleet_terminals.cpp).
-  Side& side_of(std::uint32_t index);
-  Terminal& terminal_of(std::uint32_t index);
-  Moment moment_of(std::uint32_t index);
-  void on_command(std::uint32_t index, const Reply& reply);
-  bool loses(Side& side, const Downlink& frame);
-  void on_other_answer(std::uint32_t index, const Reply& reply);
-  void take_outbox(std::uint32_t index, Outbox& outbox);
-  void schedule_terminal(std::uint32_t index);
-  void run_terminals();
   bool alarms_run() const {
     return options_.alarms > 0 && (phase_ == Phase::warming || phase_ == Phase::measuring);
   }
-  void raise_alarms();
-  void keep_file(const Outbox::File& file);
-  bool send_queued(std::uint32_t index);
-  bool is_leaving(std::uint32_t index) const;
-  void come_back(std::uint32_t index);
-  void on_side_down(std::uint32_t index);
-  // UDP.
-  void queue_datagram(std::uint32_t index, std::uint16_t serial, Bytes wire);
-  void retransmit();
+  void step_phase();
+  void start_load();
+  void start_window();
+  void end_window();
+  void take_counts();
+  void write_acked_log();
+  bool write_all(int fd, std::string& text, std::string_view option);
 
   shard::Shard& shard_;
   std::unique_ptr<io::BufferRing> buffers_;
   FleetOptions options_;
-  FrameWriter writer_;
-  ReplyScratch scratch_{};
-  std::vector<Device> devices_;
-  std::vector<Vehicle> vehicles_;
-  Outstanding* slots_ = nullptr;  // window_ per device, mapped, zero until used
-  std::uint32_t window_ = 1;      // a power of two
-  std::uint32_t send_buffer_bytes_ = 0;
-  std::vector<std::unique_ptr<std::uint8_t[]>> slabs_;  // send buffers
-  std::vector<std::uint32_t> free_buffers_;
-  std::vector<std::uint32_t> dirty_;   // devices that may have something to send
-  std::vector<std::uint32_t> starved_;  // receives to arm again
+  Desk desk_;
+  Terminals terminals_;
   std::deque<std::pair<MonoNs, std::uint32_t>> reconnects_;
-  // Frames that have not ended, by device.
-  std::unordered_map<std::uint32_t, std::vector<std::uint8_t>> rests_;
-
-  net::tls::ContextPtr tls_context_;            // null without TLS
-  std::vector<std::unique_ptr<Secured>> secured_;  // by device; empty without TLS
-  std::unordered_map<std::uint32_t, Side> sides_;
-  FrameWriter side_writer_;  // positions of single devices do not go into the others' template
-  using TerminalDue = std::pair<MonoNs, std::uint32_t>;
-  std::priority_queue<TerminalDue, std::vector<TerminalDue>, std::greater<>> terminal_due_;
-  Uploads uploads_;
-  Retransmission retransmission_;
-  OpenSchedule alarm_schedule_;
-  Chance chance_;
-  std::string event_lines_;
 
   Phase phase_ = Phase::connecting;
   MonoNs phase_end_ns_ = 0;
   MonoNs started_ns_ = 0;
   MonoNs connected_ns_ = 0;   // when the last device settled
-  MonoNs send_time_ns_ = 0;   // clock of the sends of this turn
   ConnectPace pace_;
   OpenSchedule schedule_;
+  OpenSchedule alarm_schedule_;
   bool reporting_ = false;
   bool stop_asked_ = false;
   bool interrupted_ = false;
   std::uint64_t connects_started_ = 0;
-  std::uint32_t handshakes_ = 0;  // between connect and ready
-  std::uint32_t settled_ = 0;
-  std::uint32_t ready_ = 0;
-  std::uint32_t open_links_ = 0;
-  std::uint64_t outstanding_ = 0;
-  std::uint64_t held_back_ = 0;   // due, but neither sent nor missed yet
-  MonoNs progress_ns_ = 0;        // when a device last settled
   std::uint64_t acked_now_ = 0;   // of this turn, not yet in counts_
   std::string acked_lines_;
-  std::string last_error_;
-  WallUs bcd_second_ = -1;
-  BcdTime bcd_time_{};
+  std::string write_error_;
 
   Counts counts_;
   Counts window_start_counts_, window_end_counts_;

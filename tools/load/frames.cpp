@@ -189,6 +189,12 @@ std::size_t FrameWriter::authenticate(std::uint8_t* out, const Phone& phone, std
   return write_frame(out, raw, static_cast<std::size_t>(at - raw));
 }
 
+std::size_t FrameWriter::logout(std::uint8_t* out, const Phone& phone,
+                                std::uint16_t serial) const {
+  std::uint8_t raw[40] = {};
+  return write_frame(out, raw, start(raw, 0x0003, 0, phone, serial));
+}
+
 namespace {
 
 // Unescapes; the size, or 0 when an escape is broken or there is too much.

@@ -63,6 +63,7 @@ class FrameWriter {
   // `code` as 0x8100 gave it; cut at 200 bytes (a 2019 code has a one-byte length).
   std::size_t authenticate(std::uint8_t* out, const Phone& phone, std::uint16_t serial,
                            Bytes code) const;
+  std::size_t logout(std::uint8_t* out, const Phone& phone, std::uint16_t serial) const;
 
  private:
   std::size_t start(std::uint8_t* raw, std::uint16_t message_id, std::size_t body_bytes,

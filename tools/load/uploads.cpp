@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "tools/load/crowd/desk.hpp"
+
 namespace ringgate::load {
 namespace {
 
@@ -16,9 +18,8 @@ constexpr std::size_t receive_bytes = 4096;
 
 }  // namespace
 
-Uploads::Uploads(shard::Shard& shard, Owner& owner) : shard_(shard), owner_(owner) {
-  shard.handle(io::Tag::tool, *this);
-}
+Uploads::Uploads(shard::Shard& shard, std::uint8_t member, Owner& owner)
+    : shard_(shard), member_(member), owner_(owner) {}
 
 Uploads::~Uploads() {
   for (const Slot& slot : slots_) {
@@ -83,8 +84,8 @@ void Uploads::stop() {
 // `sqe` is filled: slot and kind go into its completion.
 void Uploads::submitted(io_uring_sqe* sqe, std::uint32_t index, Operation what) {
   ++slots_[index].operations;
-  sqe->user_data = io::user_data(io::Tag::tool, slots_[index].generation,
-                                 index * 4 + static_cast<std::uint32_t>(what));
+  sqe->user_data = Desk::data(io::Tag::tool, slots_[index].generation, member_,
+                              index * 4 + static_cast<std::uint32_t>(what));
 }
 
 void Uploads::connect(std::uint32_t index) {
@@ -123,8 +124,8 @@ void Uploads::submit_send(std::uint32_t index) {
 }
 
 void Uploads::on_completion(std::uint64_t user_data, std::int32_t result, std::uint32_t) {
-  const std::uint32_t index = io::slot_of(user_data) / 4;
-  const auto what = static_cast<Operation>(io::slot_of(user_data) % 4);
+  const std::uint32_t index = Desk::index_of(user_data) / 4;
+  const auto what = static_cast<Operation>(Desk::index_of(user_data) % 4);
   RG_CHECK(index < slots_.size());
   Slot& slot = slots_[index];
   RG_CHECK(slot.generation == io::generation_of(user_data));

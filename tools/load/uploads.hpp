@@ -25,7 +25,8 @@ class Uploads final : public shard::CompletionHandler {
                                std::string_view problem) = 0;
   };
 
-  Uploads(shard::Shard& shard, Owner& owner);
+  // `member`: the owner's number at its desk, which hands completions of Tag::tool on to here.
+  Uploads(shard::Shard& shard, std::uint8_t member, Owner& owner);
   ~Uploads() override;
   Uploads(const Uploads&) = delete;
   Uploads& operator=(const Uploads&) = delete;
@@ -82,6 +83,7 @@ class Uploads final : public shard::CompletionHandler {
   void close_if_idle(std::uint32_t index);
 
   shard::Shard& shard_;
+  std::uint8_t member_;
   Owner& owner_;
   std::deque<Slot> slots_;  // does not move: the kernel writes into them
   std::deque<std::pair<std::uint32_t, std::unique_ptr<AttachmentUpload>>> waiting_;

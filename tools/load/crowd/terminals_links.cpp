@@ -1,4 +1,4 @@
-// Fleet: the life of its links.
+// Terminals: the life of their links.
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -7,35 +7,21 @@
 #include <cstring>
 
 #include "engine/io/abi.hpp"
-#include "tools/load/fleet.hpp"
+#include "tools/load/crowd/terminals.hpp"
 
 namespace ringgate::load {
 namespace {
 
 // Devices between connect and their authentication: below every server's usual backlog.
 constexpr std::uint32_t handshakes_max = 512;
-constexpr MonoNs reconnect_delay_ns = ns_per_s;
-constexpr MonoNs silence_limit_ns = 10 * ns_per_s;
 // Longer than any frame (JT/T 808: 2,092 bytes escaped): what does not end by then is no frame.
 constexpr std::size_t rest_bytes_max = 4096;
 
 }  // namespace
 
-void Fleet::start_connects() {
-  const MonoNs now = shard_.now();
-  const std::uint64_t allowed = pace_.allowed(now);
-  while (connects_started_ < devices_.size() && connects_started_ < allowed &&
-         handshakes_ < handshakes_max) {
-    connect(static_cast<std::uint32_t>(connects_started_++));
-  }
-  while (!reconnects_.empty() && reconnects_.front().first <= now && handshakes_ < handshakes_max) {
-    const std::uint32_t index = reconnects_.front().second;
-    reconnects_.pop_front();
-    connect(index);
-  }
-}
+bool Terminals::can_connect() const { return handshakes_ < handshakes_max; }
 
-void Fleet::connect(std::uint32_t index) {
+void Terminals::connect(std::uint32_t index) {
   Device& who = device(index);
   io::Sys& sys = shard_.sys();
   ++who.generation;
@@ -43,6 +29,11 @@ void Fleet::connect(std::uint32_t index) {
   ++open_links_;
   who.state = State::connecting;
   who.next_serial = 0;
+  add_pending(who, shard_.sys().mono_now());
+  if (options_.handshake_limit_ns > 0) {
+    handshake_limits_.push_back(
+        {shard_.now() + options_.handshake_limit_ns, index, who.generation});
+  }
   const int type = options_.udp ? SOCK_DGRAM : SOCK_STREAM;
   who.fd = sys.socket(options_.target.ss_family, type | SOCK_CLOEXEC, 0);
   if (who.fd < 0) {
@@ -67,7 +58,7 @@ void Fleet::connect(std::uint32_t index) {
   ++who.operations;
 }
 
-void Fleet::on_connect(std::uint32_t index, std::int32_t result) {
+void Terminals::on_connect(std::uint32_t index, std::int32_t result) {
   Device& who = device(index);
   --who.operations;
   if (who.state == State::closing) return close_if_idle(index);
@@ -78,7 +69,7 @@ void Fleet::on_connect(std::uint32_t index, std::int32_t result) {
   register_device(index);
 }
 
-void Fleet::register_device(std::uint32_t index) {
+void Terminals::register_device(std::uint32_t index) {
   Device& who = device(index);
   who.state = State::registering;
   const std::uint16_t serial = who.next_serial++;
@@ -91,7 +82,7 @@ void Fleet::register_device(std::uint32_t index) {
   mark(index);
 }
 
-void Fleet::arm_recv(std::uint32_t index) {
+void Terminals::arm_recv(std::uint32_t index) {
   Device& who = device(index);
   const io::Ring& ring = shard_.ring();
   io_uring_sqe* sqe = shard_.ring().next_sqe();
@@ -105,19 +96,19 @@ void Fleet::arm_recv(std::uint32_t index) {
     io_uring_prep_recv(sqe, who.fd, nullptr, 0, 0);
   }
   sqe->flags |= IOSQE_BUFFER_SELECT;
-  sqe->buf_group = buffers_->group();
+  sqe->buf_group = buffers_.group();
   sqe->user_data = data_for(io::Tag::recv, index);
   ++who.operations;
 }
 
-void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags) {
+void Terminals::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags) {
   Device& who = device(index);
   const bool ended = (flags & IORING_CQE_F_MORE) == 0;
   if (ended) --who.operations;
   if (result > 0) {
     counts_.received_bytes += static_cast<std::uint64_t>(result);
     const auto bid = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    buffers_->consume(bid, static_cast<std::uint32_t>(result),
+    buffers_.consume(bid, static_cast<std::uint32_t>(result),
                       [this, index](std::uint16_t used, Bytes bytes) {
                         if (options_.tls) {
                           feed_tls(index, bytes);
@@ -125,11 +116,11 @@ void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flag
                           feed(index, bytes);
                         }
                         if (options_.udp) drop_rest(index);  // a datagram ends what is in it
-                        buffers_->give_back(used);
+                        buffers_.give_back(used);
                       });
   } else if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    buffers_->consume(static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT), 0,
-                      [this](std::uint16_t used, Bytes) { buffers_->give_back(used); });
+    buffers_.consume(static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT), 0,
+                      [this](std::uint16_t used, Bytes) { buffers_.give_back(used); });
   }
   if (!ended) return;
   if (who.state == State::closing) return close_if_idle(index);
@@ -142,14 +133,14 @@ void Fleet::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flag
   }
 }
 
-void Fleet::drop_rest(std::uint32_t index) {
+void Terminals::drop_rest(std::uint32_t index) {
   if (!devices_[index].has_rest) return;
   devices_[index].has_rest = false;
   rests_.erase(index);
 }
 
 // Cuts what arrived at 7E. A frame that has not ended is kept until the rest of it comes.
-void Fleet::feed(std::uint32_t index, Bytes bytes) {
+void Terminals::feed(std::uint32_t index, Bytes bytes) {
   Device& who = device(index);
   const std::uint8_t* at = bytes.data();
   const std::uint8_t* end = at + bytes.size();
@@ -194,28 +185,21 @@ void Fleet::feed(std::uint32_t index, Bytes bytes) {
 }
 
 // The link is of no more use, and not because we wanted it so.
-void Fleet::lose(std::uint32_t index, Failure failure, int error) {
-  Device& who = device(index);
-  if (phase_ < Phase::closing) {
+void Terminals::lose(std::uint32_t index, Failure failure, int error) {
+  if (!closing_) {
     fail(failure);
     last_error_ = std::string(name_of(failure));
     if (error != 0) last_error_ += ": " + std::string(std::strerror(error));
     if (error == EADDRNOTAVAIL) last_error_ += " (no free port: spread over --source-ips)";
     if (error == EMFILE) last_error_ += " (raise the limit of open files: ulimit -n)";
   }
-  if (who.outstanding > 0) {
-    fail(Failure::unanswered, who.outstanding);
-    outstanding_ -= who.outstanding;
-    who.outstanding = 0;
-    std::fill_n(slots_ + std::size_t{index} * window_, window_, Outstanding{});
-  }
-  drop_held_back(who, Failure::missed);
   hang_up(index);
 }
 
-void Fleet::hang_up(std::uint32_t index) {
+void Terminals::hang_up(std::uint32_t index) {
   Device& who = device(index);
   if (who.state == State::down || who.state == State::closing) return;
+  drop_pending(index);
   if (who.state == State::ready) --ready_;
   else --handshakes_;
   who.state = State::closing;
@@ -228,37 +212,77 @@ void Fleet::hang_up(std::uint32_t index) {
   close_if_idle(index);
 }
 
-void Fleet::close_if_idle(std::uint32_t index) {
+void Terminals::close_if_idle(std::uint32_t index) {
   Device& who = device(index);
   if (who.state != State::closing || who.operations > 0) return;
-  if (who.fd >= 0) shard_.sys().close(who.fd);
+  if (who.fd >= 0) {
+    if (who.leaving && who.how == Leaving::reset) {
+      const linger at_once{.l_onoff = 1, .l_linger = 0};
+      shard_.sys().set_option(who.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+    shard_.sys().close(who.fd);
+  }
   who.fd = -1;
   who.state = State::down;
+  who.leaving = who.logging_out = false;
   --open_links_;
   free_buffer(who);
-  if (options_.tls) secured_[index].reset();
+  if (options_.tls && !secured_.empty()) secured_[index].reset();
   drop_rest(index);
   settle(who);
-  if (phase_ >= Phase::draining) return;
-  const MonoNs away_ns = who.has_side ? sides_[index].away_ns : -1;  // it was told to
-  if (away_ns < 0 && !options_.reconnect) return;
-  const MonoNs back_ns = shard_.now() + (away_ns < 0 ? reconnect_delay_ns : away_ns);
-  const auto later = [](MonoNs due, const auto& other) { return due < other.first; };
-  reconnects_.emplace(std::upper_bound(reconnects_.begin(), reconnects_.end(), back_ns, later),
-                      back_ns, index);
+  const MonoNs away_ns = who.has_side ? sides_[index].away_ns : -1;
+  owner_.on_down(index, away_ns);
 }
 
-void Fleet::settle(Device& device) {
+// ---- leaving -----------------------------------------------------------------------------------
+
+void Terminals::leave(std::uint32_t index, Leaving how) {
+  Device& who = device(index);
+  if (who.state == State::down || who.state == State::closing || who.leaving) return;
+  who.leaving = true;
+  who.how = how;
+  if (who.state != State::ready) return hang_up(index);
+  mark(index);
+}
+
+// Of one that leaves. True: it has nothing to report any more.
+bool Terminals::step_leaving(std::uint32_t index) {
+  Device& who = device(index);
+  if (who.state != State::ready || who.outstanding > 0 || who.waiting > 0) return false;
+  if (who.how != Leaving::logout) {
+    hang_up(index);
+    return true;
+  }
+  if (who.logging_out) return true;
+  who.logging_out = true;
+  const std::uint16_t serial = who.next_serial++;
+  if (!options_.udp) {
+    std::uint8_t* buffer = take_buffer(index);
+    send(index, writer_.logout(buffer, who.phone, serial));
+    return true;
+  }
+  std::uint8_t wire[FrameWriter::frame_bytes_max];
+  queue_datagram(index, serial, {wire, writer_.logout(wire, who.phone, serial)});
+  send_queued(index);
+  return true;
+}
+
+void Terminals::give_up(std::uint32_t index) {
+  Device& who = device(index);
+  if (who.state == State::down || who.state == State::closing) return;
+  if (who.leaving) return hang_up(index);
+  lose(index, Failure::connect_failed, ETIMEDOUT);
+}
+
+void Terminals::settle(Device& device) {
   if (device.settled) return;
   device.settled = true;
   ++settled_;
   progress_ns_ = shard_.now();
 }
 
-// A server that neither answers nor closes must not hold up the run for ever.
-void Fleet::give_up_on_silent() {
-  if (handshakes_ == 0 || shard_.now() - progress_ns_ < silence_limit_ns) return;
-  if (connects_started_ < devices_.size() && handshakes_ < handshakes_max) return;  // slow pace
+// A server that neither answers nor closes must not hold anybody up for ever.
+void Terminals::give_up_handshakes() {
   for (std::uint32_t i = 0; i < devices_.size(); ++i) {
     const State state = devices_[i].state;
     if (state == State::down || state == State::ready || state == State::closing) continue;
@@ -266,14 +290,20 @@ void Fleet::give_up_on_silent() {
   }
 }
 
-void Fleet::close_all() {
-  outstanding_ = 0;
-  for (std::uint32_t i = 0; i < devices_.size(); ++i) {
-    devices_[i].outstanding = 0;
-    devices_[i].taken = devices_[i].due;
-    hang_up(i);
+void Terminals::expire_handshakes() {
+  while (!handshake_limits_.empty() && handshake_limits_.front().limit_ns <= shard_.now()) {
+    const Handshake one = handshake_limits_.front();
+    handshake_limits_.pop_front();
+    const Device& who = devices_[one.index];
+    if (who.generation != one.generation || who.state >= State::ready) continue;
+    if (who.state != State::down) lose(one.index, Failure::connect_failed, ETIMEDOUT);
   }
-  held_back_ = 0;
+}
+
+void Terminals::close_all() {
+  closing_ = true;
+  for (std::uint32_t i = 0; i < devices_.size(); ++i) hang_up(i);
+  uploads_.stop();
 }
 
 }  // namespace ringgate::load

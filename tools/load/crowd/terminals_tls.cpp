@@ -1,13 +1,13 @@
-// Fleet: links with TLS. What a device says is enciphered when it is sent; a link has one send in
-// flight, as without.
+// Terminals: links with TLS. What a device says is enciphered when it is sent; a link has one send
+// in flight, as without.
 #include <cerrno>
 #include <utility>
 
-#include "tools/load/fleet.hpp"
+#include "tools/load/crowd/terminals.hpp"
 
 namespace ringgate::load {
 
-class Fleet::SecuredSink final : public net::FilterSink {
+class Terminals::SecuredSink final : public net::FilterSink {
  public:
   explicit SecuredSink(Secured& secured) : secured_(secured) {}
   void plain(Bytes bytes) override {
@@ -21,7 +21,7 @@ class Fleet::SecuredSink final : public net::FilterSink {
   Secured& secured_;
 };
 
-void Fleet::begin_tls(std::uint32_t index) {
+void Terminals::begin_tls(std::uint32_t index) {
   if (tls_context_ == nullptr) {
     tls_context_.reset(SSL_CTX_new(TLS_client_method()));
     RG_CHECK(tls_context_ != nullptr);
@@ -33,7 +33,7 @@ void Fleet::begin_tls(std::uint32_t index) {
   feed_tls(index, {});
 }
 
-void Fleet::feed_tls(std::uint32_t index, Bytes wire) {
+void Terminals::feed_tls(std::uint32_t index, Bytes wire) {
   Device& who = device(index);
   if (secured_[index] == nullptr || who.state == State::closing) return;
   Secured& secured = *secured_[index];
@@ -48,7 +48,7 @@ void Fleet::feed_tls(std::uint32_t index, Bytes wire) {
 }
 
 // The plain text may lie in the buffer that this gives back.
-void Fleet::send_tls(std::uint32_t index, Bytes plain) {
+void Terminals::send_tls(std::uint32_t index, Bytes plain) {
   Secured& secured = *secured_[index];
   SecuredSink sink(secured);
   const bool sent = secured.filter->sending(plain, sink);
@@ -57,7 +57,7 @@ void Fleet::send_tls(std::uint32_t index, Bytes plain) {
   flush_tls(index);
 }
 
-void Fleet::flush_tls(std::uint32_t index) {
+void Terminals::flush_tls(std::uint32_t index) {
   Device& who = device(index);
   if (secured_[index] == nullptr || who.state == State::closing) return;
   Secured& secured = *secured_[index];

@@ -1,4 +1,4 @@
-// Fleet: devices that the platform has told something, their terminals and uploads, and UDP.
+// Terminals: those that the platform has told something, their uploads, and UDP.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "tools/load/fleet.hpp"
+#include "tools/load/crowd/terminals.hpp"
 
 namespace ringgate::load {
 namespace {
@@ -20,24 +20,36 @@ constexpr std::size_t skipped_max = 64;
 
 // ---- what the platform says --------------------------------------------------------------------
 
-Fleet::Side& Fleet::side_of(std::uint32_t index) {
+Terminals::Side& Terminals::side_of(std::uint32_t index) {
   devices_[index].has_side = true;
   return sides_[index];
 }
 
-Terminal& Fleet::terminal_of(std::uint32_t index) {
+// One that has nothing to say or to remember.
+void Terminals::drop_idle_side(std::uint32_t index) {
+  const auto at = sides_.find(index);
+  const Side& side = at->second;
+  if (side.terminal || !side.queue.empty() || side.away_ns >= 0 || !side.skipped.empty() ||
+      devices_[index].buffer == side_buffer) {
+    return;
+  }
+  devices_[index].has_side = false;
+  sides_.erase(at);
+}
+
+Terminal& Terminals::terminal_of(std::uint32_t index) {
   Side& side = side_of(index);
   if (!side.terminal) {
     const TerminalOptions options{.version = options_.version, .udp = options_.udp,
                                   .loss = options_.loss, .seed = options_.seed,
-                                  .has_events = options_.events_fd >= 0};
-    side.terminal = std::make_unique<Terminal>(options, options_.phone_base + index,
+                                  .has_events = options_.events};
+    side.terminal = std::make_unique<Terminal>(options, number_of(index),
                                                shard_.wall_now());
   }
   return *side.terminal;
 }
 
-Moment Fleet::moment_of(std::uint32_t index) {
+Moment Terminals::moment_of(std::uint32_t index) {
   Moment moment{.now = shard_.now(), .wall = shard_.wall_now(),
                 .next_serial = &devices_[index].next_serial};
   if (options_.drive) moment.position = vehicles_[index].drive_to(shard_.now());
@@ -48,7 +60,7 @@ Moment Fleet::moment_of(std::uint32_t index) {
   return moment;
 }
 
-void Fleet::on_command(std::uint32_t index, const Reply& reply) {
+void Terminals::on_command(std::uint32_t index, const Reply& reply) {
   if (devices_[index].state != State::ready) return;
   Terminal& terminal = terminal_of(index);
   Side& side = side_of(index);
@@ -60,7 +72,7 @@ void Fleet::on_command(std::uint32_t index, const Reply& reply) {
 }
 
 // The way down loses as much as the way up, but no frame twice: platforms give up early.
-bool Fleet::loses(Side& side, const Downlink& frame) {
+bool Terminals::loses(Side& side, const Downlink& frame) {
   if (!chance_.hits(options_.loss)) return false;
   const std::uint64_t key = std::uint64_t{frame.message_id} << 32 |
                             std::uint64_t{frame.serial} << 16 | frame.number;
@@ -71,7 +83,7 @@ bool Fleet::loses(Side& side, const Downlink& frame) {
 }
 
 // A 0x8001 to something else than a report or the authentication.
-void Fleet::on_other_answer(std::uint32_t index, const Reply& reply) {
+void Terminals::on_other_answer(std::uint32_t index, const Reply& reply) {
   const auto side = sides_.find(index);
   if (side != sides_.end() && side->second.terminal) {
     Outbox outbox;
@@ -83,14 +95,14 @@ void Fleet::on_other_answer(std::uint32_t index, const Reply& reply) {
   if (!options_.udp) fail(Failure::stray_reply);  // what was sent twice is answered twice
 }
 
-void Fleet::on_upload_end(std::uint32_t index, const AttachmentUpload& upload,
+void Terminals::on_upload_end(std::uint32_t index, const AttachmentUpload& upload,
                           std::string_view problem) {
   Outbox outbox;
   terminal_of(index).on_upload_end(upload, problem, moment_of(index), outbox);
   take_outbox(index, outbox);
 }
 
-void Fleet::take_outbox(std::uint32_t index, Outbox& outbox) {
+void Terminals::take_outbox(std::uint32_t index, Outbox& outbox) {
   Side& side = side_of(index);
   for (Uplink& frame : outbox.frames) side.queue.push_back(std::move(frame.wire));
   for (std::unique_ptr<AttachmentUpload>& upload : outbox.uploads) {
@@ -103,25 +115,28 @@ void Fleet::take_outbox(std::uint32_t index, Outbox& outbox) {
   schedule_terminal(index);
 }
 
-void Fleet::keep_file(const Outbox::File& file) {
+void Terminals::keep_file(const Outbox::File& file) {
   if (options_.files_dir.empty()) return;
   std::string path = options_.files_dir;
   path += '/';
   for (const char c : file.name) path += c == '/' ? '_' : c;  // the platform has a say in names
   const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  std::string content(as_text(file.content));
-  if (fd < 0) {
-    last_error_ = "--files: " + path + ": " + std::strerror(errno);
-    stop_asked_ = true;
-    return;
+  std::size_t done = 0;
+  int error = fd < 0 ? errno : 0;
+  while (error == 0 && done < file.content.size()) {
+    const ssize_t wrote = ::write(fd, file.content.data() + done, file.content.size() - done);
+    if (wrote > 0) done += static_cast<std::size_t>(wrote);
+    else if (errno != EINTR) error = errno;
   }
-  write_all(fd, content, "--files");
-  ::close(fd);
+  if (fd >= 0) ::close(fd);
+  if (error == 0) return;
+  last_error_ = "--files: " + path + ": " + std::strerror(error);
+  file_failed_ = true;
 }
 
 // ---- time --------------------------------------------------------------------------------------
 
-void Fleet::schedule_terminal(std::uint32_t index) {
+void Terminals::schedule_terminal(std::uint32_t index) {
   Side& side = side_of(index);
   if (!side.terminal) return;
   const MonoNs due_ns = side.terminal->next_due();
@@ -130,10 +145,9 @@ void Fleet::schedule_terminal(std::uint32_t index) {
   terminal_due_.emplace(due_ns, index);
 }
 
-void Fleet::run_terminals() {
+void Terminals::run_terminals() {
   const MonoNs now = shard_.now();
   if (options_.udp) retransmit();
-  if (alarms_run()) raise_alarms();
   for (std::size_t left = terminal_due_.size(); left > 0; --left) {
     const auto [due_ns, index] = terminal_due_.top();
     if (due_ns > now) break;
@@ -148,20 +162,17 @@ void Fleet::run_terminals() {
   uploads_.tick(now);
 }
 
-void Fleet::raise_alarms() {
-  for (; alarm_schedule_.next_due() <= shard_.now(); alarm_schedule_.take()) {
-    const std::uint32_t index = alarm_schedule_.next_device();
-    if (devices_[index].state != State::ready) continue;
-    Outbox outbox;
-    terminal_of(index).raise_alarm(moment_of(index), outbox);
-    take_outbox(index, outbox);
-  }
+void Terminals::raise_alarm(std::uint32_t index) {
+  if (devices_[index].state != State::ready || devices_[index].leaving) return;
+  Outbox outbox;
+  terminal_of(index).raise_alarm(moment_of(index), outbox);
+  take_outbox(index, outbox);
 }
 
 // ---- sending -----------------------------------------------------------------------------------
 
 // True: it has seen to this device, which reports nothing now.
-bool Fleet::send_queued(std::uint32_t index) {
+bool Terminals::send_queued(std::uint32_t index) {
   Device& who = device(index);
   if (who.state < State::registering || who.state == State::closing) return true;
   Side& side = sides_[index];
@@ -171,12 +182,13 @@ bool Fleet::send_queued(std::uint32_t index) {
     return true;
   }
   side.sending.clear();
+  std::size_t taken = 0;
   do {
-    const Body& next = side.queue.front();
+    const Body& next = side.queue[taken++];
     side.sending.insert(side.sending.end(), next.begin(), next.end());
-    side.queue.pop_front();
-  } while (!options_.udp && !side.queue.empty() &&
-           side.sending.size() + side.queue.front().size() <= side_send_bytes_max);
+  } while (!options_.udp && taken < side.queue.size() &&
+           side.sending.size() + side.queue[taken].size() <= side_send_bytes_max);
+  side.queue.erase(side.queue.begin(), side.queue.begin() + static_cast<std::ptrdiff_t>(taken));
   who.buffer = side_buffer;
   send(index, side.sending.size());
   return true;
@@ -184,23 +196,19 @@ bool Fleet::send_queued(std::uint32_t index) {
 
 // ---- coming and going --------------------------------------------------------------------------
 
-bool Fleet::is_leaving(std::uint32_t index) const {
+bool Terminals::is_sent_away(std::uint32_t index) const {
   const auto side = sides_.find(index);
   return side != sides_.end() && side->second.away_ns >= 0;
 }
 
-void Fleet::on_side_down(std::uint32_t index) {
+void Terminals::on_side_down(std::uint32_t index) {
   Side& side = sides_[index];
   side.queue.clear();
   if (side.terminal) side.terminal->on_link_down();
   if (options_.udp) retransmission_.forget(index);
-  if (side.away_ns < 0) return;
-  Device& who = device(index);  // what came due meanwhile is nobody's failure
-  held_back_ -= who.due - who.taken;
-  who.taken = who.due;
 }
 
-void Fleet::come_back(std::uint32_t index) {
+void Terminals::come_back(std::uint32_t index) {
   Side& side = sides_[index];
   side.away_ns = -1;
   if (!side.terminal) return;
@@ -211,17 +219,18 @@ void Fleet::come_back(std::uint32_t index) {
 
 // ---- UDP ---------------------------------------------------------------------------------------
 
-void Fleet::queue_datagram(std::uint32_t index, std::uint16_t serial, Bytes wire) {
+void Terminals::queue_datagram(std::uint32_t index, std::uint16_t serial, Bytes wire) {
   retransmission_.sent(index, serial, wire, shard_.now());
   Side& side = side_of(index);
   if (!chance_.hits(options_.loss)) side.queue.emplace_back(wire.begin(), wire.end());
 }
 
-void Fleet::retransmit() {
+void Terminals::retransmit() {
   while (const Retransmission::Waiting* waiting = retransmission_.overdue(shard_.now())) {
     const std::uint32_t index = waiting->device;
     if (waiting->tries > Retransmission::tries_max) {
-      lose(index, Failure::link_broken, ETIMEDOUT);
+      if (devices_[index].leaving) hang_up(index);
+      else lose(index, Failure::link_broken, ETIMEDOUT);
       continue;
     }
     side_of(index).queue.push_back(waiting->wire);
