@@ -21,5 +21,6 @@ class Subcommand {
 };
 
 std::unique_ptr<Subcommand> make_jt808_command();
+std::unique_ptr<Subcommand> make_scenarios_command();  // scenario/command.cpp
 
 }  // namespace ringgate::load

@@ -77,11 +77,14 @@ class ScenariosCommand final : public Subcommand {
         ->needs(check);
     command->add_option("--shorten", options_.shorten, "Users and times are so much smaller")
         ->needs(check);
+    command->add_flag("--keys", keys_, "Every key of a scenario, as README.md lists them")
+        ->excludes(name)->excludes(check);
     command->footer(examples);
     return command;
   }
 
   int run() override {
+    if (keys_) return tell_keys();
     if (!file_.empty()) return check();
     if (!name_.empty()) return print();
     for (const ShippedScenario& shipped : shipped_scenarios()) {
@@ -98,6 +101,30 @@ class ScenariosCommand final : public Subcommand {
   static int failed(const Problems& problems) {
     for (const Problem& problem : problems) fmt::print(stderr, "{}\n", problem.text());
     return 2;
+  }
+
+  // A line for each key; a heading for each table.
+  static int tell_keys() {
+    std::string_view table = "none";
+    for (const ScenarioKey& key : scenario_keys()) {
+      if (key.table != table) {
+        table = key.table;
+        const bool list = table == "class" || table == "stage" || table == "fault" ||
+                          table == "class.route";
+        fmt::print("### {}\n", table.empty() ? std::string("Top of the file")
+                               : list         ? fmt::format("`[[{}]]`", table)
+                                              : fmt::format("`[{}]`", table));
+      }
+      fmt::print("- **`{}`**: {}", key.name, key.type);
+      if (key.initial == "required") {
+        fmt::print("; required");
+      } else if (!key.initial.empty()) {
+        fmt::print("; `{}`", key.initial);
+      }
+      if (!key.of.empty()) fmt::print("; of {}", key.of);
+      fmt::print(". {}\n", key.doc);
+    }
+    return 0;
   }
 
   int print() const {
@@ -127,6 +154,7 @@ class ScenariosCommand final : public Subcommand {
 
   std::string name_;
   std::string file_;
+  bool keys_ = false;
   ReadOptions options_;
 };
 

@@ -51,7 +51,7 @@ bool is_list(FieldType type) {
 }
 
 std::string number_text(double number) {
-  if (number == std::floor(number) && std::abs(number) < 1e15) {
+  if (number == std::floor(number) && std::abs(number) < 1e17) {
     return fmt::format("{:.0f}", number);
   }
   return fmt::format("{:g}", number);
