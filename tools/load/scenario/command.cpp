@@ -41,7 +41,8 @@ std::string stage_line(const Stage& stage) {
 }
 
 void tell(const Scenario& scenario) {
-  fmt::print("{}: {}\n", scenario.name, scenario.description);
+  fmt::print("{}{}{}\n", scenario.name, scenario.description.empty() ? "" : ": ",
+             scenario.description);
   fmt::print("{} users at most, {}, seed {}\nclasses\n", scenario.users_max(),
              config::format_duration(scenario.duration_ns()), scenario.seed);
   const std::vector<std::uint32_t> most = scenario.users_max_by_class();
