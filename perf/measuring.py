@@ -41,6 +41,7 @@ class Settings:
         # would measure the scheduler.
         self.shard_cpus = [cpus[0], cpus[2]] if len(cpus) > 2 else cpus[:1]
         self.separate = len(cpus) > 1
+        self.against = arguments.against
         self.directory = Path(arguments.dir).resolve()
 
 
@@ -68,14 +69,15 @@ def wait_ready(process, what, seconds=20):
 
 @contextlib.contextmanager
 def server(settings, kind, shards=1, cpus=None):
-    """A fresh server on a directory of its own; gives (process, address)."""
+    """A fresh server on a directory of its own; gives (process, address). `kind`: "floor",
+    "ringgate", or "other", the gateway that --against names."""
     place = Path(tempfile.mkdtemp(prefix=f"{kind}-", dir=settings.directory))
     if kind == "floor":
         command = [FLOOR, "--file", place / "floor.data"]
     else:
-        command = [GATEWAY, "--set", f"server.data_dir={place}", "--set",
-                   "jt808.listen=127.0.0.1:0", "--set", "http.listen=127.0.0.1:0",
-                   "--set", f"server.shards={shards}"]
+        command = [settings.against if kind == "other" else GATEWAY,
+                   "--set", f"server.data_dir={place}", "--set", "jt808.listen=127.0.0.1:0",
+                   "--set", "http.listen=127.0.0.1:0", "--set", f"server.shards={shards}"]
     with open(place / "stderr", "w+b") as errors:
         process = subprocess.Popen(pinned(cpus or settings.server_cpus, command),
                                    stdout=subprocess.PIPE, stderr=errors)
