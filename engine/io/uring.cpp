@@ -71,8 +71,8 @@ Error setup_error(int code) {
           code,
           "io_uring is refused here. Cure: set sysctl kernel.io_uring_disabled=0; in "
           "a container allow io_uring_setup, io_uring_enter and io_uring_register in "
-          "the seccomp profile (Docker: --security-opt seccomp=unconfined or an own "
-          "profile)");
+          "the seccomp profile: ringgate comes with one (Docker: --security-opt "
+          "seccomp=/usr/share/ringgate/seccomp.json)");
     case ENOSYS:
       return errno_error(
           code,
@@ -94,6 +94,16 @@ Error setup_error(int code) {
     default:
       return errno_error(code, "io_uring_setup failed");
   }
+}
+
+// A filter may let the set-up pass and refuse what comes after it: better told now than in a turn.
+// The errno; 0: both calls are let through.
+int refused_call(int fd) {
+  const long entered = syscall(__NR_io_uring_enter, fd, 0, 0, 0, nullptr, 0);
+  if (entered < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS)) return errno;
+  io_uring_probe probe{};
+  const long registered = syscall(__NR_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0);
+  return registered < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS) ? errno : 0;
 }
 
 }  // namespace
@@ -120,7 +130,10 @@ Result<io_uring_params> UringBackend::create(const RingOptions& options) {
     params.flags = flags;
     params.cq_entries = options.cq_entries;
     fd_ = result_or_errno(syscall(__NR_io_uring_setup, options.sq_entries, &params));
-    if (fd_ >= 0) return params;
+    if (fd_ >= 0) {
+      if (const int refused = refused_call(fd_); refused != 0) return setup_error(refused);
+      return params;
+    }
     if (fd_ != -EINVAL) return setup_error(-fd_);
   }
   return setup_error(EINVAL);

@@ -44,7 +44,7 @@ class ReloadOp final : public ControlOp {
  public:
   using ControlOp::ControlOp;
   void start(const Json&) override {
-    if (control_.reloads() == nullptr) return fail("no-reload", "nobody here reads a configuration");
+    if (control_.reloads() == nullptr) return fail("no-reload", "nothing to read here again");
     control_.logs().info("reload asked for", {{"by", client_.who()}});
     number_ = control_.reloads()->ask(client_.who());
     pump();
