@@ -246,6 +246,7 @@ void Fleet::take_due() {
 }
 
 void Fleet::on_answered(const Terminals::Answered& report) {
+  if (report.refused) return;
   ++acked_now_;
   if (options_.acked_log_fd >= 0) {
     acked_lines_ += std::to_string(report.phone);

@@ -10,8 +10,7 @@
 namespace ringgate::load {
 namespace {
 
-// On disk: the phone, and below it 48 bits of milliseconds and the serial.
-constexpr std::size_t entry_bytes = 16;
+constexpr std::size_t entry_bytes = AckedWriter::entry_bytes;
 constexpr std::size_t read_bytes = entry_bytes * 65'536;
 
 }  // namespace

@@ -37,6 +37,9 @@ class AckedWriter {
   Result<void> flush();
   std::uint64_t count() const { return count_; }
 
+  // Of the file: the phone, then 48 bits of milliseconds and the serial.
+  static constexpr std::size_t entry_bytes = 16;
+
  private:
   explicit AckedWriter(int fd, const std::string& path) : fd_(fd), path_(path) {}
 

@@ -8,10 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
-
-#include <netinet/in.h>
 
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
@@ -26,6 +25,7 @@ class Shard;
 namespace ringgate::load {
 
 struct ClassAim;    // run/aim.hpp
+struct Scenario;    // scenario/scenario.hpp
 struct Tally;       // run/tally.hpp
 class AckedWriter;  // crowd/acked.hpp
 class Desk;         // crowd/desk.hpp
@@ -43,12 +43,12 @@ class Crowd {
   // What happened since the last call.
   virtual Tally take_tally() = 0;
   // Nothing new begins: what is outstanding is waited for (a few seconds at most), then everybody
-  // hangs up.
-  virtual void stop() = 0;
+  // hangs up. `hard`: at once.
+  virtual void stop(bool hard) = 0;
   virtual bool finished() const = 0;
 };
 
-// Where a crowd lives. Outlives it.
+// Where a crowd lives: the same for all its life.
 struct CrowdPlace {
   shard::Shard* shard = nullptr;
   Desk* desk = nullptr;               // hands out completions to the crowds of the shard
@@ -58,8 +58,11 @@ struct CrowdPlace {
   std::uint32_t worker = 0;           // user i here is user i * workers + worker of the class
   std::uint32_t workers = 1;
   std::uint32_t class_index = 0;      // in the scenario
-  std::uint64_t seed = 1;             // of the run
-  std::vector<in_addr> sources;       // connections leave from these in turn; empty: any
+  const Scenario* scenario = nullptr;
+  const std::vector<std::string>* tokens = nullptr;  // bearer tokens; api users take them in turn
 };
+
+// The crowd of a class. Error: a target that is no address, a source that is none.
+Result<std::unique_ptr<Crowd>> make_crowd(const CrowdPlace& place);
 
 }  // namespace ringgate::load

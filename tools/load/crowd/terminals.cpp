@@ -108,7 +108,7 @@ void Terminals::mark(std::uint32_t index) {
 
 Terminals::Due Terminals::report_due(std::uint32_t index, MonoNs due_ns) {
   Device& who = device(index);
-  if (who.leaving) return Due::excused;
+  if (who.leaving || !who.settled) return Due::excused;
   if (who.state != State::ready) return is_sent_away(index) ? Due::excused : Due::missed;
   if (options_.due_max > 0 && who.outstanding + who.waiting >= options_.due_max) {
     return Due::full;
@@ -366,11 +366,9 @@ void Terminals::on_acknowledged(std::uint32_t index, const Reply& reply) {
   free_pending(number);
   --who.outstanding;
   --outstanding_;
-  if (reply.result != 0) {
-    fail(Failure::report_refused);
-  } else {
-    owner_.on_answered({number_of(index), one.due_ns, one.lag_ns, reply.serial});
-  }
+  if (reply.result != 0) fail(Failure::report_refused);
+  owner_.on_answered({index, number_of(index), one.due_ns, one.lag_ns, reply.serial,
+                      reply.result != 0});
   if (who.buffer == no_buffer && (who.has_side || who.leaving || may_report(who))) mark(index);
 }
 

@@ -63,16 +63,18 @@ struct TerminalsOptions {
 class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
  public:
   struct Answered {
+    std::uint32_t index = 0;
     std::uint64_t phone = 0;
     MonoNs due_ns = 0;
     MonoNs lag_ns = 0;  // from due to sent; saturates at 4.3 s
     std::uint16_t serial = 0;
+    bool refused = false;  // with a result other than 0
   };
   // Called from within on_completion and turn(); may call back, but not destroy.
   class Owner {
    public:
     virtual ~Owner() = default;
-    // A report was acknowledged, with result 0. Now is the shard's now().
+    // A report was answered. Now is the shard's now().
     virtual void on_answered(const Answered& report) = 0;
     // A device has authenticated, `since_ns` after its connect began.
     virtual void on_ready(std::uint32_t index, MonoNs since_ns) = 0;
@@ -91,6 +93,10 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   bool can_connect() const;
   bool is_down(std::uint32_t index) const { return devices_[index].state == State::down; }
   bool is_ready(std::uint32_t index) const { return devices_[index].state == State::ready; }
+  // It has been told to leave, or has left and is still being closed.
+  bool is_going(std::uint32_t index) const {
+    return devices_[index].leaving || devices_[index].state == State::closing;
+  }
   // A device that is down.
   void connect(std::uint32_t index);
 
@@ -98,7 +104,7 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
     taken,
     missed,     // it has no authenticated link
     full,       // due_max
-    excused,    // it is away, or leaving
+    excused,    // it is away, leaving, or still coming for the first time
   };
   // Open model: a report of this device was due at `due_ns`; it goes out as soon as may be.
   Due report_due(std::uint32_t index, MonoNs due_ns);

@@ -224,12 +224,15 @@ void Terminals::close_if_idle(std::uint32_t index) {
   }
   who.fd = -1;
   who.state = State::down;
-  who.leaving = who.logging_out = false;
   --open_links_;
   free_buffer(who);
   if (options_.tls && !secured_.empty()) secured_[index].reset();
   drop_rest(index);
   settle(who);
+  if (who.leaving) {  // should it come again, it is as new
+    who.leaving = who.logging_out = who.settled = false;
+    --settled_;
+  }
   const MonoNs away_ns = who.has_side ? sides_[index].away_ns : -1;
   owner_.on_down(index, away_ns);
 }
