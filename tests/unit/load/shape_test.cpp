@@ -136,7 +136,7 @@ TEST_CASE("the shipped working day has two peaks, a pause at noon, and closes") 
   }
 }
 
-TEST_CASE("users onto classes: the sum is kept, nobody is far from his part, nobody loses by more") {
+TEST_CASE("users onto classes: the sum is kept, each is near his part, none loses when more come") {
   std::mt19937_64 random(6);
   for (int round = 0; round < 200; ++round) {
     std::vector<UserClass> classes;
