@@ -189,3 +189,235 @@ b = ["p99 < 1s"]
 38:1 there is no class "b"; did you mean "a"?
 )");
 }
+
+namespace {
+
+// The text with a marker at the place of the one error that it has.
+struct Marked {
+  std::string text;
+  unsigned line = 1;
+  unsigned column = 1;
+};
+
+Marked marked(std::string_view source) {
+  Marked out;
+  const std::size_t at = source.find("^^");
+  REQUIRE(at != std::string_view::npos);
+  out.text = std::string(source.substr(0, at)).append(source.substr(at + 2));
+  for (std::size_t i = 0; i < at; ++i) {
+    out.column = source[i] == '\n' ? 1 : out.column + 1;
+    out.line += source[i] == '\n' ? 1 : 0;
+  }
+  return out;
+}
+
+constexpr std::string_view head = "[[class]]\nname = \"a\"\nkind = \"terminal\"\n";
+constexpr std::string_view tail = "[[stage]]\nkind = \"constant\"\nusers = 3\nduration = \"5s\"\n";
+
+}  // namespace
+
+TEST_CASE("one error, at its place, whatever it is") {
+  using Case = std::pair<std::string, std::string_view>;
+  const std::string both = std::string(head).append(tail);
+  const std::string before(head);
+  for (const auto& [source, part] : {
+           Case{both + "^^[[stage]]\nkind = \"ramp\"\nduration = \"5s\"\n", "needs to"},
+           {both + "^^[[stage]]\nkind = \"ramp\"\nto = 5\n", "needs duration"},
+           {both + "[[stage]]\nkind = \"ramp\"\nto = 5\nduration = ^^\"5\"\n", "a duration"},
+           {both + "[[stage]]\nkind = \"ramp\"\nto = ^^5.5\nduration = \"5s\"\n", "whole number"},
+           {both + "[[stage]]\nkind = \"ramp\"\nto = ^^-5\nduration = \"5s\"\n",
+            "between 0 and"},
+           {both + "[[stage]]\nkind = \"wave\"\nto = 5\nduration = \"5s\"\n^^periode = \"1s\"\n"
+                   "period = \"2s\"\n", "did you mean \"period\"?"},
+           {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = 60\nday = { \"08:00\" = 0.5, "
+                   "^^\"25:00\" = 1 }\n", "no time of the day"},
+           {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = 60\nday = { \"08:00\" = ^^1.5 }\n",
+            "from 0 to 1"},
+           {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = ^^60\nduration = \"5s\"\n",
+            "say the same"},
+           {both + "[[stage]]\nkind = \"stress\"\nto = 5\nfrom = 1\nduration = \"5s\"\n"
+                   "bounds = [\"p99 < 1s\", \"errors ^^~ 3\"]\n", "a comparison is expected"},
+           {both + "[[stage]]\nkind = \"stress\"\nto = 5\nfrom = 1\nduration = \"5s\"\n"
+                   "bounds = ^^[\"lost == 0\"]\n", "after the run only"},
+           {both + "[[stage]]\nkind = \"stress\"\nto = ^^5\nfrom = 9\nduration = \"5s\"\n"
+                   "bounds = [\"p99 < 1s\"]\n", "must be above from"},
+           {both + "[[stage]]\nkind = \"sustained\"\nto = 5\nduration = \"5s\"\n"
+                   "goal = \"acked_rate ^^fast\"\n", "a number is expected"},
+           {both + "[[stage]]\nkind = \"sustained\"\nto = 5\nfrom = ^^0\nduration = \"5s\"\n"
+                   "goal = \"acked_rate 10/s\"\n", "begins with some load"},
+           {both + "[[stage]]\nname = \"constant\"\nkind = \"constant\"\nvary = \"rate\"\n"
+                   "rate = ^^\"2\"\nusers = 1\nduration = \"1s\"\n", "must be a number"},
+           {both + "[[class]]\nname = \"a2\"\nkind = \"silent\"\n^^interval = \"1s\"\n",
+            "means nothing to kind \"silent\""},
+           {both + "^^[[class]]\nname = \"a\"\nkind = \"silent\"\n", "another class \"a\""},
+           {both + "^^[[class]]\nname = \"b\"\nkind = \"silent\"\nphone_base = 13800000001\n",
+            "are those of \"a\""},
+           {both + "^^[[class]]\nname = \"b\"\nkind = \"silent\"\nweight = 9\n"
+                   "phone_base = 999999999999\n",
+            "not so many of twelve digits"},
+           {both + "^^[[class]]\nname = \"b\"\nkind = \"terminal\"\ntransport = \"tls\"\n",
+            "add jt808_tls"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"terminal\"\nthink = ^^\"1s\"\n",
+            "add in_flight"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"api\"\nroute = [{ path = ^^\"x\" }]\n",
+            "begins with '/'"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"api\"\n[[class.route]]\n^^pth = \"/\"\n"
+                   "path = \"/\"\n", "did you mean \"path\"?"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"api\"\nroute = ^^[{ path = \"/\", weight = 0 "
+                   "}]\n", "no route is ever taken"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"hostile\"\nattacks = [\"garbage\", "
+                   "^^\"garbag\"]\n", "did you mean \"garbage\"?"},
+           {both + "^^[[fault]]\nat = \"1s\"\nfor = \"1s\"\nproxy = \"p\"\nrule = \"r\"\n",
+            "add chaos"},
+           {both + "[target]\nchaos = \"h:1\"\n[[fault]]\nat = \"1s\"\nfor = \"1s\"\n"
+                   "proxy = \"p\"\nrule = \"r\"\nstage = ^^\"constant 2\"\n", "did you mean \"constant 1\"?"},
+           {both + "[thresholds]\nall = [\"p99 < 1s\", \"^^delivery p99 < 1s\"]\n",
+            "would never hold"},
+           {both + "[thresholds.stage]\n^^constant = [\"p99 < 1s\"]\n", "there is no stage"},
+           {both + "[thresholds.class]\na = [\"p99 < 1s\", ^^5]\n", "a condition is a text"},
+           {both + "[thresholds]\nclass = ^^[\"p99 < 1s\"]\n", "is a table"},
+           {both + "[thresholds]\nall = ^^5\n", "must be a list such as"},
+           {"^^target = 5\n" + both, "write [target]"},
+           {before + "^^[stage]\nkind = \"constant\"\n", "write [[stage]] instead of [stage]"},
+           {"^^" + before, "there is no stage"},
+           {both + "x = ^^= 3\n", "not valid TOML"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"terminal\"\nusers = ^^10000001\n",
+            "between 0 and 10000000"},
+       }) {
+    const Marked text = marked(source);
+    CAPTURE(text.text);
+    const Problems problems = must_fail(text.text);
+    CAPTURE(text_of(problems));
+    CHECK(problems.size() == 1);
+    CHECK(problems[0].line == text.line);
+    CHECK(problems[0].column == text.column);
+    CHECK(problems[0].message.find(part) != std::string::npos);
+  }
+}
+
+TEST_CASE("an error in front of others moves none of them") {
+  const std::string wrong = "[[class]]\nname = \"a\"\nkind = \"terminl\"\ninterval = 5\n"
+                            "[[stage]]\nkind = \"ramp\"\nduration = \"x\"\n[thresholds]\n"
+                            "all = [\"p9 < 1\", \"erors < 1%\"]\n";
+  const Problems plain = must_fail(wrong);
+  const Problems moved = must_fail("sed = 1\n\n" + wrong);
+  REQUIRE(moved.size() == plain.size() + 1);
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    CHECK(moved[i + 1].line == plain[i].line + 2);
+    CHECK(moved[i + 1].column == plain[i].column);
+    CHECK(moved[i + 1].message == plain[i].message);
+  }
+}
+
+TEST_CASE("--set changes values by name, by number and for all; what is wrong is told of it") {
+  const std::string two = std::string(small).append(
+      "\n[[class]]\nname = \"b.c\"\nkind = \"api\"\nthink = \"1s\"\n\n[[stage]]\nname = \"two\"\n"
+      "kind = \"ramp\"\nto = 30\nduration = \"5s\"\n");
+  const auto set = [&](std::vector<std::string> sets) {
+    return must_read(two, {.sets = std::move(sets)});
+  };
+  CHECK(set({"seed=7"}).seed == 7);
+  CHECK(set({"seed=7", "seed=8"}).seed == 8);
+  CHECK(set({"target.jt808=10.0.0.5:1234"}).target.jt808 == "10.0.0.5:1234");
+  CHECK(set({"class.a.interval=3s"}).classes[0].interval_ns == 3 * ns_per_s);
+  CHECK(set({"class.1.weight=2.5"}).classes[1].weight == 2.5);
+  CHECK(set({"stage.two.to=99"}).stages[1].to == 99);
+  CHECK(set({"stage.*.connect_rate=5"}).stages[0].connect_rate == 5);
+  CHECK(set({"stage.*.connect_rate=5"}).stages[1].connect_rate == 5);
+  CHECK(set({"thresholds.all=[\"p99 < 1s\"]"}).thresholds.all.size() == 1);
+  CHECK(set({"thresholds.class.a=errors < 1%"}).thresholds.all[0].scope.class_index == 0);
+  CHECK(set({"description=what a day"}).description == "what a day");
+  CHECK(must_read(two, {.seed = 9, .target = "h:1"}).seed == 9);
+  CHECK(must_read(two, {.seed = 9, .target = "h:1"}).target.jt808 == "h:1");
+  const auto told = [&](const std::string& assignment, std::string_view name,
+                        std::string_view part) {
+    const Problems problems = must_fail(two, {.sets = {assignment}});
+    CAPTURE(text_of(problems));
+    REQUIRE(problems.size() == 1);
+    CHECK(problems[0].name == "--set " + std::string(name));
+    CHECK(problems[0].line == 0);
+    CHECK(problems[0].message.find(part) != std::string::npos);
+  };
+  told("sed=1", "sed", "did you mean \"seed\"?");
+  told("class.a.wieght=1", "class.a.wieght", "did you mean \"weight\"?");
+  told("class.x.weight=1", "class.x.weight", "there is no class \"x\"");
+  told("class.weight=1", "class.weight", "the key is missing");
+  told("class=1", "class", "say which");
+  told("stage.two.to=fast", "stage.two.to", "must be a number");
+  told("seed", "seed", "--set key=value");
+  told("seed.x=1", "seed.x", "not a table");
+  told("thresholds.all=[\"p99 < 1\"]", "thresholds.all", "is measured in time");
+}
+
+TEST_CASE("pauses: drawn from where they should be, with the mean that they say, always alike") {
+  const Pause between = parse_pause("1s..3s").value();
+  const Pause fixed = parse_pause(" 2s ").value();
+  const Pause exponential = parse_pause("~2s").value();
+  double sum_between = 0;
+  double sum_exponential = 0;
+  constexpr int rounds = 20'000;
+  for (std::uint32_t i = 0; i < rounds; ++i) {
+    const std::uint64_t chance = user_seed(5, 1, i);
+    const MonoNs drawn = between.draw(chance);
+    CHECK(drawn >= ns_per_s);
+    CHECK(drawn <= 3 * ns_per_s);
+    CHECK(drawn == between.draw(chance));
+    sum_between += static_cast<double>(drawn);
+    const MonoNs waited = exponential.draw(chance);
+    CHECK(waited >= 0);
+    CHECK(waited <= 20 * ns_per_s);
+    sum_exponential += static_cast<double>(waited);
+    CHECK(fixed.draw(chance) == 2 * ns_per_s);
+  }
+  CHECK(sum_between / rounds == doctest::Approx(2e9).epsilon(0.02));
+  CHECK(sum_exponential / rounds == doctest::Approx(2e9).epsilon(0.03));
+  CHECK(parse_pause("0s").value().none());
+  for (const char* wrong : {"", "2", "3s..1s", "1s..", "..1s", "~0s", "~", "1s...2s", "400d"}) {
+    CHECK_FALSE(parse_pause(wrong).ok());
+  }
+  for (const char* text : {"2s", "1s..3s", "~2s", "0s", "500ms..1m"}) {
+    CHECK(format_pause(parse_pause(text).value()) == text);
+  }
+}
+
+TEST_CASE("users begin their chance each for himself, and again alike") {
+  std::set<std::uint64_t> seen;
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    for (std::uint32_t of = 0; of < 3; ++of) {
+      for (std::uint32_t user = 0; user < 1000; ++user) seen.insert(user_seed(seed, of, user));
+    }
+  }
+  CHECK(seen.size() == 9000);
+  CHECK(user_seed(1, 2, 3) == user_seed(1, 2, 3));
+}
+
+TEST_CASE("in small: the shape stays, limits on rates shrink with the load, others do not") {
+  const Scenario whole = must_read(std::string(small).append(
+      "\n[thresholds]\nall = [\"acked_rate > 100/s\", \"p99 < 20ms\"]\nabort_after = \"30s\"\n"));
+  ReadOptions options;
+  options.shorten = 0.1;
+  const Scenario part = must_read(whole.text, options);
+  CHECK(part.duration_ns() == whole.duration_ns() / 10);
+  CHECK(part.users_max() == 1);
+  CHECK(part.classes[0].interval_ns == ns_per_s);
+  // A tenth of the users, ten times as often.
+  CHECK(part.thresholds.all[0].condition.limit == doctest::Approx(100));
+  CHECK(part.thresholds.all[1].condition.limit == 20e6);
+  CHECK(part.thresholds.abort_after_ns == 3 * ns_per_s);
+  for (const double wrong : {0.0, -1.0, 1.5}) {
+    ReadOptions bad;
+    bad.shorten = wrong;
+    CHECK(must_fail(small, bad)[0].message.find("--shorten") != std::string::npos);
+  }
+}
+
+TEST_CASE("the table of keys: each once, with a sentence") {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (const ScenarioKey& key : scenario_keys()) {
+    CAPTURE(key.name);
+    CHECK(seen.emplace(key.table, key.name).second);
+    CHECK_FALSE(key.type.empty());
+    CHECK(key.doc.ends_with("."));
+  }
+  CHECK(seen.size() > 70);
+}

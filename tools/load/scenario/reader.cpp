@@ -226,7 +226,7 @@ class Reader {
     Thresholds& to = scenario_.thresholds;
     to.abort = fields["abort"].boolean;
     to.abort_after_ns = fields["abort_after"].time_ns;
-    for (const Condition& condition : fields["all"].conditions) to.all.push_back({{}, condition});
+    if (fields.has("all")) add_thresholds(*fields["all"].entry, {}, false);
     scoped(fields, "class", class_names_, [](Scope& scope, std::int32_t i) {
       scope.class_index = i;
     });
@@ -251,31 +251,49 @@ class Reader {
       const std::int32_t index = index_in(names, name);
       if (index < 0) complaints_.at_key(child, unknown(key, name, names));
       put(scope, index);
-      for (Condition& condition : conditions_of(child)) {
-        scenario_.thresholds.all.push_back({scope, std::move(condition)});
-      }
+      if (index >= 0) add_thresholds(child, scope, true);
     }
   }
 
-  std::vector<Condition> conditions_of(const TomlEntry& entry) {
-    std::vector<Condition> out;
+  // What users of a kind never do can't be measured: the condition would never hold.
+  bool measurable(Metric metric, const Scope& scope) const {
+    const bool of_subscribers = metric == Metric::delivery || metric == Metric::delivered_rate;
+    const bool of_answers = metric == Metric::response || metric == Metric::service ||
+                            metric == Metric::lag || metric == Metric::acked_rate;
+    if (!of_subscribers && !of_answers) return true;
+    const auto does = [&](const UserClass& one) {
+      const bool answered = one.kind == UserKind::terminal || one.kind == UserKind::api ||
+                            one.kind == UserKind::flapping;
+      return of_subscribers ? one.kind == UserKind::subscriber : answered;
+    };
+    const std::vector<UserClass>& classes = scenario_.classes;
+    if (scope.class_index >= 0) return does(classes[static_cast<std::size_t>(scope.class_index)]);
+    return std::any_of(classes.begin(), classes.end(), does);
+  }
+
+  // `tell`: what is wrong with a condition itself has not been told yet.
+  void add_thresholds(const TomlEntry& entry, const Scope& scope, bool tell) {
     const std::span<const TomlEntry> each =
         entry.kind == Kind::list ? std::span<const TomlEntry>(entry.children)
                                  : std::span<const TomlEntry>(&entry, 1);
     for (const TomlEntry& one : each) {
       if (one.kind != Kind::text) {
+        if (!tell) continue;
         complaints_.at_value(one, fmt::format("a condition is a text such as \"p99 < 20ms\", not "
                                               "{}", described(one)));
         continue;
       }
       auto parsed = parse_condition(one.text);
-      if (parsed) {
-        out.push_back(std::move(parsed).value());
+      if (!parsed) {
+        if (tell) complaints_.inside(one, parsed.error().offset, parsed.error().message);
+      } else if (!measurable(parsed->metric, scope)) {
+        complaints_.inside(one, 0, "no such user is ever measured by it, so it would never hold: "
+                                   "answers are of kinds terminal, api and flapping, delivery is "
+                                   "of kind subscriber");
       } else {
-        complaints_.inside(one, parsed.error().offset, parsed.error().message);
+        scenario_.thresholds.all.push_back({scope, std::move(parsed).value()});
       }
     }
-    return out;
   }
 
   void verify(const Fields& top) {

@@ -11,8 +11,8 @@ namespace {
 constexpr MonoNs stage_least_ns = 300 * ns_per_ms;
 constexpr MonoNs interval_least_ns = 500 * ns_per_ms;
 constexpr MonoNs pause_least_ns = 100 * ns_per_ms;
-// Merged intervals are a second long, and the first one of a level does not count.
-constexpr MonoNs every_least_ns = 2 * ns_per_s;
+// Merged intervals are a second long.
+constexpr MonoNs every_least_ns = ns_per_s;
 constexpr MonoNs patience_least_ns = ns_per_s;
 constexpr MonoNs recover_least_ns = 3 * ns_per_s;
 constexpr MonoNs sustained_least_ns = 4 * ns_per_s;
@@ -54,9 +54,9 @@ void shorten_search(Stage& stage, double factor) {
   if (stage.to <= stage.from) stage.to = stage.from + 1;
   stage.growth = std::max(stage.growth, std::pow(stage.to / stage.from, 1 / levels_most));
   stage.increment = 0;
-  // Room for every level and the recovery, with the interval that does not count of each.
+  // Room for every level, for intervals that come late, and for the recovery.
   const auto levels = static_cast<MonoNs>(levels_most) + 2;
-  const MonoNs needed = levels * (stage.every_ns + 2 * ns_per_s) + stage.recover_ns;
+  const MonoNs needed = levels * (stage.every_ns + ns_per_s) + stage.recover_ns;
   stage.duration_ns = std::max(stage.duration_ns, needed);
 }
 
