@@ -270,7 +270,8 @@ TEST_CASE("one error, at its place, whatever it is") {
            {both + "^^[[fault]]\nat = \"1s\"\nfor = \"1s\"\nproxy = \"p\"\nrule = \"r\"\n",
             "add chaos"},
            {both + "[target]\nchaos = \"h:1\"\n[[fault]]\nat = \"1s\"\nfor = \"1s\"\n"
-                   "proxy = \"p\"\nrule = \"r\"\nstage = ^^\"constant 2\"\n", "did you mean \"constant 1\"?"},
+                   "proxy = \"p\"\nrule = \"r\"\nstage = ^^\"constant 2\"\n",
+            "did you mean \"constant 1\"?"},
            {both + "[thresholds]\nall = [\"p99 < 1s\", \"^^delivery p99 < 1s\"]\n",
             "would never hold"},
            {both + "[thresholds.stage]\n^^constant = [\"p99 < 1s\"]\n", "there is no stage"},
@@ -278,7 +279,7 @@ TEST_CASE("one error, at its place, whatever it is") {
            {both + "[thresholds]\nclass = ^^[\"p99 < 1s\"]\n", "is a table"},
            {both + "[thresholds]\nall = ^^5\n", "must be a list such as"},
            {"^^target = 5\n" + both, "write [target]"},
-           {before + "^^[stage]\nkind = \"constant\"\n", "write [[stage]] instead of [stage]"},
+           {before + "[^^stage]\nkind = \"constant\"\n", "write [[stage]] instead of [stage]"},
            {"^^" + before, "there is no stage"},
            {both + "x = ^^= 3\n", "not valid TOML"},
            {both + "[[class]]\nname = \"b\"\nkind = \"terminal\"\nusers = ^^10000001\n",
