@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
   CLI::App app{"Simulated devices against a gateway", "ringgate-load"};
   app.require_subcommand(1);
   std::vector<std::unique_ptr<Subcommand>> commands;
+  commands.push_back(make_run_command());
+  commands.push_back(make_worker_command());
   commands.push_back(make_jt808_command());
   commands.push_back(make_scenarios_command());
   std::vector<CLI::App*> subcommands;

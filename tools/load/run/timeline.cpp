@@ -1,0 +1,197 @@
+#include "tools/load/run/timeline.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ringgate::load {
+namespace {
+
+constexpr MonoNs samples_kept_ns = 60 * ns_per_s;
+
+double between(double a, double b, double share) { return a + (b - a) * share; }
+
+}  // namespace
+
+Tally Row::all() const {
+  Tally sum;
+  for (const Tally& tally : classes) sum.merge(tally);
+  return sum;
+}
+
+void Row::append(const Row& later) {
+  to_ns = later.to_ns;
+  const double before_s = static_cast<double>(later.from_ns - from_ns) / 1e9;
+  const double all_s = before_s + later.seconds();
+  if (all_s > 0) own_cpu = (own_cpu * before_s + later.own_cpu * later.seconds()) / all_s;
+  own_cpu_sum += later.own_cpu_sum;
+  loop_lag_ns = std::max(loop_lag_ns, later.loop_lag_ns);
+  workers = std::max(workers, later.workers);
+  for (std::size_t i = 0; i < classes.size(); ++i) classes[i].append(later.classes[i]);
+  if (server && later.server) {
+    server->cpu_s += later.server->cpu_s;
+    server->context_switches += later.server->context_switches;
+    server->rss_bytes = std::max(server->rss_bytes, later.server->rss_bytes);
+  } else {
+    server.reset();
+  }
+}
+
+Timeline::Timeline(std::vector<bool> warmup_stages, std::size_t classes, std::size_t workers)
+    : warmup_(std::move(warmup_stages)), class_count_(classes), told_(workers), lost_(workers) {}
+
+void Timeline::add(const Interval& interval) {
+  if (interval.worker >= told_.size() || interval.classes.size() != class_count_) return;
+  if (interval.to_ns <= interval.from_ns) return;
+  // Its middle says which second it is of: ends lie a hair beside.
+  const Key key{(interval.from_ns + interval.to_ns) / 2 / ns_per_s, interval.stage};
+  std::optional<Key>& told = told_[interval.worker];
+  if (!told || *told < key) told = key;
+  Pending& pending = pending_[key];
+  Row& row = pending.row;
+  if (row.classes.empty()) {
+    row.stage = interval.stage;
+    row.from_ns = interval.from_ns;
+    row.to_ns = interval.to_ns;
+    row.classes.resize(class_count_);
+  }
+  row.from_ns = std::min(row.from_ns, interval.from_ns);
+  row.to_ns = std::max(row.to_ns, interval.to_ns);
+  row.loop_lag_ns = std::max(row.loop_lag_ns, interval.loop_lag_ns);
+  for (std::size_t i = 0; i < class_count_; ++i) row.classes[i].merge(interval.classes[i]);
+  const double cpu_s = static_cast<double>(interval.cpu_ns) / 1e9;
+  pending.cpu_s[interval.worker] += cpu_s;
+  row.own_cpu_sum += cpu_s;
+  row.own_cpu = std::max(row.own_cpu, cpu_s / interval.seconds());
+  row.workers = static_cast<std::uint32_t>(pending.cpu_s.size());
+}
+
+void Timeline::lose(std::uint32_t worker) { lost_[worker] = true; }
+
+void Timeline::sample(const ServerSample& sample) {
+  while (!samples_.empty() && samples_.front().at_ns + samples_kept_ns < sample.at_ns) {
+    samples_.pop_front();
+  }
+  samples_.push_back(sample);
+}
+
+bool Timeline::complete(const Key& key) const {
+  for (std::size_t worker = 0; worker < told_.size(); ++worker) {
+    if (!lost_[worker] && (!told_[worker] || *told_[worker] < key)) return false;
+  }
+  return true;
+}
+
+std::vector<Row> Timeline::take_complete(bool flush) {
+  while (!pending_.empty() && (flush || complete(pending_.begin()->first))) {
+    Pending first = std::move(pending_.begin()->second);
+    pending_.erase(pending_.begin());
+    finish(std::move(first));
+  }
+  return std::exchange(complete_, {});
+}
+
+void Timeline::finish(Pending pending) {
+  Row row = std::move(pending.row);
+  // Workers end a stage when they hear of it, within a millisecond of each other: rows that go by
+  // the first of them and the last would overlap.
+  row.from_ns = std::max(row.from_ns, std::min(row_end_ns_, row.to_ns - 1));
+  row_end_ns_ = std::max(row_end_ns_, row.to_ns);
+  row.server = server_between(row.from_ns, row.to_ns);
+  count(row);
+  keep(row);
+  complete_.push_back(std::move(row));
+}
+
+void Timeline::count(const Row& row) {
+  const auto stage = static_cast<std::int32_t>(row.stage);
+  const bool warmup = row.stage < warmup_.size() && warmup_[row.stage];
+  for (std::int32_t which = -1; which < static_cast<std::int32_t>(class_count_); ++which) {
+    Measured part;
+    part.seconds = row.seconds();
+    part.tally = which < 0 ? row.all() : row.classes[static_cast<std::size_t>(which)];
+    part.own_cpu = row.own_cpu;
+    if (row.server) {
+      part.server_cpu_s = row.server->cpu_s;
+      part.server_rss_bytes = row.server->rss_bytes;
+    }
+    // append() leaves unknown what either side does not know: a first part is a copy.
+    for (const std::int32_t scope_stage : {stage, -1}) {
+      if (scope_stage < 0 && warmup) continue;
+      const auto [at, first] = totals_.try_emplace({which, scope_stage}, part);
+      if (!first) at->second.append(part);
+    }
+  }
+}
+
+const Measured* Timeline::measured(const Scope& scope) const {
+  const auto found = totals_.find({scope.class_index, scope.stage_index});
+  return found == totals_.end() ? nullptr : &found->second;
+}
+
+void Timeline::set_verified(std::uint64_t lost, std::uint64_t duplicated,
+                            std::uint64_t reordered) {
+  for (auto& [scope, measured] : totals_) {
+    if (scope.first >= 0 || scope.second >= 0) continue;
+    measured.lost = lost;
+    measured.duplicated = duplicated;
+    measured.reordered = reordered;
+  }
+}
+
+// Cumulative figures between two samples lie on a straight line, and so do those after the last.
+std::optional<ServerPart> Timeline::server_between(MonoNs from, MonoNs to) const {
+  if (samples_.size() < 2) return std::nullopt;
+  const auto at = [&](MonoNs when) {
+    std::size_t after = 1;
+    while (after + 1 < samples_.size() && samples_[after].at_ns < when) ++after;
+    const ServerSample& a = samples_[after - 1];
+    const ServerSample& b = samples_[after];
+    const double span = static_cast<double>(b.at_ns - a.at_ns);
+    const double share = span <= 0 ? 1 : static_cast<double>(when - a.at_ns) / span;
+    ServerPart out;
+    out.cpu_s = between(static_cast<double>(a.cpu_ns), static_cast<double>(b.cpu_ns), share) / 1e9;
+    out.context_switches = static_cast<std::uint64_t>(
+        std::max(0.0, between(static_cast<double>(a.context_switches),
+                              static_cast<double>(b.context_switches), share)));
+    out.rss_bytes = share < 0.5 ? a.rss_bytes : b.rss_bytes;
+    return out;
+  };
+  const ServerPart begin = at(from);
+  ServerPart end = at(to);
+  end.cpu_s = std::max(0.0, end.cpu_s - begin.cpu_s);
+  end.context_switches -= std::min(begin.context_switches, end.context_switches);
+  return end;
+}
+
+void Timeline::keep(const Row& row) {
+  if (rows_.empty() || in_last_ >= rows_per_kept_ || rows_.back().stage != row.stage) {
+    if (rows_.size() >= rows_max) halve();
+  }
+  if (rows_.empty() || in_last_ >= rows_per_kept_ || rows_.back().stage != row.stage) {
+    rows_.push_back(row);
+    in_last_ = 1;
+  } else {
+    rows_.back().append(row);
+    ++in_last_;
+  }
+}
+
+void Timeline::halve() {
+  std::vector<Row> halved;
+  halved.reserve(rows_max);
+  bool open = false;  // the last of `halved` is one of a pair
+  for (Row& row : rows_) {
+    if (open && halved.back().stage == row.stage) {
+      halved.back().append(row);
+      open = false;
+    } else {
+      halved.push_back(std::move(row));
+      open = true;
+    }
+  }
+  rows_ = std::move(halved);
+  rows_per_kept_ *= 2;
+  in_last_ = rows_per_kept_;  // whatever comes next begins a row
+}
+
+}  // namespace ringgate::load

@@ -1,0 +1,66 @@
+// After a run: is everything that was acknowledged in the gateway's log, once and in order? Cold;
+// one thread.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/result.hpp"
+#include "tools/load/run/run_result.hpp"
+
+namespace ringgate::load {
+
+// What the log has of one report.
+struct StoredReport {
+  std::uint64_t phone = 0;
+  std::uint16_t serial = 0;
+  bool duplicate = false;     // the gateway knew it for a retransmission
+  std::uint32_t content = 0;  // a checksum: two reports with one serial differ here
+  std::uint64_t link = 0;
+};
+
+// Compares what was acknowledged with what is stored. Serials wrap, and begin anew with a link, so
+// copies are counted and contents told apart. 8 bytes for each acknowledged report, 16 for each
+// stored one.
+class Truth {
+ public:
+  void acknowledged(std::uint64_t phone, std::uint16_t serial);
+  // After all acknowledged ones, in the order of the log. Reports of other phones are left out.
+  void stored(const StoredReport& report);
+  void fill(Verification& out);
+
+ private:
+  struct Stored {
+    std::uint64_t key;  // phone and serial
+    std::uint32_t content;
+    auto operator<=>(const Stored&) const = default;
+  };
+  struct Last {
+    std::uint64_t link = 0;
+    std::uint16_t serial = 0;
+    bool any = false;
+  };
+  std::vector<std::uint64_t> acknowledged_;  // phone << 16 | serial
+  std::vector<Stored> stored_;
+  std::unordered_map<std::uint64_t, Last> devices_;
+  std::uint64_t reordered_ = 0;
+  std::uint64_t records_ = 0;
+  std::vector<std::string> examples_;
+};
+
+// `acked_files`: of all workers (crowd/acked.hpp). `from_us`: nothing before it is the run's.
+// `said`: how far it is, 0 to 1.
+Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
+                                   const std::string& log_dir, WallUs from_us,
+                                   const std::function<void(double)>& said);
+// Asks GET /api/v1/records, page by page; the token needs the scope that reads records.
+Result<Verification> verify_by_api(const std::vector<std::string>& acked_files,
+                                   const std::string& address, const std::string& token,
+                                   WallUs from_us, const std::function<void(double)>& said);
+
+}  // namespace ringgate::load
