@@ -1,4 +1,4 @@
-"""This gateway beside another build of it: did a change cost something? Only with --against FILE."""
+"""This gateway beside another build of it: did a change cost something? Needs --against FILE."""
 
 from measuring import alternate, measure, median, ratios, show_ratio
 

@@ -1,5 +1,6 @@
-// Which users of a crowd are to connect, and when: those that an aim has added, spread over the time
-// until the next aim, and those that come back. Users 0 to risen() - 1 are wanted. Pure; one thread.
+// Which users of a crowd are to connect, and when: those that an aim has added, spread over the
+// time until the next aim, and those that come back. Users 0 to risen() - 1 are wanted. Pure; one
+// thread.
 #pragma once
 
 #include <algorithm>

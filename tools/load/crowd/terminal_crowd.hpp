@@ -1,5 +1,5 @@
-// Terminals that come, report and go as the aims say: the classes of kind terminal and flapping, and
-// silent ones that sign in. Lives on its worker's shard.
+// Terminals that come, report and go as the aims say: the classes of kind terminal and flapping,
+// and silent ones that sign in. Lives on its worker's shard.
 #pragma once
 
 #include <deque>

@@ -1,5 +1,6 @@
-// A worker: the process that simulates its share of a run's users, on one thread and one ring. It is
-// told a scenario and aims over a stream socket and says each second what happened (run/wire.hpp).
+// A worker: the process that simulates its share of a run's users, on one thread and one ring. It
+// is told a scenario and aims over a stream socket and says each second what happened
+// (run/wire.hpp).
 #pragma once
 
 #include "tools/load/run/wire.hpp"
