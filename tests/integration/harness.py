@@ -33,19 +33,23 @@ class Gateway:
     """A running gateway. `settings`: key=value, on top of DEFAULTS. Ready once constructed."""
 
     def __init__(self, data_dir, settings=None, arguments=(), wait=True, prefix=()):
-        self.data_dir = Path(data_dir)
         options = DEFAULTS | {"server.data_dir": str(data_dir)} | (settings or {})
         command = [*prefix, str(GATEWAY), *arguments]
         for key, value in options.items():
             command += ["--set", f"{key}={value}"]
+        self.begin(data_dir, command)
+        if wait:
+            self.wait_ready()
+
+    def begin(self, data_dir, command):
+        """Starts the gateway by a command of the test's own."""
+        self.data_dir = Path(data_dir)
         self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
         self.lines, self.ready_line = [], None
         self.told = threading.Event()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
-        if wait:
-            self.wait_ready()
 
     def _read(self):
         for raw in self.process.stdout:
