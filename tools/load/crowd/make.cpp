@@ -6,7 +6,11 @@
 
 #include <cstring>
 
+#include "tools/load/crowd/api_crowd.hpp"
 #include "tools/load/crowd/crowd.hpp"
+#include "tools/load/crowd/hostile_crowd.hpp"
+#include "tools/load/crowd/silent_crowd.hpp"
+#include "tools/load/crowd/subscriber_crowd.hpp"
 #include "tools/load/crowd/targets.hpp"
 #include "tools/load/crowd/terminal_crowd.hpp"
 
@@ -147,22 +151,57 @@ Result<std::unique_ptr<Crowd>> make_terminals(const CrowdPlace& place) {
   return std::unique_ptr<Crowd>(std::make_unique<TerminalCrowd>(place, options));
 }
 
+// One that connects to a single address.
+template <class Kind>
+Result<std::unique_ptr<Crowd>> make_at(const CrowdPlace& place,
+                                       const Result<TargetAddress>& target) {
+  if (!target.ok()) return target.error();
+  Result<std::vector<in_addr>> sources = sources_of(place, *target);
+  if (!sources.ok()) return sources.error();
+  return std::unique_ptr<Crowd>(std::make_unique<Kind>(place, *target, std::move(*sources)));
+}
+
+Result<std::unique_ptr<Crowd>> make_hostile(const CrowdPlace& place) {
+  const Target& target = place.scenario->target;
+  bool needs_http = false, needs_devices = false;
+  for (const Attack attack : class_of(place).attacks) {
+    const bool http = attack == Attack::bad_http || attack == Attack::slow_bytes;
+    (http ? needs_http : needs_devices) = true;
+  }
+  TargetAddress devices, http;
+  if (needs_devices) {
+    const Result<TargetAddress> found = resolve_target(target.jt808, "jt808");
+    if (!found.ok()) return found.error();
+    devices = *found;
+  }
+  if (needs_http) {
+    const Result<TargetAddress> found = resolve_target(target.http, "http");
+    if (!found.ok()) return found.error();
+    http = *found;
+  }
+  Result<std::vector<in_addr>> sources = sources_of(place, needs_devices ? devices : http);
+  if (!sources.ok()) return sources.error();
+  return std::unique_ptr<Crowd>(
+      std::make_unique<HostileCrowd>(place, devices, http, std::move(*sources)));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Crowd>> make_crowd(const CrowdPlace& place) {
+  const Target& target = place.scenario->target;
   const UserClass& of = class_of(place);
   switch (of.kind) {
     case UserKind::terminal:
     case UserKind::flapping: return make_terminals(place);
     case UserKind::silent:
       if (of.silence == Silence::sign_in) return make_terminals(place);
-      break;
-    case UserKind::api:
+      return make_at<SilentCrowd>(place, resolve_target(target.jt808, "jt808"));
+    case UserKind::api: return make_at<ApiCrowd>(place, resolve_target(target.http, "http"));
     case UserKind::subscriber:
-    case UserKind::hostile: break;
+      return make_at<SubscriberCrowd>(place, resolve_target(target.http, "http"));
+    case UserKind::hostile: return make_hostile(place);
   }
-  return Error{0, fmt::format("class {}: users of kind {} are not there yet", of.name,
-                              name_of(of.kind))};
+  return Error{0, fmt::format("class {}: a kind that this program does not know", of.name)};
 }
 
 }  // namespace ringgate::load
