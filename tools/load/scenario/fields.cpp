@@ -16,8 +16,6 @@ namespace {
 using config::TomlEntry;
 using Kind = config::TomlEntry::Kind;
 
-constexpr double seconds_max = 366.0 * 86400;
-
 std::string joined(std::span<const std::string_view> words) {
   std::string out;
   for (const std::string_view word : words) {
