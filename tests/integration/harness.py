@@ -20,6 +20,7 @@ GATEWAY = BUILD / "tools" / "ringgate" / "ringgate"
 LOG = BUILD / "tools" / "log" / "ringgate-log"
 LOAD = BUILD / "tools" / "load" / "ringgate-load"
 CTL = BUILD / "tools" / "ctl" / "ringgate-ctl"
+CHAOS = BUILD / "tools" / "chaos" / "ringgate-chaos"
 LONG = os.environ.get("RG_TEST_LONG") == "1"
 SANITIZED = BUILD.name in ("asan", "tsan")
 # Only a hang reaches it.

@@ -113,11 +113,22 @@ std::uint64_t Control::body_bytes_max(const http::Head& head) {
 }
 
 void Control::on_request(const http::Request& request) {
-  const Reply reply = answer(request);
-  session_.answer(request.id, {.status = reply.status,
-                               .type = reply.status == 204 ? std::string_view{} : reply.type,
-                               .fields = reply.fields,
-                               .body = reply.body});
+  Reply reply = answer(request);
+  if (proxies_.settled()) return send(request.id, reply);
+  unsettled_.emplace_back(request.id, std::move(reply));
+}
+
+void Control::answer_settled() {
+  if (unsettled_.empty() || !proxies_.settled()) return;
+  for (const auto& [id, reply] : unsettled_) send(id, reply);
+  unsettled_.clear();
+}
+
+void Control::send(http::ExchangeId id, const Reply& reply) {
+  session_.answer(id, {.status = reply.status,
+                       .type = reply.status == 204 ? std::string_view{} : reply.type,
+                       .fields = reply.fields,
+                       .body = reply.body});
 }
 
 Control::Reply Control::answer(const http::Request& request) {

@@ -20,6 +20,8 @@ class Control final : public http::Handler {
 
   std::uint64_t body_bytes_max(const http::Head& head) override;
   void on_request(const http::Request& request) override;
+  // Each turn: answers what waited until its change had taken effect.
+  void answer_settled();
 
  private:
   struct Reply {
@@ -28,6 +30,7 @@ class Control final : public http::Handler {
     std::string_view type = "application/json";
     std::string fields;
   };
+  void send(http::ExchangeId id, const Reply& reply);
   Reply answer(const http::Request& request);
   Reply get(const std::vector<std::string_view>& path);
   Reply put(const std::vector<std::string_view>& path, const http::Request& request);
@@ -38,6 +41,7 @@ class Control final : public http::Handler {
   http::Session& session_;
   Proxies& proxies_;
   std::vector<std::string> hosts_;
+  std::vector<std::pair<http::ExchangeId, Reply>> unsettled_;
 };
 
 // Whether a request may be what somebody here sent, and not a page of elsewhere in a browser: the

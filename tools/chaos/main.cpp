@@ -113,7 +113,9 @@ class Interface {
     if (!links) return links.error();
     links_ = std::move(*links);
     session_ = std::make_unique<http::Session>(*links_, counters_, http::SessionOptions{});
-    session_->use_handler(std::make_unique<Control>(*session_, proxies, plan.hosts));
+    auto control = std::make_unique<Control>(*session_, proxies, plan.hosts);
+    control_ = control.get();
+    session_->use_handler(std::move(control));
     const std::uint8_t protocol = links_->add_protocol(*session_);
     if (plan.listen.empty()) return {};
     const auto address = config::parse_listen_address(plan.listen);
@@ -128,6 +130,9 @@ class Interface {
                           .frame_timeout_ms = 10'000});
     return {};
   }
+  void turn() {
+    if (control_ != nullptr) control_->answer_settled();
+  }
   const std::string& address() const { return address_; }
 
  private:
@@ -136,6 +141,7 @@ class Interface {
   observe::CounterGroup counters_{"shard", "0"};
   std::unique_ptr<net::Links> links_;
   std::unique_ptr<http::Session> session_;
+  Control* control_ = nullptr;  // the session's
   std::string address_;
 };
 
@@ -178,6 +184,7 @@ int run(const Arguments& arguments, const Plan& plan) {
   for (bool alive = true; alive;) {
     if (stopping != 0) shard.request_stop();
     (*desk)->advance();
+    interface.turn();
     alive = shard.turn((*desk)->sleep_budget(250 * ns_per_ms));
     if (!arguments.json || shard.now() - told_ns < ns_per_s) continue;
     told_ns = shard.now();

@@ -24,6 +24,12 @@ Proxy* Proxies::find(std::string_view name) {
   return found == all_.end() ? nullptr : found->second.get();
 }
 
+bool Proxies::settled() const {
+  return std::ranges::all_of(all_, [](const auto& one) {
+    return one.second->tcp == nullptr || one.second->tcp->settled();
+  });
+}
+
 std::shared_ptr<const ArmedRule> Proxies::arm(std::string_view proxy, std::string_view name,
                                               const Rule& rule) const {
   auto armed = std::make_shared<ArmedRule>();

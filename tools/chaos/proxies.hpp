@@ -44,6 +44,8 @@ class Proxies final : public shard::Hook {
   void remove_rules(Proxy& proxy);
 
   Proxy* find(std::string_view name);
+  // Whether all that was changed has taken effect.
+  bool settled() const;
   const std::map<std::string, std::unique_ptr<Proxy>, std::less<>>& all() const { return all_; }
   MonoNs now() const { return desk_.shard().now(); }
   MonoNs uptime_ns() const { return now() - started_ns_; }

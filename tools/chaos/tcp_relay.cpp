@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -230,6 +231,7 @@ void TcpRelay::change(Mode mode) {
   mode_ = mode;
   switch (mode) {
     case Mode::open:
+      empty_backlog();
       drop_fillers();
       desk().sys().listen(fd_, backlog);
       break;
@@ -268,6 +270,17 @@ void TcpRelay::fill_backlog() {
   }
 }
 
+// What stands in it: our own, which are told by their ports while they stand, and whoever came just
+// before it was full.
+void TcpRelay::empty_backlog() {
+  pollfd waiting{.fd = fd_, .events = POLLIN};
+  while (!fillers_.empty() && ::poll(&waiting, 1, 0) == 1 && (waiting.revents & POLLIN) != 0) {
+    const int fd = ::accept4(fd_, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd < 0) return;
+    take(fd);
+  }
+}
+
 void TcpRelay::drop_fillers() {
   for (const int fd : fillers_) {
     const linger now_gone{.l_onoff = 1, .l_linger = 0};
@@ -275,6 +288,7 @@ void TcpRelay::drop_fillers() {
     desk().sys().close(fd);
   }
   fillers_.clear();
+  filler_ports_.clear();
 }
 
 }  // namespace ringgate::chaos

@@ -25,6 +25,8 @@ class TcpRelay final : public Operand, public ConnectionOwner {
   void adopt();
   // Resets all connections and ends listening; then it is to be buried.
   void close();
+  // Whether it listens, refuses or is silent as the rules have it now: a change takes a turn.
+  bool settled() const { return mode_ == wanted(); }
   const std::string& address() const { return address_; }
   std::size_t connections() const { return connections_.size(); }
 
@@ -50,6 +52,7 @@ class TcpRelay final : public Operand, public ConnectionOwner {
   void settle();
   void change(Mode mode);
   void fill_backlog();
+  void empty_backlog();
   void drop_fillers();
 
   ProxyState& state_;

@@ -128,6 +128,8 @@ void UdpSession::on_done(std::uint8_t op, std::int32_t result, std::uint32_t fla
                     [&](std::uint16_t, Bytes piece) { bytes = piece; });
     if (result >= 0 && !buried()) take(Direction::down, bytes);
     buffers.give_back(bid);
+  } else if (result == 0 && !buried()) {
+    take(Direction::down, {});  // for an empty one the kernel picks no buffer
   }
   if (buried()) return;
   if (is_passing(result)) {
