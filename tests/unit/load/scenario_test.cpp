@@ -265,6 +265,10 @@ TEST_CASE("one error, at its place, whatever it is") {
                    "path = \"/\"\n", "did you mean \"path\"?"},
            {both + "[[class]]\nname = \"b\"\nkind = \"api\"\nroute = ^^[{ path = \"/\", weight = 0 "
                    "}]\n", "no route is ever taken"},
+           {both + "[[class]]\nname = \"b\"\nkind = \"terminal\"\n^^route = 5\n",
+            "means nothing to kind \"terminal\""},
+           {both + "[[class]]\nname = \"b\"\nkind = \"terminal\"\n^^attacks = [5]\n",
+            "it belongs to hostile"},
            {both + "[[class]]\nname = \"b\"\nkind = \"hostile\"\nattacks = [\"garbage\", "
                    "^^\"garbag\"]\n", "did you mean \"garbage\"?"},
            {both + "^^[[fault]]\nat = \"1s\"\nfor = \"1s\"\nproxy = \"p\"\nrule = \"r\"\n",

@@ -66,6 +66,7 @@ void read_routes(const Fields& fields, UserClass& made, Complaints& complaints) 
     }
     return;
   }
+  if (!fields.sound("route")) return;
   const TomlEntry& list = *fields["route"].entry;
   if (list.kind != Kind::list) {
     return complaints.at_value(list, "there may be several routes: write [[class.route]] below "

@@ -375,7 +375,9 @@ Fields::Fields(const TomlEntry& entry, std::string_view table, std::string_view 
     if (!kind.empty() && !rule.key.of.empty() && !listed(rule.key.of, kind)) {
       complaints.at_key(child, fmt::format("{} means nothing to kind \"{}\"; it belongs to {}",
                                            name, kind, rule.key.of));
-      fields_[std::string(name)] = {*initial, false};
+      Field unused = *initial;
+      unused.entry = &child;
+      fields_[std::string(name)] = {std::move(unused), false};
       continue;
     }
     Decoder decoder(rule, child, &complaints);
