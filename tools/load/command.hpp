@@ -23,6 +23,7 @@ class Subcommand {
 std::unique_ptr<Subcommand> make_jt808_command();
 std::unique_ptr<Subcommand> make_run_command();
 std::unique_ptr<Subcommand> make_worker_command();
+std::unique_ptr<Subcommand> make_report_command();
 std::unique_ptr<Subcommand> make_scenarios_command();  // scenario/command.cpp
 
 }  // namespace ringgate::load

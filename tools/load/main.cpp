@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   std::vector<std::unique_ptr<Subcommand>> commands;
   commands.push_back(make_run_command());
+  commands.push_back(make_report_command());
   commands.push_back(make_worker_command());
   commands.push_back(make_jt808_command());
   commands.push_back(make_scenarios_command());

@@ -75,6 +75,28 @@ TEST_CASE("stages end between seconds and have their own totals; warm-ups are no
   CHECK(timeline.measured({0, 5}) == nullptr);
 }
 
+TEST_CASE("a sliver of a stage goes with what comes next") {
+  Timeline timeline({false, false}, 1, 2);
+  timeline.add(interval(0, 0, 1, 0, 5));
+  timeline.add(interval(0, 1, 1.0007, 0, 1));  // heard of the stage after the second was over
+  timeline.add(interval(1, 0, 0.9999, 0, 5));
+  timeline.add(interval(1, 0.9999, 1.0001, 1, 1));
+  timeline.add(interval(0, 1.0007, 2, 1, 5));
+  timeline.add(interval(1, 1.0001, 2, 1, 5));
+  const std::vector<Row> rows = timeline.take_complete();
+  REQUIRE(rows.size() == 2);
+  CHECK(rows[0].classes[0].acknowledged == 10);
+  CHECK(rows[1].stage == 1);
+  CHECK(rows[1].classes[0].acknowledged == 12);
+  CHECK(rows[1].classes[0].users == 20);
+  timeline.add(interval(0, 2, 2.001, 1, 3));
+  timeline.add(interval(1, 2, 2.001, 1, 4));
+  CHECK(timeline.take_complete().empty());
+  timeline.lose(0);
+  timeline.take_complete(true);
+  CHECK(timeline.measured({})->tally.acknowledged == 29);
+}
+
 TEST_CASE("rows are bounded, totals exact") {
   Timeline timeline({false, false}, 1, 1);
   const std::size_t seconds = 3 * Timeline::rows_max + 7;

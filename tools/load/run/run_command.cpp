@@ -13,6 +13,7 @@
 #include "tools/load/command.hpp"
 #include "tools/load/crowd/worker.hpp"
 #include "tools/load/run/coordinator.hpp"
+#include "tools/load/run/html.hpp"
 #include "tools/load/run/view.hpp"
 #include "tools/load/scenario/scenario.hpp"
 
@@ -98,6 +99,7 @@ class RunCommand final : public Subcommand {
     own->add_option("--secret-file", secret_file_, "Shared with those workers");
     own->add_option("--json", json_, "Write the run file here (-: standard output)");
     own->add_option("--csv", csv_, "Write a line for each second and class here");
+    own->add_option("--report", report_, "Write a page (HTML) with plots here");
     own->add_option("--verify-log", verify_log_,
                     "The gateway's data directory: look up all that was acknowledged");
     own->add_option("--verify-api", verify_api_, "HOST:PORT of the gateway's HTTP: the same");
@@ -138,7 +140,7 @@ class RunCommand final : public Subcommand {
       "Examples:\n"
       "  ringgate-load run baseline --target 127.0.0.1:7808\n"
       "      the smallest shipped scenario (`ringgate-load scenarios` lists all)\n"
-      "  ringgate-load run city.toml --json run.json --verify-log /var/lib/rg\n"
+      "  ringgate-load run city.toml --json run.json --report run.html --verify-log /var/lib/rg\n"
       "      everything kept, and every acknowledged report looked up afterwards\n"
       "  ringgate-load run peak --shorten 0.1\n"
       "      a first look: a tenth of the users in a tenth of the time\n"
@@ -168,7 +170,8 @@ class RunCommand final : public Subcommand {
     const std::string run_file = json_.empty() && report_.empty() ? "" : run_json(result);
     for (const Result<void>& written :
          {write_file("--json", json_, json_.empty() ? "" : run_file),
-          write_file("--csv", csv_, csv_.empty() ? "" : run_csv(result))}) {
+          write_file("--csv", csv_, csv_.empty() ? "" : run_csv(result)),
+          write_file("--report", report_, report_.empty() ? "" : html_report({run_file}))}) {
       if (!written.ok()) return fail(written.error().message);
     }
     return result.exit_status();
@@ -223,8 +226,39 @@ class WorkerCommand final : public Subcommand {
   std::string secret_file_;
 };
 
+class ReportCommand final : public Subcommand {
+ public:
+  CLI::App* declare(CLI::App& app) override {
+    CLI::App* own =
+        app.add_subcommand("report", "A page (HTML) of one run, or of several compared");
+    own->add_option("runs", runs_, "Run files (`run --json`); others are compared with the first")
+        ->required();
+    own->add_option("-o,--output", output_, "The page (-: standard output)")->required();
+    own->footer("Examples:\n"
+                "  ringgate-load report run.json -o run.html\n"
+                "  ringgate-load report before.json after.json -o compared.html");
+    return own;
+  }
+
+  int run() override {
+    std::vector<std::string> texts;
+    for (const std::string& file : runs_) {
+      Result<std::string> text = read_run_file(file);
+      if (!text.ok()) return fail(text.error().message);
+      texts.push_back(std::move(*text));
+    }
+    const Result<void> written = write_file("--output", output_, html_report(texts));
+    return written.ok() ? 0 : fail(written.error().message);
+  }
+
+ private:
+  std::vector<std::string> runs_;
+  std::string output_;
+};
+
 }  // namespace
 
+std::unique_ptr<Subcommand> make_report_command() { return std::make_unique<ReportCommand>(); }
 std::unique_ptr<Subcommand> make_run_command() { return std::make_unique<RunCommand>(); }
 std::unique_ptr<Subcommand> make_worker_command() { return std::make_unique<WorkerCommand>(); }
 

@@ -61,7 +61,28 @@ class Table {
     }
   }
 
-  void row(const std::string& name, const Measured& of) {
+  // The most that were ready at the end of a row; -1 stands for all classes or stages.
+  std::uint64_t most_users(const Scope& scope) const {
+    std::uint64_t most = 0;
+    for (const Row& one : result_.timeline->rows()) {
+      if (scope.stage_index >= 0 && one.stage != static_cast<std::uint32_t>(scope.stage_index)) {
+        continue;
+      }
+      std::uint64_t ready = 0;
+      for (std::size_t i = 0; i < one.classes.size(); ++i) {
+        if (scope.class_index < 0 || i == static_cast<std::size_t>(scope.class_index)) {
+          ready += std::max(one.classes[i].ready, one.classes[i].users);
+        }
+      }
+      most = std::max(most, ready);
+    }
+    return most;
+  }
+
+  void row(const std::string& name, const Scope& scope) {
+    const Measured* found = result_.timeline->measured(scope);
+    if (found == nullptr) return;
+    const Measured& of = *found;
     const Tally& tally = of.tally;
     const double seconds = std::max(of.seconds, 1e-9);
     const Latency& seen = tally.response.count() > 0 ? tally.response : tally.delivery;
@@ -69,7 +90,7 @@ class Table {
       return latency.count() == 0 ? std::string("-") : latency_text(latency.percentile(percent));
     };
     line(fmt::format("  {:<18} {:>7} {:>9} {:>9} {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}",
-                     name.substr(0, 18), tally.users,
+                     name.substr(0, 18), most_users(scope),
                      count_text(static_cast<double>(tally.sent) / seconds),
                      count_text(static_cast<double>(tally.acknowledged + tally.delivered) /
                                 seconds),
@@ -87,22 +108,18 @@ class Table {
     columns("class");
     const std::vector<UserClass>& all = result_.scenario->classes;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const Measured* of =
-          result_.timeline->measured({static_cast<std::int32_t>(i), -1});
-      if (of != nullptr) row(all[i].name, *of);
+      row(all[i].name, {static_cast<std::int32_t>(i), -1});
     }
-    if (const Measured* of = result_.timeline->measured(Scope{}); of && all.size() > 1) {
-      row("all", *of);
-    }
+    if (all.size() > 1) row("all", {});
   }
 
   void stages() {
     const std::vector<Stage>& all = result_.scenario->stages;
     if (all.size() > 1) columns("stage");
     for (std::size_t i = 0; i < all.size(); ++i) {
-      const Measured* of = result_.timeline->measured({-1, static_cast<std::int32_t>(i)});
-      if (of != nullptr && all.size() > 1) {
-        row(all[i].warmup ? fmt::format("{} (warm-up)", all[i].name) : all[i].name, *of);
+      if (all.size() > 1) {
+        row(all[i].warmup ? fmt::format("{} (warm-up)", all[i].name) : all[i].name,
+            {-1, static_cast<std::int32_t>(i)});
       }
       if (i < result_.stage_notes.size() && !result_.stage_notes[i].empty()) {
         line(fmt::format("  {}: {}", all[i].name, result_.stage_notes[i]));

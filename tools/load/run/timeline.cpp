@@ -6,6 +6,8 @@
 namespace ringgate::load {
 namespace {
 
+constexpr MonoNs fragment_ns = 250 * ns_per_ms;
+constexpr MonoNs sliver_ns = 20 * ns_per_ms;
 constexpr MonoNs samples_kept_ns = 60 * ns_per_s;
 
 double between(double a, double b, double share) { return a + (b - a) * share; }
@@ -37,11 +39,32 @@ void Row::append(const Row& later) {
 }
 
 Timeline::Timeline(std::vector<bool> warmup_stages, std::size_t classes, std::size_t workers)
-    : warmup_(std::move(warmup_stages)), class_count_(classes), told_(workers), lost_(workers) {}
+    : warmup_(std::move(warmup_stages)), class_count_(classes), slivers_(workers),
+      told_(workers), lost_(workers) {}
 
 void Timeline::add(const Interval& interval) {
   if (interval.worker >= told_.size() || interval.classes.size() != class_count_) return;
   if (interval.to_ns <= interval.from_ns) return;
+  // Clocks and aims of two workers differ by a fraction of a millisecond, so a stage that ends with
+  // a second leaves a sliver of it in some of them: it goes with what comes next.
+  std::optional<Interval>& sliver = slivers_[interval.worker];
+  if (interval.to_ns - interval.from_ns < sliver_ns) {
+    if (sliver) place(*std::exchange(sliver, std::nullopt));
+    sliver = interval;
+    return;
+  }
+  if (!sliver) return place(interval);
+  Interval whole = *std::exchange(sliver, std::nullopt);
+  for (std::size_t i = 0; i < class_count_; ++i) whole.classes[i].append(interval.classes[i]);
+  whole.stage = interval.stage;
+  whole.to_ns = interval.to_ns;
+  whole.cpu_ns += interval.cpu_ns;
+  whole.loop_lag_ns = std::max(whole.loop_lag_ns, interval.loop_lag_ns);
+  whole.rss_bytes = interval.rss_bytes;
+  place(whole);
+}
+
+void Timeline::place(const Interval& interval) {
   // Its middle says which second it is of: ends lie a hair beside.
   const Key key{(interval.from_ns + interval.to_ns) / 2 / ns_per_s, interval.stage};
   std::optional<Key>& told = told_[interval.worker];
@@ -61,11 +84,16 @@ void Timeline::add(const Interval& interval) {
   const double cpu_s = static_cast<double>(interval.cpu_ns) / 1e9;
   pending.cpu_s[interval.worker] += cpu_s;
   row.own_cpu_sum += cpu_s;
-  row.own_cpu = std::max(row.own_cpu, cpu_s / interval.seconds());
+  if (interval.to_ns - interval.from_ns >= fragment_ns) {
+    row.own_cpu = std::max(row.own_cpu, cpu_s / interval.seconds());
+  }
   row.workers = static_cast<std::uint32_t>(pending.cpu_s.size());
 }
 
-void Timeline::lose(std::uint32_t worker) { lost_[worker] = true; }
+void Timeline::lose(std::uint32_t worker) {
+  lost_[worker] = true;
+  if (slivers_[worker]) place(*std::exchange(slivers_[worker], std::nullopt));
+}
 
 void Timeline::sample(const ServerSample& sample) {
   while (!samples_.empty() && samples_.front().at_ns + samples_kept_ns < sample.at_ns) {
@@ -82,6 +110,9 @@ bool Timeline::complete(const Key& key) const {
 }
 
 std::vector<Row> Timeline::take_complete(bool flush) {
+  for (std::optional<Interval>& sliver : slivers_) {
+    if (flush && sliver) place(*std::exchange(sliver, std::nullopt));
+  }
   while (!pending_.empty() && (flush || complete(pending_.begin()->first))) {
     Pending first = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
@@ -164,6 +195,14 @@ std::optional<ServerPart> Timeline::server_between(MonoNs from, MonoNs to) const
 }
 
 void Timeline::keep(const Row& row) {
+  // What is left of a second where a stage ends in it makes no row of its own: rates over a few
+  // milliseconds say nothing.
+  if (!rows_.empty() && rows_.back().stage == row.stage &&
+      (row.to_ns - row.from_ns < fragment_ns ||
+       rows_.back().to_ns - rows_.back().from_ns < fragment_ns)) {
+    rows_.back().append(row);
+    return;
+  }
   if (rows_.empty() || in_last_ >= rows_per_kept_ || rows_.back().stage != row.stage) {
     if (rows_.size() >= rows_max) halve();
   }

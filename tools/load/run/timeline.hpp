@@ -77,6 +77,7 @@ class Timeline {
     Row row;
     std::map<std::uint32_t, double> cpu_s;  // by worker
   };
+  void place(const Interval& interval);
   bool complete(const Key& key) const;
   void finish(Pending pending);
   void count(const Row& row);
@@ -86,6 +87,7 @@ class Timeline {
 
   std::vector<bool> warmup_;
   std::size_t class_count_;
+  std::vector<std::optional<Interval>> slivers_;  // by worker
   std::vector<std::optional<Key>> told_;  // by worker: what it told last
   std::vector<bool> lost_;
   std::map<Key, Pending> pending_;

@@ -231,7 +231,10 @@ void Coordinator::verify() {
           fmt::format("{} was lost with its log of what was acknowledged", result_.workers[i].name);
     }
   }
+  MonoNs said_ns = now();
   const auto said = [&](double share) {
+    if (now() - said_ns < 2 * ns_per_s) return;
+    said_ns = now();
     view_.on_notice(share < 0 ? fmt::format("verifying: {:.0f} pages", -share)
                               : fmt::format("verifying: {:.0f} % of the log", share * 100));
   };

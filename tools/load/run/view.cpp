@@ -16,6 +16,8 @@ namespace {
 constexpr std::string_view take_screen = "\x1b[?1049h\x1b[?25l\x1b[2J";
 constexpr std::string_view give_screen = "\x1b[?25h\x1b[?1049l";
 constexpr std::size_t recent_max = 300;
+// What is left of a second where a stage ends in it: its rates say nothing.
+constexpr MonoNs fragment_ns = 250 * ns_per_ms;
 
 volatile std::sig_atomic_t screen_fd = -1;
 
@@ -64,6 +66,7 @@ class PlainView final : public View {
   void on_row(const Row& row, const Progress& progress) override {
     const Tally all = row.all();
     errors_ += all.error_count();
+    if (row.to_ns - row.from_ns < fragment_ns) return;
     std::string line = fmt::format(
         "{:>7} of {}  {}: {} of {} users, {}/s sent, {}/s done, p50 {}, p99 {}, {} errors",
         clock_text(row.to_ns), clock_text(progress.planned_ns), scenario_.stages[row.stage].name,
@@ -112,6 +115,7 @@ class ScreenView final : public View {
     for (const Tally& tally : row.classes) {
       for (const auto& [name, count] : tally.errors) state_.errors[name] += count;
     }
+    if (row.to_ns - row.from_ns < fragment_ns) return;
     state_.recent.push_back(row);
     if (state_.recent.size() > recent_max) state_.recent.erase(state_.recent.begin());
   }
