@@ -1,8 +1,6 @@
 // Terminals: traffic, reports out and answers in.
 #include "tools/load/crowd/terminals.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
 #include <cerrno>
@@ -41,7 +39,7 @@ Terminals::Terminals(shard::Shard& shard, Desk& desk, io::BufferRing& buffers,
 
 Terminals::~Terminals() {
   for (const Device& device : devices_) {
-    if (device.fd >= 0) ::close(device.fd);
+    if (device.fd >= 0) shard_.sys().close(device.fd);
   }
 }
 

@@ -2,7 +2,6 @@
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <cerrno>
 
@@ -18,7 +17,7 @@ Wires::Wires(shard::Shard& shard, Desk& desk, io::BufferRing& buffers, std::uint
 
 Wires::~Wires() {
   for (const Wire& wire : wires_) {
-    if (wire.fd >= 0) ::close(wire.fd);
+    if (wire.fd >= 0) shard_.sys().close(wire.fd);
   }
 }
 

@@ -1,0 +1,315 @@
+// The parts of crowds that know no ring: when users act, who comes, what HTTP and the live stream
+// say, the file of what was acknowledged.
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cstdio>
+#include <map>
+#include <random>
+
+#include "tools/load/crowd/acked.hpp"
+#include "tools/load/crowd/comers.hpp"
+#include "tools/load/crowd/elastic_schedule.hpp"
+#include "tools/load/crowd/http_answer.hpp"
+#include "tools/load/crowd/stream_message.hpp"
+
+using namespace ringgate;
+using load::ElasticSchedule;
+using load::HttpAnswer;
+
+namespace {
+
+constexpr double period_ns = 1e9;
+
+// Takes what is due up to `until`: how often each user acted.
+std::map<std::uint32_t, int> take_until(ElasticSchedule& schedule, MonoNs until) {
+  std::map<std::uint32_t, int> out;
+  MonoNs last = 0;
+  for (; schedule.next_due() <= until; schedule.take()) {
+    REQUIRE(schedule.next_due() >= last);
+    last = schedule.next_due();
+    ++out[schedule.next_user()];
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("each user acts once a period, evenly spread, however many there are") {
+  for (const std::uint32_t users : {1U, 2U, 7U, 100U, 1000U}) {
+    CAPTURE(users);
+    ElasticSchedule schedule(0, 1000, period_ns);
+    schedule.change(0, users, 1);
+    std::vector<int> tenths(10);
+    std::map<std::uint32_t, MonoNs> last;
+    for (; schedule.next_due() < 5 * ns_per_s; schedule.take()) {
+      const MonoNs due = schedule.next_due();
+      const std::uint32_t user = schedule.next_user();
+      REQUIRE(user < users);
+      if (last.contains(user)) CHECK(std::abs(due - last[user] - ns_per_s) < 10);
+      last[user] = due;
+      ++tenths[static_cast<std::size_t>(due % ns_per_s / (100 * ns_per_ms))];
+    }
+    CHECK(last.size() == users);
+    if (users >= 100) {
+      const int fair = static_cast<int>(users / 2);
+      for (const int count : tenths) CHECK(std::abs(count - fair) <= fair / 5);
+    }
+  }
+}
+
+TEST_CASE("a change of rate moves only what is to come, and nothing twice or never") {
+  ElasticSchedule schedule(0, 50, period_ns);
+  schedule.change(0, 50, 1);
+  CHECK(take_until(schedule, 10 * ns_per_s).size() == 50);
+  schedule.change(10 * ns_per_s, 50, 4);
+  int four = 0;
+  for (const auto& [user, count] : take_until(schedule, 12 * ns_per_s)) {
+    CHECK(count >= 7);
+    CHECK(count <= 9);
+    four += count;
+  }
+  CHECK(std::abs(four - 400) <= 1);
+  schedule.change(12 * ns_per_s, 50, 0);
+  CHECK(schedule.next_due() == INT64_MAX);
+  schedule.change(20 * ns_per_s, 50, 0.5);
+  const auto slow = take_until(schedule, 24 * ns_per_s);
+  int count = 0;
+  for (const auto& one : slow) count += one.second;
+  CHECK(std::abs(count - 100) <= 1);
+  CHECK(slow.size() == 50);
+}
+
+TEST_CASE("users that were away owe nothing when they come") {
+  ElasticSchedule schedule(0, 20, period_ns);
+  CHECK(schedule.next_due() == INT64_MAX);
+  schedule.change(0, 0, 1);
+  schedule.change(100 * ns_per_s, 20, 1);
+  CHECK(schedule.next_due() >= 100 * ns_per_s);
+  const auto first = take_until(schedule, 101 * ns_per_s - 1);
+  CHECK(first.size() == 20);
+  for (const auto& one : first) CHECK(one.second == 1);
+  schedule.change(101 * ns_per_s, 5, 1);
+  CHECK(take_until(schedule, 103 * ns_per_s - 1).size() == 5);
+  schedule.change(103 * ns_per_s, 20, 1);
+  const auto again = take_until(schedule, 104 * ns_per_s - 1);
+  CHECK(again.size() == 20);
+  for (const auto& one : again) CHECK(one.second == 1);
+}
+
+TEST_CASE("random changes: the number of acts is what rate and users integrate to") {
+  std::mt19937_64 random(7);
+  for (int round = 0; round < 50; ++round) {
+    ElasticSchedule schedule(0, 64, period_ns);
+    MonoNs now = 0;
+    double wanted = 0;
+    int seen = 0;
+    for (int step = 0; step < 40; ++step) {
+      const auto users = static_cast<std::uint32_t>(random() % 65);
+      const double rate = static_cast<double>(random() % 50) / 10;
+      schedule.change(now, users, rate);
+      const auto length = static_cast<MonoNs>(random() % (3 * ns_per_s));
+      wanted += static_cast<double>(length) / period_ns * rate * users;
+      now += length;
+      for (const auto& one : take_until(schedule, now)) seen += one.second;
+    }
+    // Each change cuts a period anywhere: less than a few acts each.
+    CHECK(std::abs(seen - wanted) <= 40 * 4);
+  }
+}
+
+TEST_CASE("comers are spread until the next aim, and only the wanted come back") {
+  load::Comers comers(100);
+  comers.want(0, 50);
+  int come = 0;
+  for (MonoNs now = 0; now < 100 * ns_per_ms; now += ns_per_ms) {
+    while (comers.next(now)) ++come;
+    CHECK(come <= 1 + static_cast<int>(now / (2 * ns_per_ms)));
+  }
+  CHECK(come == 50);
+  comers.come_back(3, 200);
+  comers.come_back(49, 100);
+  comers.want(0, 10);
+  CHECK(comers.risen() == 10);
+  CHECK(comers.next(1'000'000) == 3);
+  CHECK_FALSE(comers.next(1'000'000));
+  comers.want(0, 1000);
+  CHECK(comers.wanted() == 100);
+}
+
+// ---- HTTP --------------------------------------------------------------------------------------
+
+namespace {
+
+// Feeds an answer in pieces of `size`; what is left over goes to `rest`.
+HttpAnswer::Step feed(HttpAnswer& answer, std::string_view text, std::size_t size,
+                      std::string& body, std::size_t& rest) {
+  while (!text.empty()) {
+    Bytes piece = as_bytes(text.substr(0, size));
+    const std::size_t before = piece.size();
+    const HttpAnswer::Step step = answer.feed(piece, &body);
+    text.remove_prefix(before - piece.size());
+    rest = text.size();
+    if (step != HttpAnswer::Step::more) return step;
+    REQUIRE(piece.empty());
+  }
+  return HttpAnswer::Step::more;
+}
+
+}  // namespace
+
+TEST_CASE("answers of HTTP/1.1, cut anywhere") {
+  struct Case {
+    const char* text;
+    int status;
+    const char* body;
+    bool keeps;
+  };
+  const Case cases[] = {
+      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true},
+      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0"
+       "\r\nTrailer: 1\r\n\r\n", 200, "hello world", true},
+      {"HTTP/1.1 204 No Content\r\n\r\n", 204, "", true},
+      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", true},
+      {"HTTP/1.1 404 Not Found\r\ncontent-LENGTH:0\r\nConnection: close\r\n\r\n", 404, "", false},
+      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx", 201,
+       "x", true},
+      {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
+  };
+  for (const Case& one : cases) {
+    for (std::size_t size = 1; size < 100; ++size) {
+      CAPTURE(one.text);
+      CAPTURE(size);
+      HttpAnswer answer;
+      answer.begin();
+      std::string body;
+      std::size_t rest = 1;
+      const std::string text = std::string(one.text) + "HTTP/1.1 2";  // the next one's head
+      REQUIRE(feed(answer, text, size, body, rest) == HttpAnswer::Step::done);
+      CHECK(rest == 10);
+      CHECK(answer.status() == one.status);
+      CHECK(body == one.body);
+      CHECK(answer.keeps_alive() == one.keeps);
+    }
+  }
+}
+
+TEST_CASE("an answer that ends with its connection, heads alone, and what is no HTTP") {
+  std::string body;
+  std::size_t rest = 0;
+  HttpAnswer answer;
+  answer.begin();
+  CHECK(feed(answer, "HTTP/1.1 200 OK\r\n\r\nall", 4, body, rest) == HttpAnswer::Step::more);
+  CHECK(answer.closed() == HttpAnswer::Step::done);
+  CHECK(body == "all");
+  answer.begin(true);
+  CHECK(feed(answer, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 7, body, rest) ==
+        HttpAnswer::Step::done);
+  answer.begin(false, true);
+  CHECK(feed(answer, "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\nrest", 100, body,
+             rest) == HttpAnswer::Step::head);
+  CHECK(rest == 4);
+  CHECK(answer.field("upgrade") == "websocket");
+  for (const char* bad : {"SSH-2.0-x\r\n", "HTTP/1.1 abc\r\n", "HTTP/2 200\r\n",
+                          "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
+                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"}) {
+    CAPTURE(bad);
+    answer.begin();
+    CHECK_FALSE(answer.begun());
+    CHECK(feed(answer, bad, 1000, body, rest) == HttpAnswer::Step::bad);
+    CHECK(answer.begun());
+    CHECK(std::string(answer.problem()) != "");
+  }
+  answer.begin();
+  CHECK(feed(answer, std::string(HttpAnswer::head_bytes_max + 10, 'a'), 999, body, rest) ==
+        HttpAnswer::Step::bad);
+}
+
+// ---- the live stream ---------------------------------------------------------------------------
+
+TEST_CASE("messages of the live stream are read for what counts") {
+  load::StreamMessage got;
+  REQUIRE(load::read_stream_message(
+      R"({"events": [{"type": "position", "record": "4f1c/12-0/4096", "sub": 2, "body":
+          {"record": "no", "x": [1, {"type": "no"}]}, "received": "2026-11-21T05:00:00.123Z"},
+          {"type":"alarm","record":"4f1c/12-1/8"}], "id": "map", "coalesced": 17,
+          "cursor": "4f1c-12-208-1a8"})", got));
+  REQUIRE(got.events.size() == 2);
+  CHECK(got.events[0].record == "4f1c/12-0/4096");
+  CHECK(got.events[0].type == "position");
+  CHECK(got.events[0].sub == 2);
+  CHECK(got.events[0].received_us == 1'795'237'200'123'000);
+  CHECK(got.events[1].received_us == 0);
+  CHECK(got.coalesced == 17);
+  CHECK(got.cursor == "4f1c-12-208-1a8");
+  REQUIRE(load::read_stream_message(R"({"subscribed": {"id": "a", "cursor": "1-2-3"}})", got));
+  CHECK(got.subscribed);
+  CHECK(got.cursor == "1-2-3");
+  CHECK(got.events.empty());
+  REQUIRE(load::read_stream_message(R"({"gap": {"lost_bytes": 8192}, "id": "a"})", got));
+  CHECK(got.gap);
+  CHECK(got.lost_bytes == 8192);
+  REQUIRE(load::read_stream_message(R"({"error": {"id": "a", "detail": "no such type"}})", got));
+  CHECK(got.error);
+  CHECK(got.detail == "no such type");
+  REQUIRE(load::read_stream_message(R"({"slow": {"queued_bytes": 1, "seconds": 31}})", got));
+  CHECK(got.slow);
+  REQUIRE(load::read_stream_message(R"({"live": {"id": "a", "cursor": "7"}})", got));
+  CHECK(got.live);
+  for (const char* bad : {"", "[]", "7", "{", "{\"a\":}", "null"}) {
+    CHECK_FALSE(load::read_stream_message(bad, got));
+  }
+}
+
+TEST_CASE("records, times and subscriptions as the gateway writes them") {
+  const auto place = load::read_record("4f1c09ab/12-0/4096");
+  REQUIRE(place);
+  CHECK(place->stream == "4f1c09ab/12-0");
+  CHECK(place->position == 4096);
+  for (const char* bad : {"", "/", "4096", "a/", "/7", "a/x7", "a/7x"}) {
+    CHECK_FALSE(load::read_record(bad));
+  }
+  CHECK(load::read_utc("1970-01-01T00:00:00Z") == 0);
+  CHECK(load::read_utc("2000-02-29T12:34:56.789Z") == 951'827'696'789'000);
+  CHECK(load::read_utc("yesterday, at noon, Z") == 0);
+  CHECK(load::subscribe_message("", "") == R"({"subscribe":{"id":"load"}})");
+  CHECK(load::subscribe_message("devices=1,2&types=position&decode=true&batch_max=7"
+                                "&batch_delay=5ms&id=x&from=y", "4f-1-2") ==
+        R"({"subscribe":{"id":"load","from":"4f-1-2","devices":["1","2"],"types":["position"],)"
+        R"("decode":true,"batch_max":7,"batch_delay":"5ms"}})");
+}
+
+// ---- the acked file ----------------------------------------------------------------------------
+
+TEST_CASE("what was acknowledged is read back, and half an entry at the end is not") {
+  char path[] = "/tmp/ringgate-acked-XXXXXX";
+  ::close(mkstemp(path));
+  std::vector<load::Acked> wrote;
+  {
+    Result<load::AckedWriter> writer = load::AckedWriter::open(path);
+    REQUIRE(writer.ok());
+    std::mt19937_64 random(3);
+    for (int i = 0; i < 100'000; ++i) {
+      const load::Acked one{random() % 1'000'000'000'000,
+                            static_cast<WallUs>(random() % 4'000'000'000'000) * 1'000,
+                            static_cast<std::uint16_t>(random())};
+      writer->add(one);
+      wrote.push_back(one);
+      if (i % 777 == 0) REQUIRE(writer->flush().ok());
+    }
+    CHECK(writer->count() == wrote.size());
+  }
+  Result<std::vector<load::Acked>> got = load::read_acked(path);
+  REQUIRE(got.ok());
+  CHECK(*got == wrote);
+  REQUIRE(::truncate(path, 16 * 1000 + 9) == 0);
+  got = load::read_acked(path);
+  REQUIRE(got.ok());
+  wrote.resize(1000);
+  CHECK(*got == wrote);
+  ::unlink(path);
+  CHECK_FALSE(load::read_acked(path).ok());
+}
