@@ -97,11 +97,20 @@ Result<void> Coordinator::begin_workers(const WorkerMain& worker_main) {
   return {};
 }
 
+// At most, in a worker: its shares of all classes.
+std::uint64_t Coordinator::users_of(std::uint32_t worker, std::uint32_t workers) const {
+  std::uint64_t users = 0;
+  for (const std::uint32_t of_class : scenario_.users_max_by_class()) {
+    users += share_of(of_class, worker, workers);
+  }
+  return users;
+}
+
 Result<void> Coordinator::check_limits() const {
   const auto count = static_cast<std::uint32_t>(workers_.workers().size());
   for (std::uint32_t i = 0; i < count; ++i) {
     const WorkerSet::Worker& worker = workers_.workers()[i];
-    const std::uint64_t users = share_of(scenario_.users_max(), i, count);
+    const std::uint64_t users = users_of(i, count);
     if (users + worker_spare_files <= worker.hello.files_max) continue;
     return Error{0, fmt::format("{}: {} users need {} open files and it may open {}: use more "
                                 "workers (--workers, --worker), raise its limit (ulimit -n), or "
@@ -217,7 +226,7 @@ Result<void> Coordinator::run(const WorkerMain& worker_main) {
     result.host = worker.hello.host;
     result.pid = worker.hello.pid;
     result.cpus = worker.hello.cpus;
-    result.users_max = share_of(scenario_.users_max(), i, static_cast<std::uint32_t>(count));
+    result.users_max = users_of(i, static_cast<std::uint32_t>(count));
   }
   watch_server();
   dashboard_ = options_.dashboard && !scenario_.target.http.empty() && !token_.empty();

@@ -77,6 +77,7 @@ class Coordinator final : public WorkerSet::Owner {
   Result<void> set_up_workers();
   Result<void> wait_until_ready();
   Result<void> check_limits() const;
+  std::uint64_t users_of(std::uint32_t worker, std::uint32_t workers) const;
   void watch_server();
   void loop();
   void tick();
