@@ -161,8 +161,9 @@ std::string time_text(double ns) {
 }
 
 std::uint64_t power_of_two_from(std::uint64_t value) {
+  constexpr std::uint64_t top = 1ULL << 62;  // what a sysctl takes at the most
   std::uint64_t out = 1;
-  while (out < value) out *= 2;
+  while (out < value && out < top) out *= 2;
   return out;
 }
 
