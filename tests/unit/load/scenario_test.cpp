@@ -407,8 +407,14 @@ TEST_CASE("in small: the shape stays, limits on rates shrink with the load, othe
   CHECK(part.classes[0].interval_ns == ns_per_s);
   // A tenth of the users, ten times as often.
   CHECK(part.thresholds.all[0].condition.limit == doctest::Approx(100));
+  CHECK(part.thresholds.all[0].condition.text == "acked_rate > 100/s");
   CHECK(part.thresholds.all[1].condition.limit == 20e6);
   CHECK(part.thresholds.abort_after_ns == 3 * ns_per_s);
+  // A quarter of the users, and half a second is the shortest interval: half of the load.
+  options.shorten = 0.25;
+  const Scenario held = must_read(scenario_text("sustained").value(), options);
+  CHECK(held.stages[0].goal.limit == doctest::Approx(500));
+  CHECK(held.stages[0].goal.text == "acked_rate 500/s");
   for (const double wrong : {0.0, -1.0, 1.5}) {
     ReadOptions bad;
     bad.shorten = wrong;

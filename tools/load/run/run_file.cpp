@@ -98,7 +98,7 @@ json row_json(const Row& row) {
   return out;
 }
 
-json stress_json(const StressResult& stress) {
+json stress_json(const Stage& stage, const StressResult& stress) {
   json levels = json::array();
   for (const StressLevel& level : stress.levels) {
     levels.push_back({{"level", level.level},
@@ -110,7 +110,16 @@ json stress_json(const StressResult& stress) {
   }
   json out = {{"levels", levels}};
   if (stress.last_good) out["last_good"] = *stress.last_good;
-  if (stress.first_bad) out["first_bad"] = *stress.first_bad;
+  if (stress.first_bad) {
+    const Condition& broken = stage.bounds[stress.broken];
+    out["first_bad"] = *stress.first_bad;
+    out["broken"] = broken.text;
+    out["broken_value"] = stress.broken_value ? json(*stress.broken_value) : json(nullptr);
+    out["back_s"] = seconds_of(stress.back_ns);
+    out["back_level"] = stress.back_level;
+  }
+  out["stage"] = stage.name;
+  out["out_of_time"] = stress.out_of_time;
   if (stress.recovered_after_ns >= 0) {
     out["recovered_after_s"] = seconds_of(stress.recovered_after_ns);
   }
@@ -207,7 +216,11 @@ std::string run_json(const RunResult& result) {
   json timeline = json::array();
   for (const Row& row : result.timeline->rows()) timeline.push_back(row_json(row));
   json stress = json::array();
-  for (const StressResult& one : result.stress) stress.push_back(stress_json(one));
+  std::size_t searches = 0;
+  for (const Stage& stage : result.scenario->stages) {
+    if (stage.kind != StageKind::stress || searches == result.stress.size()) continue;
+    stress.push_back(stress_json(stage, result.stress[searches++]));
+  }
   const json out = {{"format", "ringgate-load run"},
                     {"format_version", 1},
                     {"version", RINGGATE_VERSION},

@@ -47,7 +47,14 @@ bool RunResult::failed() const {
   if (workers_lost() > 0 || !verification_problem.empty()) return true;
   const Measured* all = timeline->measured(Scope{});
   if (all == nullptr) return true;  // nothing was measured
-  if (all->tally.error_count() > 0 && !speaks_of(Metric::errors)) return true;
+  // A search looks for errors beyond the knee; that it finds them is no failure.
+  const bool looks_for_errors = std::any_of(
+      scenario->stages.begin(), scenario->stages.end(), [](const Stage& stage) {
+        return std::any_of(stage.bounds.begin(), stage.bounds.end(), [](const Condition& bound) {
+          return bound.metric == Metric::errors;
+        });
+      });
+  if (all->tally.error_count() > 0 && !speaks_of(Metric::errors) && !looks_for_errors) return true;
   if (verification && verification->lost > 0 && !speaks_of(Metric::lost)) return true;
   return std::any_of(faults.begin(), faults.end(),
                      [](const FaultMark& one) { return !one.problem.empty(); });

@@ -350,6 +350,18 @@ bool Condition::holds(double value) const {
   return false;
 }
 
+void Condition::scale_rate(double factor) {
+  limit *= factor;
+  // Without a comparison it is a goal.
+  std::string sign;
+  if (text.find_first_of("<>=!") != std::string::npos) {
+    for (const auto& known : comparisons) {
+      if (known.comparison == comparison) sign = std::string(known.text).append(" ");
+    }
+  }
+  text = fmt::format("{} {}{:.4g}/s", words_of(metric).word, sign, limit);
+}
+
 std::string format_value(Unit unit, double value) {
   // Three significant digits, never in powers of ten.
   const auto number = [](double n) {

@@ -17,8 +17,8 @@ struct ControllerOptions {
   double start = 1;     // load, within the bounds
   double load_min = 1;  // above 0
   double load_max = 1;
-  // What halves the error of a server that answers at once in two intervals of a second, and stays
-  // stable where the value follows the load three intervals late, or twice as steep.
+  // The error of a server that answers at once halves in three intervals of a second; it stays
+  // stable where the value follows the load three intervals late, or with its power of 1.5.
   double proportional = 0.15;     // of the logarithmic error's change
   double integral_per_s = 0.25;   // of the logarithmic error
   double step_max = 2;            // factor of the load per interval

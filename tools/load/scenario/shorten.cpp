@@ -83,7 +83,7 @@ void shorten_limit(Condition& condition, double load) {
   const bool rate = condition.metric == Metric::acked_rate ||
                     condition.metric == Metric::sent_rate ||
                     condition.metric == Metric::delivered_rate;
-  if (rate) condition.limit *= load;
+  if (rate) condition.scale_rate(load);
 }
 
 }  // namespace

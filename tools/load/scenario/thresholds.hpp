@@ -41,6 +41,8 @@ struct Condition {
   // The value of its metric; empty when that is not known.
   std::optional<double> value(const Measured& measured) const;
   bool holds(double value) const;
+  // Another limit, and a text that says so; of metrics per second only.
+  void scale_rate(double factor);
 };
 // "12.3 ms", "0.05 %", "3", "912/s", "74 % CPU", "120 MiB".
 std::string format_value(Unit unit, double value);
