@@ -290,11 +290,15 @@ void proxies_of(const TomlEntry& table, Plan& plan, Problems& problems) {
 
 // In the order of the text, and not without end.
 Problems sorted(Problems problems) {
-  std::ranges::stable_sort(problems, [](const Problem& a, const Problem& b) {
+  const auto earlier = [](const Problem& a, const Problem& b) {
     return a.line != b.line ? a.line < b.line : a.column < b.column;
-  });
-  if (problems.size() > limits::problems_max) problems.resize(limits::problems_max);
-  return problems;
+  };
+  Problems out;  // one by one behind its equals: JSON has no places, its order stays
+  for (Problem& one : problems) {
+    out.insert(std::ranges::upper_bound(out, one, earlier), std::move(one));
+    if (out.size() > limits::problems_max) out.pop_back();
+  }
+  return out;
 }
 
 // "chaos.toml:3:7" or "3:7": the last two numbers.
