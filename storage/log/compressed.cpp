@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "engine/base/crc32c.hpp"
+#include "storage/log/format_version.hpp"
 #include "storage/log/segz.hpp"
 
 namespace ringgate::log {
@@ -29,7 +30,7 @@ Result<std::unique_ptr<CompressedSegment>> CompressedSegment::open(io::Sys& sys,
   if (fd < 0) return errno_error(-fd, path);
   std::unique_ptr<CompressedSegment> file(new CompressedSegment(sys, fd));
   if (auto loaded = file->load(); !loaded) {
-    return Error{0, path + ": " + loaded.error().message};
+    return Error{loaded.error().code, path + ": " + loaded.error().message};
   }
   return file;
 }
@@ -48,8 +49,7 @@ Result<void> CompressedSegment::load() {
   std::memcpy(&head_, heads_.data(), sizeof head_);
   if (head_.magic != compressed_magic) return Error{0, "no compressed segment (wrong magic)"};
   if (head_.version != compressed_version) {
-    return Error{0, fmt::format("format version {}, this program reads {}", head_.version,
-                                compressed_version)};
+    return version_error(head_.version, compressed_version);
   }
   seed_ = crc_seed(head_.epoch);
   if (head_.crc != crc32c(seed_, Bytes(heads_).subspan(16, block_size - 16))) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "storage/log/format_version.hpp"
 #include "storage/log/segment_list.hpp"
 
 namespace ringgate::log {
@@ -121,6 +122,21 @@ void judge_segment(SegmentState& segment, Position limit, Position proven, bool 
   segment.end = live && !seal ? std::max(segment.header().base, std::min(at, proven)) : at;
 }
 
+// Of a segment that lies there plain and compressed, the one that counts. Where the other is of a
+// later version that is told too: whoever tidies up would take it for a bad copy.
+Result<std::unique_ptr<SegmentFile>> open_entry(io::Sys& sys, const std::string& directory,
+                                                const SegmentEntry& entry, Inventory& inventory) {
+  const std::string path = directory + "/" + entry.name;
+  auto file = SegmentFile::open(sys, path);
+  if (!entry.both || (!file && file.error().code == newer_format)) return file;
+  auto compressed = SegmentFile::open(sys, path + "z");
+  if (!compressed && compressed.error().code == newer_format) {
+    inventory.unreadable.push_back({path + "z", compressed.error().message, true});
+  }
+  if (!file) return compressed;
+  return file;
+}
+
 }  // namespace
 
 Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
@@ -135,12 +151,12 @@ Result<Inventory> take_inventory(io::Sys& sys, const std::string& data_dir) {
     if (entry.name.starts_with("spare-")) inventory.spare_bytes += entry.size_bytes;
   }
   for (const SegmentEntry& entry : segments_of(entries)) {
-    auto file = SegmentFile::open(sys, path + "/" + entry.name);
-    if (!file && entry.both) file = SegmentFile::open(sys, path + "/" + entry.name + "z");
+    auto file = open_entry(sys, path, entry, inventory);
     if (!file) {
       // Retention may take a file between the listing and here.
       if (file.error().code == ENOENT) continue;
-      inventory.unreadable.push_back({path + "/" + entry.name, file.error().message});
+      inventory.unreadable.push_back({path + "/" + entry.name, file.error().message,
+                                      file.error().code == newer_format});
       continue;
     }
     const SegmentHeader& header = (*file)->header();
@@ -434,6 +450,13 @@ Result<RecoveryReport> recover(io::Sys& sys, const DataDir& dir) {
   auto inventory = take_inventory(sys, dir.path());
   if (!inventory) return inventory.error();
   RecoveryReport report;
+  for (const Unreadable& file : inventory->unreadable) {
+    if (!file.newer) continue;
+    return Error{newer_format,
+                 fmt::format("{}. The log was not changed. Cure: start the newer program; or, to "
+                             "go on without what this file holds, move it to another directory",
+                             file.reason)};
+  }
   for (auto& [id, stream] : inventory->streams) {
     if (id.run == dir.run()) continue;
     if (auto done = recover_stream(sys, stream, report); !done) return done.error();

@@ -66,6 +66,7 @@ struct Stream {
 struct Unreadable {
   std::string path;
   std::string reason;
+  bool newer = false;  // of a later format version: no damage
 };
 
 struct Inventory {
@@ -119,7 +120,8 @@ struct RecoveryReport {
   std::vector<std::string> problems;  // damage and unreadable files, a sentence each
 };
 
-// Seals what earlier runs left unsealed. Error: what could not be read or written.
+// Seals what earlier runs left unsealed. Error: what could not be read or written; or a file of a
+// later format version is there, and nothing was changed (FORMAT.md, "Versions").
 Result<RecoveryReport> recover(io::Sys& sys, const DataDir& dir);
 
 // "FILE: 128 bytes at offset 8192 ..." for people.

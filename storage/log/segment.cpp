@@ -6,6 +6,7 @@
 
 #include "engine/base/crc32c.hpp"
 #include "engine/base/hex.hpp"
+#include "storage/log/format_version.hpp"
 #include "storage/log/record.hpp"
 
 namespace ringgate::log {
@@ -105,6 +106,16 @@ std::string_view seal_kind_name(SealKind kind) {
   return "unknown";
 }
 
+Error version_error(std::uint64_t version, std::uint64_t known) {
+  if (version <= known) {
+    return {0, fmt::format("format version {}, this program reads {}", version, known)};
+  }
+  return {newer_format,
+          fmt::format("format version {}, this program reads {}: a newer ringgate wrote it, and "
+                      "that one or a later reads it",
+                      version, known)};
+}
+
 void encode_header(const SegmentHeader& header, MutableBytes block) {
   HeaderBlock out{};
   out.magic = header_magic;
@@ -139,8 +150,7 @@ Result<SegmentHeader> decode_header(Bytes block) {
   std::memcpy(&in, block.data(), sizeof in);
   if (in.magic != header_magic) return Error{0, "no segment header (wrong magic)"};
   if (in.version != format_version) {
-    return Error{
-        0, fmt::format("format version {}, this program reads {}", in.version, format_version)};
+    return version_error(in.version, format_version);
   }
   if (in.crc != crc32c(0, block.subspan(crc_from, block_size - crc_from))) {
     return Error{0, "damaged segment header (wrong checksum)"};

@@ -102,7 +102,7 @@ Result<void> SegmentFile::load_head(SegmentHeader& header, std::optional<Seal>& 
   if (got < 0) return errno_error(static_cast<int>(-got), path_);
   bytes_read_ += static_cast<std::uint64_t>(got);
   const auto decoded = decode_header({head.get(), static_cast<std::size_t>(got)});
-  if (!decoded) return Error{0, path_ + ": " + decoded.error().message};
+  if (!decoded) return Error{decoded.error().code, path_ + ": " + decoded.error().message};
   header = *decoded;
   seal = static_cast<std::uint64_t>(got) < records_offset
              ? std::nullopt

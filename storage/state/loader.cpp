@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "storage/log/format_version.hpp"
 #include "storage/log/segment_list.hpp"
 #include "storage/log/segment_records.hpp"
 #include "storage/state/covered.hpp"
@@ -67,7 +68,7 @@ class Loader {
   }
 
   Result<Loaded> run() {
-    take_snapshot();
+    if (auto taken = take_snapshot(); !taken) return taken.error();
     for (const auto& folder : folders_.all()) out_.rebuilt |= !holds_devices_of(folder->ns());
     out_.rebuilt |= out_.other_layout > 0;
     out_.rebuilt &= !out_.snapshot.empty();  // without one the whole log is read in any case
@@ -103,7 +104,8 @@ class Loader {
 
   // --- the snapshot ---
 
-  void take_snapshot() {
+  // Error: there is one of a later version. The log alone may not do: retention has gone by it.
+  Result<void> take_snapshot() {
     const std::string directory = data_dir_ + "/state";
     const std::vector<std::string> names = list_snapshots(sys_, directory);
     for (std::size_t i = 0; i < names.size(); ++i) {
@@ -117,14 +119,16 @@ class Loader {
         // What had not changed since was noted beside it.
         const auto later = read_covered(sys_, directory, node_, names[i]);
         out_.covered = later ? *later : *cursor;
-        if (i + 1 == names.size()) return;  // the first of all: the log has to do for it
+        if (i + 1 == names.size()) return {};  // the first of all: the log has to do for it
         const auto before = read_snapshot_cursor(sys_, directory + "/" + names[i + 1], node_);
         out_.held = before ? *before : *cursor;
-        return;
+        return {};
       }
+      if (cursor.error().code == log::newer_format) return cursor.error();
       out_.problems.push_back(cursor.error().message);
       make_tables();
     }
+    return {};
   }
 
   bool take(const event::RecordView& record) {

@@ -9,13 +9,14 @@
 #include <cstring>
 
 #include "engine/base/crc32c.hpp"
+#include "storage/log/format_version.hpp"
 #include "storage/state/records.hpp"
 
 namespace ringgate::state {
 
 namespace {
 
-constexpr std::string_view magic = "RGSTATE1";
+constexpr std::string_view magic = "RGSTATE1";  // the last of it is the format's version
 constexpr std::string_view prefix = "snapshot-";
 constexpr std::string_view unfinished = "new-snapshot";
 // change, namespace, size of the id, size of the payload
@@ -219,9 +220,9 @@ class Blocks {
   // Error: it is no snapshot of this node.
   Result<void> open() {
     if (source_.fd() < 0) return errno_error(-source_.fd(), path_);
-    std::uint8_t head[magic.size() + sizeof(log::NodeId)];
+    std::uint8_t head[magic.size() + sizeof(log::NodeId)] = {};
     if (!source_.read(head) || std::memcmp(head, magic.data(), magic.size()) != 0) {
-      return bad("no snapshot of the state");
+      return no_snapshot(head);
     }
     if (std::memcmp(head + magic.size(), node_.data(), node_.size()) != 0) {
       return bad("it is another node's");
@@ -253,6 +254,21 @@ class Blocks {
   Error bad(std::string_view what) const { return Error{0, fmt::format("{}: {}", path_, what)}; }
 
  private:
+  Error no_snapshot(const std::uint8_t* head) const {
+    constexpr std::size_t version_at = magic.size() - 1;
+    const auto version = static_cast<char>(head[version_at]);
+    if (std::memcmp(head, magic.data(), version_at) != 0 || version <= magic[version_at] ||
+        version > '9') {
+      return bad("no snapshot of the state");
+    }
+    const Error newer = log::version_error(static_cast<std::uint64_t>(version - '0'),
+                                           static_cast<std::uint64_t>(magic[version_at] - '0'));
+    return {newer.code, fmt::format("{}: {}. The state was not changed. Cure: start the newer "
+                                    "program; or, to have the state read anew from the log, move "
+                                    "all snapshots to another directory",
+                                    path_, newer.message)};
+  }
+
   const std::string& path_;
   const log::NodeId& node_;
   Source source_;

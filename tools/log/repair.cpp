@@ -152,6 +152,11 @@ Result<void> Repair::segment(log::SegmentState& segment, Position limit) {
 // What can't be read as a segment, because its header is damaged.
 Result<void> Repair::hopeless(const log::Inventory& inventory) {
   for (const log::Unreadable& file : inventory.unreadable) {
+    if (file.newer) {  // nothing is wrong with it
+      ++tally_.hopeless;
+      fmt::print("{}\n  LOST  all of it: repair it with that program\n", file.reason);
+      continue;
+    }
     auto mended = mend_headless(file.path, out_log());
     if (mended) {
       tell(*mended, tally_);
