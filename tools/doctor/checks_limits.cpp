@@ -43,6 +43,22 @@ Result<Limit> read_limit(const Patient& patient, std::string_view name) {
   return Error{0, fmt::format("{} has no row \"{}\"", path, name)};
 }
 
+// What the gateway will have: of a running one its own; else what the unit gives, if there is one;
+// else this shell's.
+Result<Limit> descriptor_limit(const Patient& patient, std::string& whose) {
+  if (patient.process == "self") {
+    const auto unit = unit_setting(patient.machine, "LimitNOFILE");
+    const std::string_view hard =
+        unit ? std::string_view(*unit).substr(unit->find(':') + 1) : std::string_view();
+    if (unit && hard == "infinity") return whose = "of the unit: ", Limit{unlimited, unlimited};
+    if (const auto value = number(hard); value && *value > 0) {
+      whose = "of the unit: ";
+      return Limit{static_cast<std::uint64_t>(*value), static_cast<std::uint64_t>(*value)};
+    }
+  }
+  return read_limit(patient, "Max open files");
+}
+
 std::string limit_text(std::uint64_t value) {
   return value == unlimited ? "unlimited" : grouped(value);
 }
@@ -78,11 +94,12 @@ void add_system_limit(const Patient& patient, const char* path, const char* key,
 }  // namespace
 
 Finding check_nofile(const Patient& patient) {
-  const auto limit = read_limit(patient, "Max open files");
+  std::string whose;
+  const auto limit = descriptor_limit(patient, whose);
   if (!limit) return unreadable(fmt::format("/proc/{}/limits", patient.process), limit.error());
   const Fleet& fleet = patient.fleet;
   const std::uint64_t need = descriptors_for(fleet.devices);
-  Finding out = good(fmt::format("soft {}, hard {}; {} devices over TCP need {}",
+  Finding out = good(fmt::format("{}soft {}, hard {}; {} devices over TCP need {}", whose,
                                  limit_text(limit->soft), limit_text(limit->hard),
                                  grouped(fleet.devices), grouped(need)));
   add_system_limit(patient, "/proc/sys/fs/nr_open", "fs.nr_open", need, out);

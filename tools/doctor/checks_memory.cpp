@@ -106,6 +106,9 @@ Finding check_swap(const Patient& patient) {
   const auto total = memory_info(patient.machine, "SwapTotal");
   if (!total) return unreadable("/proc/meminfo", total.error());
   if (*total == 0) return good("none");
+  if (patient.process == "self" && unit_setting(patient.machine, "MemorySwapMax") == "0") {
+    return good(fmt::format("{}, but none for the unit (MemorySwapMax=0)", size(*total)));
+  }
   const auto free = memory_info(patient.machine, "SwapFree");
   const std::uint64_t used = free && *free <= *total ? *total - *free : 0;
   Finding out = good(fmt::format("{}, {} in use", size(*total), size(used)));

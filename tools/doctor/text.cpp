@@ -220,6 +220,33 @@ Cure unit_cure(Machine& machine, std::string_view name, std::string_view setting
           .automatic = machine.list("/run/systemd/system").ok()};
 }
 
+std::optional<std::string> unit_setting(Machine& machine, std::string_view name) {
+  std::vector<std::string> files;
+  for (const char* folder : {"/etc/systemd/system", "/usr/lib/systemd/system",
+                             "/lib/systemd/system"}) {
+    const std::string unit = fmt::format("{}/ringgate.service", folder);
+    if (files.empty() && machine.read(unit)) files.push_back(unit);
+  }
+  for (const char* folder : {"/usr/lib/systemd/system", "/etc/systemd/system"}) {
+    const std::string drop_ins = fmt::format("{}/ringgate.service.d", folder);
+    const auto names = machine.list(drop_ins);
+    if (!names) continue;
+    for (const std::string& one : *names) files.push_back(fmt::format("{}/{}", drop_ins, one));
+  }
+  std::optional<std::string> out;
+  for (const std::string& file : files) {
+    const auto text = machine.read(file);
+    if (!text) continue;
+    for (const std::string_view line : lines(*text)) {
+      const std::string_view said = trimmed(line);
+      const bool about = said.size() > name.size() && said.rfind(name, 0) == 0 &&
+                         said[name.size()] == '=';
+      if (about) out = std::string(trimmed(said.substr(name.size() + 1)));
+    }
+  }
+  return out;
+}
+
 Cure toml_cure(std::string_view key, std::string_view value) {
   return {.command = fmt::format("set {} = {} in the gateway's TOML file", key, value),
           .keep = {},

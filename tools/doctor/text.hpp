@@ -47,6 +47,9 @@ Cure sysfs_cure(std::string_view path, std::string_view value);
 // A setting of the gateway's unit, kept in a drop-in; takes effect when the unit is restarted.
 // Automatic where systemd runs.
 Cure unit_cure(Machine& machine, std::string_view name, std::string_view setting);
+// What the gateway's unit says: "LimitNOFILE" -> "1048576". Of its file and its drop-ins the last
+// word; nullopt: no unit, or nothing there.
+std::optional<std::string> unit_setting(Machine& machine, std::string_view name);
 Cure toml_cure(std::string_view key, std::string_view value);
 Cure words_cure(std::string words);
 

@@ -113,6 +113,30 @@ TEST_CASE("nofile: what the fleet needs is what the gateway would leave for its 
   CHECK(says(found.costs, "server.max_links keeps 6,000 devices out"));
 }
 
+TEST_CASE("nofile, swap: the unit's word counts where no process is named") {
+  FakeMachine machine = well_machine();
+  machine.files["/proc/self/limits"] = "Max open files            1024        4096       files\n";
+  machine.files["/proc/7/limits"] = "Max open files            1024        5000       files\n";
+  machine.files["/lib/systemd/system/ringgate.service"] = "[Service]\n LimitNOFILE=8192\n";
+  CHECK(says(look(machine, check_nofile).found, "of the unit: soft 8,192, hard 8,192"));
+  // What --apply writes is what it then finds.
+  const std::string folder = "/etc/systemd/system/ringgate.service.d/";
+  machine.files[folder + "doctor-nofile.conf"] = "[Service]\nLimitNOFILE=16384\n";
+  CHECK(look(machine, check_nofile).state == State::good);
+  machine.files[folder + "later.conf"] = "[Service]\nLimitNOFILE=1024:infinity\n";
+  CHECK(says(look(machine, check_nofile).found, "hard unlimited"));
+  machine.files[folder + "later.conf"] = "[Service]\nLimitNOFILE=soon\n";
+  CHECK(says(look(machine, check_nofile).found, "soft 1,024, hard 4,096"));
+  const Fleet fleet = usual_fleet();
+  const Patient running{.machine = machine, .fleet = fleet, .process = "7"};
+  CHECK(says(check_nofile(running).found, "hard 5,000"));
+
+  machine.files["/proc/meminfo"] = "MemTotal: 16336912 kB\nSwapTotal: 2097152 kB\n";
+  CHECK(look(machine, check_swap).state == State::costs);
+  machine.files[folder + "doctor-swap.conf"] = "[Service]\nMemorySwapMax=0\n";
+  CHECK(look(machine, check_swap).state == State::good);
+}
+
 TEST_CASE("backlog: somaxconn below what listeners ask for") {
   FakeMachine machine = well_machine();
   machine.files["/proc/sys/net/core/somaxconn"] = "128\n";
