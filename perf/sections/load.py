@@ -1,15 +1,20 @@
 """The load tool itself: CPU of ringgate-load per report against a bare ring client
-(perf/floor/client.cpp) at the same gateway, and its memory per idle device: what a worker's
-resident memory grows by from 1,000 to 9,000 terminals that only hold their links."""
+(perf/floor/client.cpp) at the same gateway; its memory per idle device: what a worker's resident
+memory grows by from 1,000 to 9,000 terminals that only hold their links; and its service times
+beside those that a capture of the wire shows (where one is permitted)."""
 
 import json
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 from measuring import (LOAD, RELEASE, Failed, alternate, judge, median, pinned, ratios, server,
-                       show_ratio)
+                       show_ratio, ROOT)
 from measuring import load as load_terminals
+
+sys.path.insert(0, str(ROOT / "tests" / "integration"))
+import wire_capture  # noqa: E402: the tests' own
 
 CLIENT = RELEASE / "perf" / "floor" / "floor-client"
 LINKS = 1000
@@ -70,6 +75,22 @@ def memory(settings, users):
     return result["workers"][0]["rss_bytes"]
 
 
+def wire(settings):
+    """{percentile: (tool us, wire us)} of each round, or why there is none."""
+    reason = wire_capture.missing()
+    if reason:
+        return reason
+    rounds = []
+    for _ in range(settings.rounds):
+        with tempfile.TemporaryDirectory(dir=settings.directory) as place, \
+                server(settings, "ringgate") as (_, address):
+            times, _, _ = wire_capture.agreement(
+                int(address.rpartition(":")[2]), pinned(settings.load_cpus, [LOAD]),
+                Path(place) / "wire.pcap", address)
+            rounds.append({str(percent): pair for percent, pair in times.items()})
+    return rounds
+
+
 def run(settings):
     def once(kind):
         with server(settings, "ringgate") as (process, address):
@@ -79,7 +100,7 @@ def run(settings):
 
     rounds = alternate(settings, ("load", "client"), once, "load: CPU per report")
     few, many = memory(settings, FEW), memory(settings, MANY)
-    return {"rounds": rounds, "idle_bytes": (many - few) / (MANY - FEW),
+    return {"rounds": rounds, "wire": wire(settings), "idle_bytes": (many - few) / (MANY - FEW),
             "rss_few": few, "rss_many": many}
 
 
@@ -95,3 +116,12 @@ def show(result):
     verdict = "met" if size <= BYTES_TARGET else "MISSED"
     print(f"  user memory per idle terminal, {FEW:,} to {MANY:,}: {size:.0f} B, "
           f"wanted {BYTES_TARGET}: {verdict}")
+    if isinstance(result["wire"], str):
+        print(f"  service times beside the wire's: {result['wire']}")
+        return
+    for percent in ("50", "99"):
+        pairs = [each[percent] for each in result["wire"]]
+        good = sum(wire_capture.agrees(*pair) for pair in pairs)
+        print(f"  p{percent} of 1,000 reports/s, tool and wire: "
+              + ", ".join(f"{tool:.0f} and {seen:.0f} us" for tool, seen in pairs)
+              + f"; within max(5 %, 50 us) in {good} of {len(pairs)} rounds")
