@@ -32,6 +32,7 @@ class Taker final : public nlohmann::json_sax<json> {
     StreamEvent& event = out_.events.back();
     if (key_ == "record") event.record = value;
     else if (key_ == "type") event.type = value;
+    else if (key_ == "alarm") event.alarm = value;
     else if (key_ == "received") event.received_us = read_utc(value);
     return true;
   }

@@ -15,6 +15,7 @@ namespace ringgate::load {
 struct StreamEvent {
   std::string record;    // "NODE/STREAM/POSITION"
   std::string type;
+  std::string alarm;     // of an alarm: which
   std::int64_t sub = 0;  // of several of one record
   WallUs received_us = 0;  // when the gateway received it, to the millisecond; 0: not told
 };

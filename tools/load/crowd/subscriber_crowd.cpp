@@ -104,7 +104,7 @@ MonoNs SubscriberCrowd::gone(std::uint32_t user, Wires::End end, int error) {
   if (!was_slow && is_wanted(user)) fail_end(end, error);
   if (!is_wanted(user)) {  // should it come again, it is another one
     who.cursor.clear();
-    who.places.clear();
+    who.told.clear();
   }
   return class_of().reconnect ? reconnect_delay_ns : -1;
 }
@@ -326,15 +326,20 @@ void SubscriberCrowd::take_message(std::uint32_t user, std::string_view text) {
 void SubscriberCrowd::take_event(User& who, const StreamEvent& event, bool in_order) {
   const std::optional<RecordPlace> place = read_record(event.record);
   if (!place) return fail("bad_message", "bad_message: an event without a record");
-  for (RecordPlace& last : who.places) {
-    if (last.stream != place->stream) continue;
-    if (in_order && place->position < last.position) {
-      fail("duplicate", "duplicate: " + event.record + " came after a later one");
+  for (Told& last : who.told) {
+    if (last.place.stream != place->stream) continue;
+    const bool again = place->position == last.place.position && event.type == last.type &&
+                       event.alarm == last.alarm && event.sub == last.sub;
+    if (in_order && (again || place->position < last.place.position)) {
+      return fail("duplicate", "duplicate: " + event.record + " came again, or after a later one");
     }
-    last.position = std::max(last.position, place->position);
+    last.place.position = std::max(last.place.position, place->position);
+    last.type = event.type;
+    last.alarm = event.alarm;
+    last.sub = event.sub;
     return;
   }
-  who.places.push_back(*place);
+  who.told.push_back({*place, event.type, event.alarm, event.sub});
 }
 
 // "NODE-RUN-POSITION-POSITION...", in hexadecimal: no position ever becomes less.

@@ -38,10 +38,16 @@ class SubscriberCrowd final : public WireCrowd {
     bool catching_up = false;
     bool was_slow = false;
   };
+  // How far a stream of the log has been told.
+  struct Told {
+    RecordPlace place;
+    std::string type, alarm;  // of the last event
+    std::int64_t sub = 0;
+  };
   struct User {
     std::unique_ptr<Link> link;
     std::string cursor;  // where it goes on
-    std::vector<RecordPlace> places;  // of each stream of the log: the last record
+    std::vector<Told> told;  // of each stream
   };
 
   void come(std::uint32_t user) override;
