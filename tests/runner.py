@@ -35,7 +35,8 @@ TSAN = {"TSAN_OPTIONS": "second_deadlock_stack=1:history_size=7"}
 THREADED_UNITS = ("blob", "fabric", "log", "net", "observe", "query", "shard", "shard-threads",
                   "sink", "state")
 THREADED_FILES = ("test_compress", "test_ctl", "test_fabric", "test_registry", "test_reload",
-                  "test_sink_nats", "test_sink_postgres", "test_sink_redis", "test_sinks")
+                  "test_service", "test_sink_nats", "test_sink_postgres", "test_sink_redis",
+                  "test_sinks")
 LIMIT_S = 300
 LONG_LIMIT_S = 4 * 3600
 

@@ -5,18 +5,19 @@ gateway runs as its own user. That part needs root."""
 import os
 import re
 import shutil
-import subprocess
 import unittest
 from pathlib import Path
 
-from harness import BUILD, LOAD, ROOT, SANITIZED, Gateway, GatewayTest, run
+from harness import BUILD, LOAD, LONG, ROOT, SANITIZED, Gateway, GatewayTest, run
+from other_system import System, needs_root
+from test_service import WALL, Frozen
 
 PACKAGE = ROOT / "tools" / "package"
 # Packing is what takes long.
 FAST = {**os.environ, "DPKG_DEB_COMPRESSOR_TYPE": "xz", "DPKG_DEB_COMPRESSOR_LEVEL": "0",
         "LC_ALL": "C"}
 CONFIG = "/etc/ringgate/ringgate.toml"
-missing = [tool for tool in ("dpkg-deb", "dpkg-shlibdeps", "strip", "unshare", "nsenter")
+missing = [tool for tool in ("dpkg-deb", "dpkg-shlibdeps", "strip")
            if not shutil.which(tool)]
 
 
@@ -38,54 +39,6 @@ def make(folder, version, *options):
     if code != 0:
         raise AssertionError(out + err)
     return Path(out.strip())
-
-
-class System:
-    """A copy of this system that nobody else sees; it ends with the test."""
-
-    def __init__(self, test):
-        self.top = test.folder / "system"
-        for name in ("upper", "root"):
-            (self.top / name).mkdir(parents=True)
-        # tmpfs: an overlay does not stand on every filesystem.
-        script = ('mount -t tmpfs none "$1/upper" && mkdir "$1/upper/u" "$1/upper/w" && '
-                  'mount -t overlay -o lowerdir=/,upperdir="$1/upper/u",workdir="$1/upper/w" '
-                  'none "$1/root" && mount --rbind /proc "$1/root/proc" && '
-                  'mount --rbind /dev "$1/root/dev" && mount -t tmpfs none "$1/root/run" && '
-                  'mkdir "$1/root/run/lock" && echo up && exec sleep 100000')
-        self.holder = subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
-             str(self.top)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        test.addCleanup(self.end)
-        said = self.holder.stdout.readline()
-        if said != "up\n":
-            test.skipTest(f"no overlay can be mounted here: {said.strip()}")
-
-    def end(self):
-        self.holder.kill()
-        self.holder.wait()
-        self.holder.stdout.close()
-
-    def prefix(self, user=None):
-        command = ["nsenter", f"--target={self.holder.pid}", "--mount",
-                   "chroot", str(self.top / "root")]
-        if user:
-            command += ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
-        return command
-
-    def run(self, *command):
-        code, out, err = run(*self.prefix(), *command, env={
-            **FAST, "DEBIAN_FRONTEND": "noninteractive", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"})
-        return code, out + err
-
-    def must(self, *command):
-        code, out = self.run(*command)
-        if code != 0:
-            raise AssertionError(f"{command}: exit {code}\n{out}")
-        return out
-
-    def has(self, path):
-        return self.run("test", "-e", path)[0] == 0
 
 
 @unittest.skipIf(SANITIZED, "packages are made of release builds")
@@ -132,20 +85,20 @@ class Package(GatewayTest):
         self.assertEqual(len(changed), 1, changed)
         self.assertIn("/var/lib/ringgate", changed[0])
 
+    @unittest.skipUnless(LONG, "--long: it takes its time")
     @unittest.skipUnless(shutil.which("lintian"), "no lintian")
     def test_lintian_finds_no_error(self):
         package = make(self.folder, "1.2.3")
         code, out, err = run("lintian", "--allow-root", "--fail-on", "error", package)
         self.assertEqual(code, 0, out + err)
 
-    @unittest.skipUnless(os.geteuid() == 0, "installing takes root")
+    @needs_root
     def test_a_life_of_the_package(self):
         old = make(self.folder, "1.0.0")
         new = make(self.folder, "1.0.1")
         system = System(self)
-        for package in (old, new):
-            shutil.copy(package, self.top_of(system) / package.name)
-        system.must("dpkg", "--install", self.inside(old))
+        old, new = system.put(old), system.put(new)
+        system.must("dpkg", "--install", old)
         self.assertIn("ringgate 0", system.must("ringgate", "--version"))
         self.assertEqual(system.must("stat", "-c", "%U:%G %a", CONFIG).strip(),
                          "root:ringgate 640")
@@ -157,14 +110,14 @@ class Package(GatewayTest):
         acknowledged = self.serve(system)
         self.assertGreaterEqual(self.reports(system), acknowledged)
         system.must("sh", "-c", f"echo '# mine' >> {CONFIG}")
-        self.assertNotIn("not restarted", system.must("dpkg", "--install", self.inside(new)))
+        self.assertNotIn("not restarted", system.must("dpkg", "--install", new))
         self.assertIn("# mine", system.must("cat", CONFIG))
         acknowledged += self.serve(system)
         self.assertGreaterEqual(self.reports(system), acknowledged)
 
         self.assert_removal_and_purge(system)
         # Installed again it finds all.
-        system.must("dpkg", "--install", self.inside(new))
+        system.must("dpkg", "--install", new)
         acknowledged += self.serve(system)
         self.assertGreaterEqual(self.reports(system), acknowledged)
 
@@ -178,12 +131,6 @@ class Package(GatewayTest):
         self.assertFalse(system.has("/etc/ringgate"))
         self.assertTrue(system.has("/var/lib/ringgate/log"))
         self.assertFalse(system.has(enabled))
-
-    def top_of(self, system):
-        return Path(f"/proc/{system.holder.pid}/root{system.top}/root/opt")
-
-    def inside(self, package):
-        return f"/opt/{package.name}"
 
     def serve(self, system):
         """Runs the installed gateway as its user, with ten terminals; how many reports it has
@@ -208,6 +155,69 @@ class Package(GatewayTest):
 
     def reports(self, system):
         return system.must("ringgate-log", "dump", "/var/lib/ringgate").count('"0x0200"')
+
+    # The unit with all that it forbids, in a system of its own whose process 1 is systemd.
+    @needs_root
+    @unittest.skipUnless(LONG, "--long")
+    @unittest.skipUnless(os.path.exists("/lib/systemd/systemd"), "no systemd")
+    def test_under_systemd(self):
+        system = System(self, boots=make(self.folder, "1.0.0"))
+        system.until(lambda said: said in ("running", "degraded"),
+                     "systemctl", "is-system-running")
+        system.must("systemctl", "start", "ringgate")
+        status = system.must("sh", "-c",
+                             "cat /proc/$(systemctl show -P MainPID ringgate)/status")
+        for line in (r"Seccomp:\t2", r"NoNewPrivs:\t1", r"CapEff:\t0{16}", r"CapBnd:\t0{16}"):
+            self.assertRegex(status, line)
+        self.assertNotRegex(status, r"Uid:\t0")
+        system.must("ringgate-load", "jt808", "--target", "127.0.0.1:7808", "--devices", "10",
+                    "--rate", "50", "--duration", "0.3", "--quiet")
+        self.assertIn("frames/s", system.until(
+            lambda said: "frames/s" in said, "systemctl", "show", "-P", "StatusText", "ringgate"))
+        self.assert_reloads(system)
+        self.assert_watchdog(system)
+        system.must("systemctl", "stop", "ringgate")
+        self.assertEqual(system.must("systemctl", "show", "-P", "Result", "ringgate"), "success\n")
+        self.assertGreater(self.reports(system), 50)
+
+    def assert_reloads(self, system):
+        system.must("sed", "-i", "s/^#drain_timeout.*/drain_timeout = '7s'/", CONFIG)
+        system.must("systemctl", "reload", "ringgate")
+        system.must("sed", "-i", "s/^drain_timeout.*/drain_timeout = 'soon'/", CONFIG)
+        self.assertNotEqual(system.run("systemctl", "reload", "ringgate")[0], 0)
+        self.assertIn("reload refused", system.must(
+            "systemctl", "show", "-P", "StatusText", "ringgate"))
+        self.assertEqual(system.must("systemctl", "is-active", "ringgate"), "active\n")
+        system.must("sed", "-i", "s/^drain_timeout.*/drain_timeout = '7s'/", CONFIG)
+
+    def assert_watchdog(self, system):
+        folder = "/run/systemd/system/ringgate.service.d"
+        system.must("sh", "-c", f"mkdir -p {folder} && "
+                                f"printf '[Service]\nWatchdogSec=2s\n' >{folder}/test.conf && "
+                                "systemctl daemon-reload && systemctl restart ringgate")
+        inside = system.must("systemctl", "show", "-P", "MainPID", "ringgate").strip()
+        frozen = Frozen(self, self.number_here(system, inside), "shard-0")
+
+        def restarted(said):
+            try:
+                os.waitpid(frozen.tid, WALL | os.WNOHANG)  # else its end is not seen
+            except ChildProcessError:
+                pass
+            return said != "0"
+        system.until(restarted, "systemctl", "show", "-P", "NRestarts", "ringgate")
+        system.until(lambda said: said == "active", "systemctl", "is-active", "ringgate")
+
+    def number_here(self, system, inside):
+        """Of a process of the system, as it is numbered here."""
+        space = os.readlink(f"/proc/{system.first}/ns/pid")
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                numbers = re.search(r"^NSpid:(.*)$", (path / "status").read_text(), re.MULTILINE)
+                if numbers[1].split()[-1] == inside and os.readlink(path / "ns/pid") == space:
+                    return int(path.name)
+            except OSError:
+                pass
+        raise AssertionError(f"no process {inside}")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import unittest
 
 import under_seccomp
 from api_client import Client
-from harness import BUILD, CTL, GATEWAY, LOAD, ROOT, GatewayTest, dump, frames, run
+from harness import CTL, GATEWAY, LOAD, ROOT, SANITIZED, GatewayTest, dump, frames, run
+from other_system import System, needs_root
 
 UNIT = ROOT / "tools" / "packaging" / "ringgate.service"
 PROFILE = ROOT / "tools" / "packaging" / "seccomp.json"
@@ -127,6 +127,55 @@ class UnderFilters(GatewayTest):
                 self.assertEqual(code, 1, out + err)
                 self.assertIn("io_uring", err)
                 self.assertIn("--security-opt seccomp=", err)
+
+
+RUNTIMES = [name for name in ("runc", "crun") if shutil.which(name)]
+
+
+@needs_root
+@unittest.skipUnless(RUNTIMES, "no runc, no crun")
+@unittest.skipIf(SANITIZED, "the leak check traces, which no profile allows")
+class Container(GatewayTest):
+    """What Docker, containerd and podman do with the profile, without them."""
+
+    def configuration(self, no_new_privileges):
+        profile = json.loads(PROFILE.read_text())
+        rules = [{key: value for key, value in rule.items() if key != "comment"}
+                 for rule in profile["syscalls"]]
+        life = ("/opt/ringgate --set server.data_dir=/tmp/d --set jt808.listen=127.0.0.1:0 "
+                "--set http.listen=127.0.0.1:0 >/tmp/said & until grep -q ^ready /tmp/said; do "
+                "kill -0 $! || exit 9; sleep 0.05; done; grep Seccomp: /proc/$!/status; "
+                "kill -TERM $!; wait $!")
+        mounts = [("/proc", "proc"), ("/dev", "tmpfs"), ("/tmp", "tmpfs")]
+        return {
+            "ociVersion": "1.0.2", "hostname": "test",
+            "root": {"path": str(self.system.top / "root")},
+            "process": {"user": {"uid": 1000, "gid": 1000}, "args": ["/bin/sh", "-c", life],
+                        "env": ["PATH=/usr/bin:/bin"], "cwd": "/",
+                        "noNewPrivileges": no_new_privileges,
+                        "capabilities": {"bounding": [], "effective": [], "permitted": []}},
+            "mounts": [{"destination": place, "type": kind, "source": kind}
+                       for place, kind in mounts],
+            "linux": {"namespaces": [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")],
+                      "seccomp": {"defaultAction": profile["defaultAction"],
+                                  "defaultErrnoRet": profile["defaultErrnoRet"],
+                                  "syscalls": rules}}}
+
+    def test_runtimes_start_the_gateway_with_it(self):
+        self.system = System(self)
+        self.system.put(GATEWAY)
+        for runtime in RUNTIMES:
+            # With and without it the filter begins at different places of a runtime's start.
+            for no_new_privileges in (True, False):
+                with self.subTest(runtime=runtime, no_new_privileges=no_new_privileges):
+                    bundle = self.folder / f"{runtime}-{no_new_privileges}"
+                    bundle.mkdir()
+                    (bundle / "config.json").write_text(
+                        json.dumps(self.configuration(no_new_privileges)))
+                    code, out, err = run(*self.system.outside(), runtime, "run", "--bundle",
+                                         bundle, f"ringgate-test-{os.getpid()}")
+                    self.assertEqual(code, 0, out + err)
+                    self.assertIn("Seccomp:\t2", out)
 
 
 if __name__ == "__main__":
