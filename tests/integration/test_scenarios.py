@@ -213,6 +213,17 @@ class Scenarios(harness.GatewayTest):
         # The stage ended with the search, long before its time.
         self.assertLess(run["stages"][0]["until_s"], 600)
 
+    def test_a_search_finds_how_many_a_gateway_takes(self):
+        gateway = self.start({"server.max_links": "12"})
+        scenario = self.scenario(SEARCH.replace("200ms\", ", "30s\", "))
+        run = self.load(scenario, "--target", "%s:%d" % gateway.address())
+        stress, = run["stress"]
+        good, bad = (stress["levels"][stress[which]] for which in ("last_good", "first_bad"))
+        self.assertEqual((good["level"], bad["level"]), (9, 27))
+        self.assertEqual(stress["broken"], "users come")
+        self.assertAlmostEqual(stress["broken_value"], 12 / 27, delta=2 / 27)
+        self.assertEqual(stress["back_level"], 9)
+
     def test_wrong_scenarios_are_told_with_line_and_column(self):
         file = self.scenario(LONG.replace("p50 < 1us", "p5o < 1us").replace("users = 4",
                                                                            "user = 4"))

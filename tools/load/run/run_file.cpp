@@ -111,9 +111,8 @@ json stress_json(const Stage& stage, const StressResult& stress) {
   json out = {{"levels", levels}};
   if (stress.last_good) out["last_good"] = *stress.last_good;
   if (stress.first_bad) {
-    const Condition& broken = stage.bounds[stress.broken];
     out["first_bad"] = *stress.first_bad;
-    out["broken"] = broken.text;
+    out["broken"] = stress.broken;
     out["broken_value"] = stress.broken_value ? json(*stress.broken_value) : json(nullptr);
     out["back_s"] = seconds_of(stress.back_ns);
     out["back_level"] = stress.back_level;

@@ -228,7 +228,8 @@ std::string Shape::doing() const {
   if (const StressResult* result = stress(stage_)) {
     const double level = searches_[stage_]->level();
     if (result->state != StressResult::State::raising) {
-      return fmt::format("knee found; recovering at {}", load(level));
+      return result->first_bad ? fmt::format("knee found; recovering at {}", load(level))
+                               : fmt::format("every level up to {} was borne", load(level));
     }
     return fmt::format("level {}: {} of at most {}", result->levels.size() + 1, load(level),
                        load(stage().to));

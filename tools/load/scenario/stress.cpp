@@ -14,9 +14,19 @@ namespace {
 
 // Where not even the first level is borne, the load goes back to this share of it.
 constexpr double below_the_first = 0.5;
+// Of the share of users that is ready at lower levels; flapping and silent ones never all are.
+constexpr double ready_least = 0.9;
+// New users have this long to get in, beyond the stage's patience; the level waits for them.
+constexpr MonoNs come_within_ns = 5 * ns_per_s;
 
 bool awaits_answers(Metric metric) {
   return metric == Metric::response || metric == Metric::service;
+}
+
+double ready_share(const Tally& tally) {
+  return tally.users_wanted == 0
+             ? 1
+             : static_cast<double>(tally.ready) / static_cast<double>(tally.users_wanted);
 }
 
 // The level as people say it.
@@ -61,6 +71,21 @@ std::optional<std::size_t> StressSearch::broken_bound(const Measured& measured) 
   return {};
 }
 
+void StressSearch::tell_broken(std::optional<std::size_t> bound) {
+  if (!bound) {
+    const Tally& tally = broken_sum_.tally;
+    result_.broken = StressResult::users_do_not_come;
+    result_.broken_value = ready_share(tally);
+    result_.broken_text = fmt::format("{} of {} are ready", tally.ready, tally.users_wanted);
+    return;
+  }
+  const Condition& broken = stage_.bounds[*bound];
+  result_.broken = broken.text;
+  result_.broken_value = broken.value(broken_sum_);
+  result_.broken_text = result_.broken_value ? format_value(broken.unit, *result_.broken_value)
+                                             : std::string("nothing was answered");
+}
+
 void StressSearch::close_level(MonoNs at) {
   StressLevel closed;
   closed.level = level_;
@@ -77,12 +102,10 @@ void StressSearch::close_level(MonoNs at) {
 }
 
 // The level that was on is the first bad one.
-void StressSearch::found(MonoNs at) {
+void StressSearch::found(MonoNs at, std::optional<std::size_t> bound) {
   close_level(at);
   result_.first_bad = result_.levels.size() - 1;
-  const std::optional<std::size_t> broken = broken_bound(broken_sum_);
-  result_.broken = broken ? *broken : broken_;
-  result_.broken_value = stage_.bounds[result_.broken].value(broken_sum_);
+  tell_broken(bound);
   const double back = result_.last_good ? result_.levels[*result_.last_good].level
                                         : level_ * below_the_first;
   begin_level(back, at);
@@ -120,11 +143,19 @@ void StressSearch::observe(MonoNs from, MonoNs to, const Measured& measured) {
       broken_sum_ = {};
     }
     broken_sum_.append(measured);
-    if (to - broken_from_ns_ >= stage_.patience_ns) found(to);
-    return;
+    if (to - broken_from_ns_ < stage_.patience_ns) return;
+    // Of the whole time that it was broken, if that says anything else.
+    const std::optional<std::size_t> longest = broken_bound(broken_sum_);
+    return found(to, longest ? *longest : broken_);
   }
   broken_from_ns_ = -1;
+  if (ready_share(measured.tally) < ready_least * ready_share_) {
+    if (to - level_from_ns_ < stage_.patience_ns + come_within_ns) return;
+    broken_sum_ = measured;
+    return found(to, std::nullopt);
+  }
   if (to - level_from_ns_ < stage_.every_ns) return;
+  ready_share_ = std::max(ready_share_, ready_share(measured.tally));
   close_level(to);
   result_.last_good = result_.levels.size() - 1;
   if (level_ >= stage_.to) {
@@ -160,11 +191,8 @@ std::string StressResult::text(const Stage& stage) const {
     if (out_of_time) return out.append("; the stage's time ended before a bound was broken");
     return out.append(state == State::raising ? "; still raising" : "; no bound was ever broken");
   }
-  const Condition& bound = stage.bounds[broken];
   out.append(fmt::format("; not borne: {}, where \"{}\" was broken: {}",
-                         level_text(levels[*first_bad]), bound.text,
-                         broken_value ? format_value(bound.unit, *broken_value)
-                                      : std::string("nothing was answered")));
+                         level_text(levels[*first_bad]), broken, broken_text));
   if (recovered_after_ns >= 0) {
     out.append(fmt::format("; back at {}, it recovered {}", said(stage, back_level),
                            recovered_after_ns == 0
