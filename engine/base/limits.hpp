@@ -96,6 +96,10 @@ constexpr std::uint32_t filter_waiting_bytes_max = 256 * 1024;
 // 3.0, for the memory budget.
 constexpr std::uint32_t tls_link_bytes = 16 * 1024;
 constexpr std::uint32_t tls_handshake_bytes = 64 * 1024;
+// Handshakes that one shard has under way (tls.handshakes_max): 32 MiB, and some half a second of
+// its CPU with a key of RSA. When all devices come back at once, more under way would make none of
+// them faster and let the first ones time out; those that wait in the kernel cost nothing.
+constexpr std::uint32_t tls_handshakes_default = 512;
 // A session may be resumed for so long: devices that lose their network for hours come back all at
 // once. Keys of tickets last twice that; a stolen one opens no older traffic than theirs.
 constexpr std::int64_t tls_session_s = 4 * 3600;

@@ -37,10 +37,23 @@ bool Links::may_accept() const {
          budget_.level() < flow::MemoryLevel::pause;
 }
 
+// So many handshakes are under way as may be: who comes now waits in the kernel.
+bool Links::may_shake_hands(Listener& listener) {
+  if (listener.options.filter == nullptr || shaking_ < options_.handshakes_max) {
+    listener.waits = false;
+    return true;
+  }
+  if (!listener.waits) filter_counters_->waits.add();
+  listener.waits = true;
+  return false;
+}
+
 void Links::arm_accept(std::uint32_t listener) {
   Listener& which = listeners_[listener];
   io_uring_sqe* sqe = shard_.ring().next_sqe();
-  if (shard_.ring().has(io::Feature::multishot_accept)) {
+  // One at a time where handshakes are counted: a multishot accept takes all that wait at once.
+  const bool one = which.options.filter != nullptr;
+  if (!one && shard_.ring().has(io::Feature::multishot_accept)) {
     io_uring_prep_multishot_accept(sqe, which.options.fd, nullptr, nullptr, SOCK_CLOEXEC);
   } else {
     io_uring_prep_accept(sqe, which.options.fd, nullptr, nullptr, SOCK_CLOEXEC);
@@ -126,6 +139,7 @@ void Links::open_link(int fd, std::uint32_t listener) {
   link->last_receive_ns = shard_.now();
   link->idle_timeout_ms = options.idle_timeout_ms;
   link->state = LinkState::open;
+  if (options.filter != nullptr) begin_shaking(*link);
   if (options.rules != nullptr && !options.rules->proxies.empty()) {
     begin_proxied(*link, listed);
   } else {

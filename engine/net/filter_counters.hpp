@@ -31,17 +31,29 @@ inline constexpr observe::MetricSpec tls_links{.name = "ringgate_tls_links",
                                                .help = "Links whose TLS handshake has ended well.",
                                                .kind = observe::MetricKind::gauge};
 
+inline constexpr observe::MetricSpec tls_under_way{
+    .name = "ringgate_tls_handshakes_under_way",
+    .help = "Links of TLS listeners whose handshake has not ended.",
+    .kind = observe::MetricKind::gauge};
+inline constexpr observe::MetricSpec tls_waits{
+    .name = "ringgate_tls_accept_waits_total",
+    .help = "Times accepting TLS waited because tls.handshakes_max were under way."};
+
 struct FilterCounters {
   explicit FilterCounters(observe::CounterGroup& group)
       : handshakes(group.family<HandshakeResult>(tls_handshakes)),
         versions(group.family<TlsVersion>(tls_versions)),
         faults(group.family<FilterFault>(tls_failures)),
-        live(group.gauge(tls_links)) {}
+        live(group.gauge(tls_links)),
+        under_way(group.gauge(tls_under_way)),
+        waits(group.counter(tls_waits)) {}
 
   observe::Family<HandshakeResult> handshakes;
   observe::Family<TlsVersion> versions;
   observe::Family<FilterFault> faults;
   observe::Gauge live;
+  observe::Gauge under_way;
+  observe::Counter waits;
 };
 
 }  // namespace ringgate::net

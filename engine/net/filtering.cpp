@@ -24,6 +24,7 @@ class Links::LinkSink final : public FilterSink {
   void established(const Handshake& handshake) override {
     FilterCounters& counters = *links_.filter_counters_;
     state_.counted = true;
+    links_.end_shaking(link_);
     counters.handshakes.add(handshake.resumed ? HandshakeResult::resumed : HandshakeResult::full);
     counters.versions.add(handshake.version);
     counters.live.add();
@@ -48,6 +49,21 @@ void Links::add_filter(Link& link, std::unique_ptr<Filter> filter) {
   filters_[link.slot] = std::move(state);
   link.filtered = true;
   charge_filter(*filters_[link.slot]);
+}
+
+// A link of a listener with a filter counts as a handshake from its accept on, also while it has
+// yet to say a PROXY header.
+void Links::begin_shaking(Link& link) {
+  link.shaking = true;
+  ++shaking_;
+  filter_counters_->under_way.set(shaking_);
+}
+
+void Links::end_shaking(Link& link) {
+  if (!link.shaking) return;
+  link.shaking = false;
+  --shaking_;
+  filter_counters_->under_way.set(shaking_);
 }
 
 // Gone with its link, or moves with it.

@@ -117,6 +117,7 @@ struct Link : shard::TimerNode {
   MonoNs partial_since_ns = 0;      // 0: nothing left over, or not looked at; < 0: no_frame_yet
   PeerAddress peer;
   std::uint16_t listener = 0;
+  bool shaking = false;  // counts among the handshakes under way
   std::uint64_t received_bytes = 0;
 
   LinkId id() const { return {slot, generation, shard}; }

@@ -130,6 +130,7 @@ void Links::free_link(Link& link) {
   free_spill(link);
   free_order(link);
   if (link.filtered) static_cast<void>(remove_filter(link));
+  end_shaking(link);
   link.state = LinkState::free;
   link.fd = -1;
   ++link.generation;
@@ -265,7 +266,7 @@ void Links::before_wait() {
   if (__builtin_expect(sweeping_, 0)) sweep();
   if (__builtin_expect(stopping_, 0)) stop_all();
   for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
-    if (!listeners_[i].armed && may_accept()) arm_accept(i);
+    if (!listeners_[i].armed && may_accept() && may_shake_hands(listeners_[i])) arm_accept(i);
   }
   receive_again();
   for (std::size_t i = 0; i < moves_.size();) {

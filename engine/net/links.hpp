@@ -46,6 +46,8 @@ struct LinksOptions {
   std::uint32_t links_max = 10'000;
   std::uint64_t memory_limit_bytes = 0;  // this shard's share; 0: none
   bool datagrams = false;                // some listener has a datagram_fd
+  // Links of listeners with a filter whose handshake is under way; others wait to be accepted.
+  std::uint32_t handshakes_max = limits::tls_handshakes_default;
 };
 
 class Links final : public shard::CompletionHandler,
@@ -198,6 +200,7 @@ class Links final : public shard::CompletionHandler,
     ListenerOptions options;
     bool armed = false;
     bool cancelled = false;
+    bool waits = false;  // for the end of some handshake
   };
   struct PendingMove {
     ShardIndex target;
@@ -224,6 +227,7 @@ class Links final : public shard::CompletionHandler,
   void arm_accept(std::uint32_t listener);
   void stop_accepting();
   bool may_accept() const;
+  bool may_shake_hands(Listener& listener);
   void open_link(int fd, std::uint32_t listener);
   void close_unopened(int fd);
   void begin_protocol(Link& link, std::uint8_t protocol, FilterFactory* filter);
@@ -279,6 +283,8 @@ class Links final : public shard::CompletionHandler,
   class LinkSink;
   void add_filter(Link& link, std::unique_ptr<Filter> filter);
   std::unique_ptr<Filter> remove_filter(Link& link);
+  void begin_shaking(Link& link);
+  void end_shaking(Link& link);
   void charge_filter(FilterState& state);
   void filter_received(Link& link, Bytes bytes);
   void watch_filter(Link& link, const Filter& filter);
@@ -342,6 +348,7 @@ class Links final : public shard::CompletionHandler,
   std::vector<std::unique_ptr<FilterState>> filters_;  // by slot; empty without filters
   std::unique_ptr<FilterCounters> filter_counters_;    // null without
   std::uint32_t live_ = 0;
+  std::uint32_t shaking_ = 0;  // handshakes under way
   HeldReplies held_;
   std::vector<std::uint32_t> send_list_;
   std::vector<std::uint32_t> recv_list_;

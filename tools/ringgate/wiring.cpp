@@ -109,7 +109,9 @@ Result<void> ShardRooms::build_rooms(const WiringParts& parts) {
       net::Links::create(*shard_, *mail_, parts.counters,
                          {.links_max = links_max(settings),
                           .memory_limit_bytes = memory_per_shard(settings, parts.shard.count),
-                          .datagrams = datagrams});
+                          .datagrams = datagrams,
+                          .handshakes_max = static_cast<std::uint32_t>(
+                              settings.integer("tls.handshakes_max"))});
   if (!links) return links.error();
   links_ = std::move(*links);
   auto writer = log::Writer::open(*shard_, log::log_options(settings), parts.supply);

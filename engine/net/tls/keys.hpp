@@ -35,6 +35,12 @@ inline constexpr config::KeySpec keys[] = {
      .doc = "Ciphers of TLS 1.2, as OpenSSL writes them; TLS 1.3 has its own.",
      .min = 1,
      .max = 1000},
+    {.name = "tls.handshakes_max",
+     .type = config::KeyType::integer,
+     .default_text = "512",  // limits::tls_handshakes_default
+     .doc = "TLS handshakes that a shard has under way; further clients wait to be accepted.",
+     .min = 1,
+     .max = 65536},
 };
 
 }  // namespace ringgate::net::tls

@@ -326,6 +326,46 @@ TEST_CASE("client certificates: asked for, wanted, and what they say reaches the
   }
 }
 
+TEST_CASE("more handshakes than may be under way wait to be accepted; none is lost") {
+  net::tls::Acceptor acceptor(made().contexts(ClientCertificates::no), 0);
+  on_every_scene({.links = {.handshakes_max = 2},
+                  .frame_timeout_ms = 1'000,
+                  .filter = &acceptor,
+                  .auto_commit = true},
+                 [](Stage& stage) {
+    TlsFar first(stage, {});
+    REQUIRE(first.shake_hands());  // one that has ended takes no place
+    auto silent = stage.connect();
+    auto slow = stage.connect();
+    CHECK(stage.until([&] { return counters(stage).under_way.value() == 2; }));
+    TlsFar later(stage, {});
+    TlsFar last(stage, {});
+    for (int i = 0; i < 20; ++i) {
+      later.pump();
+      last.pump();
+      stage.turn();
+    }
+    // An accept that was under way may bring one more.
+    CHECK(counters(stage).under_way.value() <= 3);
+    CHECK(counters(stage).waits.value() == 1);
+    CHECK(stage.live() <= 4);
+    first.say("H1\n");  // those that are there go on
+    CHECK(first.hear(4) == "-H1\n");
+    stage.pass(1'100 * ns_per_ms);
+    CHECK(later.shake_hands());
+    CHECK(last.shake_hands());
+    CHECK(silent->ended());
+    CHECK(slow->ended());
+    CHECK(counters(stage).faults.value(FilterFault::timeout) == 2);
+    CHECK(counters(stage).under_way.value() == 0);
+    CHECK(counters(stage).handshakes.value(HandshakeResult::full) == 3);
+    first.leave();
+    later.leave();
+    last.leave();
+    CHECK(all_gone(stage));
+  });
+}
+
 TEST_CASE("a handshake that takes too long ends at the frame time-out, one record later, too") {
   net::tls::Acceptor acceptor(made().contexts(ClientCertificates::no), 0);
   on_every_scene({.frame_timeout_ms = 1'000, .filter = &acceptor, .auto_commit = true},
