@@ -59,8 +59,12 @@ struct Delivery {
   std::vector<ClientRef> refs;
   std::vector<std::uint64_t> jobs;  // readers of old log that wait until this has arrived
   std::vector<Slow> slow;           // from the shard: whose queue is too long now
+  std::uint64_t sent_bytes = 0;     // memory_bytes() when it was sent
 
   bool empty() const { return items.empty() && jobs.empty(); }
+  std::uint64_t memory_bytes() const {
+    return bytes.capacity() + items.capacity() * sizeof(Item) + refs.capacity() * sizeof(ClientRef);
+  }
   void clear() {
     bytes.clear();
     items.clear();

@@ -52,7 +52,8 @@ class FeedThread final : public Feed {
  public:
   explicit FeedThread(const FeedParts& parts)
       : parts_(parts), post_(parts.errands, parts.producer), rooms_(parts.shards, nullptr),
-        in_flight_(parts.shards, 0), counters_(parts.counters),
+        in_flight_(parts.shards, 0), in_flight_bytes_(parts.shards, 0),
+        kept_(std::make_unique<Kept[]>(parts.shards)), counters_(parts.counters),
         source_(parts.scan.catalogs, parts.devices.ns(), parts.node),
         catch_up_(parts.scan, parts.devices.ns(), parts.node,
                   [this](CaughtUp chunk) {
@@ -79,6 +80,9 @@ class FeedThread final : public Feed {
   void attach(ShardIndex shard, StreamRoom* room) override { rooms_[shard] = room; }
   bool admit() override;
   void discharge() override { open_.fetch_sub(1, std::memory_order_relaxed); }
+  std::uint64_t kept_bytes(ShardIndex shard) const override {
+    return kept_[shard].published.load(std::memory_order_relaxed);
+  }
   void open(const ClientKey& key, ClientInfo info) override;
   void open_events(const ClientKey& key, ClientInfo info, std::string query,
                    std::string last_id) override;
@@ -110,11 +114,20 @@ class FeedThread final : public Feed {
   void deliver();
   void post_delivery(ShardIndex shard);
   void came_home(ShardIndex shard, const std::shared_ptr<Delivery>& delivery, bool ran);
+  void publish_kept();
+
+  // By shard.
+  struct Kept {
+    std::atomic<std::uint64_t> published{0};
+    std::atomic<std::uint64_t> said{0};  // messages of clients that have not been read
+  };
 
   FeedParts parts_;
   shard::ErrandPost post_;
   std::vector<StreamRoom*> rooms_;  // by shard; each touched only on its shard
   std::vector<std::uint32_t> in_flight_;  // deliveries, by shard
+  std::vector<std::uint64_t> in_flight_bytes_;
+  std::unique_ptr<Kept[]> kept_;
   std::vector<std::shared_ptr<Delivery>> spare_;
   StreamCounters counters_;
   EventSource source_;
@@ -211,8 +224,10 @@ void FeedThread::open_trace(const ClientKey& key, ClientInfo info, std::string d
 
 void FeedThread::said(const ClientKey& key, std::string message,
                       std::shared_ptr<std::atomic<std::uint32_t>> waiting) {
+  kept_[key.shard].said.fetch_add(message.size(), std::memory_order_relaxed);
   letter([this, key, message = std::move(message), waiting = std::move(waiting)] {
     waiting->fetch_sub(1, std::memory_order_relaxed);
+    kept_[key.shard].said.fetch_sub(message.size(), std::memory_order_relaxed);
     hub_.said(key, message);
   });
 }
@@ -266,6 +281,7 @@ void FeedThread::stop_reading() {
   reading_ = false;
   wanted_.store(false, std::memory_order_relaxed);
   tail_.reset();
+  spare_.clear();
 }
 
 bool FeedThread::has_moved() const {
@@ -336,6 +352,7 @@ void FeedThread::post_delivery(ShardIndex shard) {
     spare_.pop_back();
   }
   std::swap(*delivery, hub_.out()[shard]);
+  delivery->sent_bytes = delivery->memory_bytes();
   auto errand = shard::make_errand(
       [this, shard, delivery](shard::ErrandHost&, shard::ErrandTicket ticket) {
         if (StreamRoom* const room = rooms_[shard]; room != nullptr) room->deliver(*delivery);
@@ -345,6 +362,7 @@ void FeedThread::post_delivery(ShardIndex shard) {
   switch (post_.send(shard, errand)) {
     case shard::Posted::ok:
       ++in_flight_[shard];
+      in_flight_bytes_[shard] += delivery->sent_bytes;
       return;
     case shard::Posted::busy:
       std::swap(*delivery, hub_.out()[shard]);
@@ -358,6 +376,7 @@ void FeedThread::post_delivery(ShardIndex shard) {
 void FeedThread::came_home(ShardIndex shard, const std::shared_ptr<Delivery>& delivery,
                            bool ran) {
   --in_flight_[shard];
+  in_flight_bytes_[shard] -= delivery->sent_bytes;
   if (ran) {
     for (const Delivery::Slow& slow : delivery->slow) {
       hub_.slow({shard, slow.ref}, slow.queued_bytes);
@@ -367,6 +386,21 @@ void FeedThread::came_home(ShardIndex shard, const std::shared_ptr<Delivery>& de
   }
   delivery->clear();
   if (spare_.size() < stream_limits::deliveries_max) spare_.push_back(delivery);
+}
+
+// So that the shards' memory levels see it; what no one client has is shared out.
+void FeedThread::publish_kept() {
+  std::uint64_t spare = 0;
+  for (const auto& delivery : spare_) spare += delivery->memory_bytes();
+  std::uint64_t all = 0;
+  for (ShardIndex shard = 0; shard < parts_.shards; ++shard) {
+    const std::uint64_t bytes = hub_.kept_bytes(shard) + in_flight_bytes_[shard] +
+                                spare / parts_.shards +
+                                kept_[shard].said.load(std::memory_order_relaxed);
+    kept_[shard].published.store(bytes, std::memory_order_relaxed);
+    all += bytes;
+  }
+  counters_.kept.set(static_cast<std::int64_t>(all));
 }
 
 // The loop ----------------------------------------------------------------------------------------
@@ -407,6 +441,7 @@ void FeedThread::turn(MonoNs longest_ns) {
   deliver();
   busy_ |= tracer_.retry();
   if (reading_ && hub_.clients() == 0 && listeners_.all.empty()) stop_reading();
+  publish_kept();
 }
 
 }  // namespace

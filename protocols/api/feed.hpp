@@ -121,6 +121,9 @@ class Feed {
   // is none.
   virtual bool admit() = 0;
   virtual void discharge() = 0;
+  // What is kept for the subscribers of a shard, as of a moment ago: their events, batches,
+  // subscriptions, deliveries. The shard's StreamRoom charges it to its memory budget.
+  virtual std::uint64_t kept_bytes(ShardIndex shard) const = 0;
   // A WebSocket was accepted.
   virtual void open(const ClientKey& key, ClientInfo info) = 0;
   // Requests for server-sent events, which the Feed lets begin or refuses.

@@ -28,6 +28,10 @@ inline constexpr observe::MetricSpec stream_groups{
     .name = "ringgate_stream_groups",
     .help = "Different subscriptions that are served live.",
     .kind = observe::MetricKind::gauge};
+inline constexpr observe::MetricSpec stream_kept{
+    .name = "ringgate_stream_kept_bytes",
+    .help = "Memory of what is kept for subscribers, besides what waits in their links.",
+    .kind = observe::MetricKind::gauge};
 inline constexpr observe::MetricSpec stream_records{
     .name = "ringgate_stream_records_total", .help = "Records of the log that the stream read."};
 inline constexpr observe::MetricSpec stream_events{
@@ -55,6 +59,7 @@ struct StreamCounters {
   explicit StreamCounters(observe::CounterGroup& group)
       : clients(group.gauge(stream_clients)),
         groups(group.gauge(stream_groups)),
+        kept(group.gauge(stream_kept)),
         records(group.counter(stream_records)),
         events(group.counter(stream_events)),
         messages(group.counter(stream_messages)),
@@ -65,6 +70,7 @@ struct StreamCounters {
 
   observe::Gauge clients;
   observe::Gauge groups;
+  observe::Gauge kept;
   observe::Counter records;
   observe::Counter events;
   observe::Counter messages;

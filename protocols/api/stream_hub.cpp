@@ -13,6 +13,9 @@ namespace ringgate::api {
 namespace {
 
 constexpr MonoNs slow_look_every = 100 * ns_per_ms;
+// What an entry of a map costs besides what is in it, and a text on the heap.
+constexpr std::uint64_t node_bytes = 64;
+constexpr std::uint64_t text_bytes = 16;
 constexpr std::string_view retry_line = "retry: 1000\n\n";
 
 void put_event(std::string_view json, std::string_view cursor, std::vector<std::uint8_t>& out) {
@@ -100,7 +103,12 @@ struct StreamHub::Group {
   std::unordered_map<DeviceKey, std::size_t, DeviceHash> newest;
   std::uint64_t kept_bytes = 0;
   std::uint64_t coalesced = 0;
+  std::uint64_t counted_bytes = 0;  // of memory_bytes(), in the hub's sums
 
+  std::uint64_t memory_bytes() const {
+    return events.capacity() + kept.capacity() * sizeof(Kept) + kept.size() * text_bytes +
+           kept_bytes + newest.size() * (sizeof(DeviceKey) + node_bytes);
+  }
   void keep(const DeviceKey& device, bool replaces, Kept one) {
     const std::size_t size = one.json.size();
     if (replaces) {
@@ -148,6 +156,7 @@ struct StreamHub::Held {
   std::uint64_t job = 0;
   StreamPlace until;  // of `joining`
   bool waits = false;  // its reader goes on when the socket has room
+  std::uint64_t counted_bytes = 0;  // of its subscription, in the hub's sums
 };
 
 struct StreamHub::Client {
@@ -164,7 +173,7 @@ struct StreamHub::Client {
 StreamHub::StreamHub(const SubscriptionWords& words, const log::NodeId& node, ShardIndex shards,
                      CatchUps& catch_ups, StreamCounters& counters)
     : words_(words), node_(node), shards_(shards), catch_ups_(catch_ups), counters_(counters),
-      out_(shards) {}
+      out_(shards), kept_(shards, 0) {}
 
 StreamHub::~StreamHub() = default;
 
@@ -266,6 +275,7 @@ void StreamHub::take_into(Group& group, Event& event) {
     const bool replaces = group.kind == Group::Kind::coalescing &&
                           event.facts().type == EventType::position;
     group.keep(event.facts().device, replaces, {std::string(json), record_stream_, record_end_});
+    recount(group);
     const bool coalescing = group.kind == Group::Kind::coalescing;
     const std::uint64_t most =
         coalescing ? stream_limits::queue_bytes : stream_limits::held_bytes_max;
@@ -281,6 +291,7 @@ void StreamHub::take_into(Group& group, Event& event) {
     group.events += ',';
   }
   group.events += json;
+  recount(group);
   ++group.count;
   const bool full = group.count >= group.wanted->batch_max ||
                     group.events.size() >= stream_limits::batch_bytes_max;
@@ -426,6 +437,7 @@ void StreamHub::leave(Client& client, Held& held) {
   if (--group->member_count > 0) return;
   if (group->due) std::erase(due_, group);
   index_.remove(*group, *group->wanted);
+  kept_shared_ -= group->counted_bytes;
   groups_.erase(std::string(group->key));
   counters_.groups.set(static_cast<std::int64_t>(groups_.size()));
 }
@@ -444,6 +456,7 @@ void StreamHub::make_own(Client& client, Held& held, bool coalesces) {
 void StreamHub::end_own(Held& held) {
   if (held.own == nullptr) return;
   index_.remove(*held.own, *held.wanted);
+  kept_[held.own->owner.shard] -= held.own->counted_bytes;
   held.own.reset();
 }
 
@@ -479,6 +492,7 @@ void StreamHub::flush_own(Client& client, Held& held) {
   own.empty_kept = 0;
   own.kept_bytes = 0;
   own.coalesced = 0;
+  recount(own);
 }
 
 void StreamHub::go_live(Client& client, Held& held) {
@@ -726,6 +740,8 @@ void StreamHub::subscribe(Client& client, Subscription wanted) {
   Held& held = client.held[id];
   held.wanted = std::make_shared<const Subscription>(std::move(wanted));
   held.id_json = id_json;
+  held.counted_bytes = sizeof(Held) + node_bytes + held.wanted->memory_bytes();
+  kept_[client.key.shard] += held.counted_bytes;
   const bool old = !held.wanted->from.empty();
   const std::string cursor = old && !start.skips_first ? to_text(node_, start.place)
                              : old                     ? std::string()
@@ -753,6 +769,7 @@ void StreamHub::unsubscribe(Client& client, const std::string& id) {
   }
   leave(client, held);
   end_own(held);
+  kept_[client.key.shard] -= held.counted_bytes;
   client.held.erase(found);
 }
 
@@ -782,6 +799,23 @@ void StreamHub::drop_slow(Client& client) {
   close(key, websocket::CloseCode::try_again, ended_slow);
   while (!client.held.empty()) unsubscribe(client, client.held.begin()->first);
   client.slow = false;
+}
+
+// What is kept ------------------------------------------------------------------------------------
+
+void StreamHub::recount(Group& group) {
+  const std::uint64_t now = group.memory_bytes();
+  const bool shared = group.kind == Group::Kind::shared;
+  std::uint64_t& sum = shared ? kept_shared_ : kept_[group.owner.shard];
+  sum = sum - group.counted_bytes + now;
+  group.counted_bytes = now;
+}
+
+std::uint64_t StreamHub::kept_bytes(ShardIndex shard) const {
+  const std::uint64_t windows =
+      std::min<std::uint64_t>(jobs_.size(), stream_limits::catch_ups_max) *
+      stream_limits::catch_up_window_bytes;
+  return kept_[shard] + out_[shard].memory_bytes() + (kept_shared_ + windows) / shards_;
 }
 
 // Who there is ------------------------------------------------------------------------------------

@@ -113,6 +113,8 @@ class StreamHub final : public EventTaker {
   void end_events(const ClientKey& key);
 
   std::vector<Consumer> consumers(WallUs now_us) const;
+  // Memory of what is kept for the clients of a shard, and its share of what no one client has.
+  std::uint64_t kept_bytes(ShardIndex shard) const;
 
  private:
   struct Group;
@@ -144,6 +146,7 @@ class StreamHub final : public EventTaker {
   void tell_cursors();
   const std::string& cursor_text();
   void remember(Client& client, std::string_view why, WallUs at_us);
+  void recount(Group& group);
   Consumer shown(const Client& client, WallUs now_us) const;
   std::uint64_t messages_of(const Client& client) const;
 
@@ -172,6 +175,8 @@ class StreamHub final : public EventTaker {
   std::deque<Consumer> ended_;
   websocket::Deflater deflater_;
   std::vector<Delivery> out_;
+  std::vector<std::uint64_t> kept_;  // of clients' own, by shard
+  std::uint64_t kept_shared_ = 0;    // batches under way
 };
 
 }  // namespace ringgate::api

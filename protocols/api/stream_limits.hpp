@@ -52,6 +52,7 @@ constexpr MonoNs slow_patience = 30 * ns_per_s;
 // Subscribers that read old log at the same time: each has a window of 1 MiB and a share of the
 // disk. More take turns.
 constexpr std::uint32_t catch_ups_max = 8;
+constexpr std::uint64_t catch_up_window_bytes = 1 << 20;
 // Bytes of messages that a reader of old log makes before others have their turn, and before it
 // waits for its socket.
 constexpr std::size_t catch_up_bytes = 64 * 1024;

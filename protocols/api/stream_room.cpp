@@ -42,6 +42,7 @@ StreamRoom::StreamRoom(net::Links& links, http::Session& http, websocket::Sessio
 
 StreamRoom::~StreamRoom() {
   links_.shard().cancel(timer_);
+  links_.budget().release(charged_bytes_);
   feed_.attach(links_.shard().index(), nullptr);
 }
 
@@ -140,8 +141,18 @@ void StreamRoom::take_trace(const http::Request& request, std::string_view devic
                    http::percent_decoded(device).value_or(""));
 }
 
+// What the Feed keeps for our clients is memory of this shard: its level sees it.
+void StreamRoom::charge_kept() {
+  const std::uint64_t kept = feed_.kept_bytes(links_.shard().index());
+  if (__builtin_expect(kept == charged_bytes_, 1)) return;
+  links_.budget().charge(kept);
+  links_.budget().release(charged_bytes_);
+  charged_bytes_ = kept;
+}
+
 // A part of the clients at a time, so that no turn is long.
 void StreamRoom::on_timer() {
+  charge_kept();
   if (next_look_ >= places_.size()) next_look_ = 0;
   for (std::uint32_t looks = 0;
        looks < stream_limits::credentials_looks && next_look_ < places_.size(); ++looks) {
@@ -149,7 +160,9 @@ void StreamRoom::on_timer() {
     if (!place.used || place.closing || access_->still_valid(place.who)) continue;
     end(place, websocket::CloseCode::policy, ended_revoked);
   }
-  if (!by_link_.empty()) links_.shard().arm(timer_, stream_limits::credentials_every);
+  if (!by_link_.empty() || charged_bytes_ > 0) {
+    links_.shard().arm(timer_, stream_limits::credentials_every);
+  }
 }
 
 // Going -------------------------------------------------------------------------------------------
@@ -243,6 +256,7 @@ void StreamRoom::on_message(LinkId socket, websocket::Opcode kind, Bytes message
 // What the Feed delivers --------------------------------------------------------------------------
 
 void StreamRoom::deliver(Delivery& delivery) {
+  charge_kept();
   for (const Delivery::Item& item : delivery.items) {
     const Bytes bytes = Bytes(delivery.bytes).subspan(item.offset, item.size);
     for (std::uint32_t i = 0; i < item.refs; ++i) {

@@ -46,7 +46,10 @@ class StreamRoom final : public websocket::Handler,
   void on_message(LinkId socket, websocket::Opcode kind, Bytes message) override;
   void on_room(LinkId socket) override;
   void on_closed(LinkId socket, websocket::CloseCode code) override;
-  void on_commit(Position) override { feed_.committed(); }
+  void on_commit(Position) override {
+    feed_.committed();
+    charge_kept();
+  }
   void on_timer() override;  // looks at credentials
 
  private:
@@ -79,6 +82,7 @@ class StreamRoom final : public websocket::Handler,
     return {links_.shard().index(), {slot, places_[slot].serial}};
   }
   std::optional<std::uint32_t> slot_of(LinkId link) const;
+  void charge_kept();
 
   net::Links& links_;
   http::Session& http_;
@@ -90,6 +94,7 @@ class StreamRoom final : public websocket::Handler,
   std::string why_;  // a client that we end ourselves
   const Access* access_ = nullptr;  // that clients were let in by
   std::uint32_t next_look_ = 0;     // at credentials
+  std::uint64_t charged_bytes_ = 0;  // of what the Feed keeps, to the shard's budget
   shard::Timer timer_{*this};
 };
 

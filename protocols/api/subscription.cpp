@@ -244,6 +244,16 @@ bool Subscription::wants(const EventFacts& event) const {
   return wants_device(event.device);
 }
 
+std::uint64_t Subscription::memory_bytes() const {
+  constexpr std::uint64_t index_bytes = 64;  // a node of a hash table
+  std::uint64_t bytes = sizeof(Subscription) + id.capacity() + from.capacity() +
+                        devices.capacity() * sizeof(DeviceKey) +
+                        devices.size() * (sizeof(DeviceKey) + index_bytes) +
+                        messages.capacity() * sizeof(std::uint16_t);
+  for (const std::string& one : alarms) bytes += sizeof one + one.capacity();
+  return bytes;
+}
+
 std::string Subscription::key() const {
   // Lengths stand before texts, so that no two different ones are written alike.
   std::string out = fmt::format("{}:{}/{:x}/{}/{}/{}/", id.size(), id, types, batch_max,

@@ -62,6 +62,8 @@ struct Subscription {
   bool wants_device(const DeviceKey& device) const;
   // Two that have it in common are told the same bytes from the same moment on.
   std::string key() const;
+  // Of it, and of its places in the index of those who are told.
+  std::uint64_t memory_bytes() const;
 };
 
 // What makes names of devices and messages into what they are.

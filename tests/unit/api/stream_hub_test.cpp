@@ -328,6 +328,49 @@ TEST_CASE("a client that stays slow is told and closed, and others go on") {
   }
 }
 
+TEST_CASE("what is kept for clients is counted for their shards, and given back") {
+  Rig rig;
+  const auto kept = [&rig](ShardIndex shard) {
+    for (Delivery& delivery : rig.hub.out()) delivery = {};
+    return rig.hub.kept_bytes(shard);
+  };
+  CHECK(kept(0) + kept(1) == 0);
+  std::string some = "\"0\"";
+  for (int i = 1; i < 1000; ++i) some += fmt::format(",\"{}\"", i);
+  rig.open(1, fmt::format(R"({{"id":"a","devices":[{}]}})", some));
+  CHECK(kept(1) > 1000 * sizeof(DeviceKey));
+  CHECK(kept(0) == 0);
+  rig.open(0, R"({"id":"a"})");
+  const std::uint64_t idle = kept(0);
+  CHECK(idle < 2000);
+  // A slow one: what is kept of each device, and where it is.
+  rig.hub.slow(Rig::key(0), 300'000);
+  std::uint64_t said = 0;
+  for (std::uint64_t i = 0; i < 3000; ++i) {
+    rig.write(1'000'000 + i % 1000);
+    said += i < 1000 ? json_of(rig.log.written.back()).size() : 0;
+  }
+  rig.look();
+  CHECK(kept(0) > idle + said);
+  CHECK(kept(0) < idle + 1000 * 400);
+  rig.hub.room(Rig::key(0));
+  CHECK(kept(0) == idle);
+  // A batch is nobody's alone.
+  const std::uint64_t before = kept(1);
+  for (std::uint64_t i = 0; i < 90; ++i) rig.write(2'000'000 + i);
+  rig.look();
+  CHECK(kept(0) > idle + 500);
+  CHECK(kept(1) - before == kept(0) - idle);
+  rig.pass(20 * ns_per_ms);
+  // So is a window on old log.
+  rig.say(0, R"({"id":"old","from":"4f1c09ab-3-0-0"})");
+  REQUIRE(rig.log.readers.size() == 1);
+  CHECK(kept(0) > stream_limits::catch_up_window_bytes / shards);
+  rig.leave(0);
+  rig.leave(1);
+  CHECK(kept(0) + kept(1) == 0);
+}
+
 TEST_CASE("a gap is said to everybody, between what was before and what is after it") {
   Rig rig;
   rig.open(0, R"({"id":"a"})");
