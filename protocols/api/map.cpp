@@ -4,6 +4,7 @@
 #include "engine/base/crc32c.hpp"
 #include "engine/base/json_writer.hpp"
 #include "engine/base/time_text.hpp"
+#include "protocols/api/asked.hpp"
 #include "protocols/api/fleet.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/routes.hpp"
@@ -82,10 +83,9 @@ std::string map_json(const Mirror& mirror, const Area& area, std::uint32_t cells
 }
 
 void get_map(Plane& plane, const CallPtr& call) {
-  Area area;
-  if (const auto text = call->parameter("area"); text && !Area::parse(*text, area)) {
-    return call->problem(400, "area must be south,west,north,east in degrees, and on Earth");
-  }
+  std::optional<query::Area> asked;
+  if (!asked_area(*call, asked)) return;
+  const Area area = asked ? Area::of(*asked) : Area();
   const auto cells = call->number("cells", cells_default, 1, cells_max);
   if (!cells) return;
   const auto points_max = call->number("points_max", points_default, 0, points_most);

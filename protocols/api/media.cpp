@@ -18,6 +18,7 @@
 #include "protocols/api/place.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/query_pool.hpp"
+#include "protocols/api/record_walk.hpp"
 #include "protocols/api/routes.hpp"
 #include "protocols/http/codec/target.hpp"
 
@@ -113,22 +114,16 @@ class MediaQuery final : public Query {
 
   Result<bool> step(QueryRun& run, QueryHead&, std::string& out) override {
     const bool one = !asked_.blob.empty();
-    if (scan_ == nullptr) {
-      auto scan = query::Scan::open(run.scan, asked_.selection);
-      if (!scan) return scan.error();
-      scan_ = std::move(*scan);
-      node_ = log::to_text(scan_->node());
-      if (!one) out += "{\"media\":[";
-    }
+    const auto opened = walk_.open(run.scan, asked_.selection);
+    if (!opened) return opened.error();
+    if (*opened && !one) out += "{\"media\":[";
     const std::size_t began = out.size();
     query::Found found;
     while (out.size() - began < step_bytes) {
-      const auto more = scan_->next(found);
-      if (!more) return more.error();
-      if (!*more && scan_->paused()) return true;
-      if (!*more) return ended(out);
-      const Place place = place_of(found);
-      if (asked_.after && place <= *asked_.after) continue;
+      const auto next = walk_.next(found, asked_.after);
+      if (!next) return next.error();
+      if (*next == RecordWalk::Next::rest) return true;
+      if (*next == RecordWalk::Next::end) return ended(out);
       const event::MessageCatalog* const catalog = run.scan.catalogs.find(found.record.ns());
       if (catalog == nullptr) continue;
       Writer writer(*this, found, out);
@@ -140,9 +135,7 @@ class MediaQuery final : public Query {
     }
     return true;
   }
-  std::uint64_t bytes_read() const override {
-    return scan_ == nullptr ? 0 : scan_->stats().bytes_read;
-  }
+  std::uint64_t bytes_read() const override { return walk_.bytes_read(); }
 
  private:
   class Writer final : public event::RowVisitor {
@@ -177,7 +170,7 @@ class MediaQuery final : public Query {
     last_ = place_of(found);
     JsonWriter json(out);
     json.begin_object().key("id").text(row.blob);
-    json.key("record_id").text(record_id(node_, found.stream, last_.position));
+    json.key("record_id").text(record_id(walk_.node(), found.stream, last_.position));
     json.key("device").text(found.record.device);
     json.key("time").text(time_text(found.record.wall_us()));
     json.key("device_time");
@@ -198,8 +191,7 @@ class MediaQuery final : public Query {
   }
 
   MediaAsked asked_;
-  std::unique_ptr<query::Scan> scan_;
-  std::string node_;
+  RecordWalk walk_;
   std::uint64_t count_ = 0;
   bool more_ = false;
   Place last_;

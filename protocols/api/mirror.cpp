@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstdlib>
-#include <string>
 
 #include "engine/base/utf8.hpp"
 
@@ -16,27 +14,12 @@ constexpr std::int64_t circle_x1e6 = 360'000'000;
 
 }  // namespace
 
-bool Area::parse(std::string_view text, Area& out) {
-  double corners[4] = {};
-  const std::string copy(text);
-  const char* at = copy.c_str();
-  for (int i = 0; i < 4; ++i) {
-    if (i > 0 && *at++ != ',') return false;
-    if (*at == ' ') return false;
-    char* end = nullptr;
-    corners[i] = std::strtod(at, &end);
-    if (end == at || !std::isfinite(corners[i])) return false;
-    at = end;
-  }
-  const auto [south, west, north, east] = corners;
-  const bool on_earth = south >= -90 && north <= 90 && south <= north && west >= -180 &&
-                        west <= 180 && east >= -180 && east <= 180;
-  if (*at != 0 || !on_earth) return false;
+Area Area::of(const query::Area& area) {
   const auto whole = [](double degrees) {
     return static_cast<std::int32_t>(std::lround(degrees * 1e6));
   };
-  out = {whole(south), whole(west), whole(north), whole(east)};
-  return true;
+  return {whole(area.south_deg), whole(area.west_deg), whole(area.north_deg),
+          whole(area.east_deg)};
 }
 
 bool Area::holds(std::int32_t latitude_x1e6, std::int32_t longitude_x1e6) const {

@@ -15,6 +15,7 @@
 #include "engine/base/clock.hpp"
 #include "engine/base/ids.hpp"
 #include "storage/event/device_gate.hpp"
+#include "storage/query/selection.hpp"
 
 namespace ringgate::api {
 
@@ -25,8 +26,8 @@ struct Area {
   std::int32_t north_x1e6 = 90'000'000;
   std::int32_t east_x1e6 = 180'000'000;
 
-  // From "south,west,north,east" in degrees. Nothing: it is none.
-  static bool parse(std::string_view text, Area& out);
+  // From degrees (query::parse_area).
+  static Area of(const query::Area& area);
   std::int64_t width_x1e6() const {
     const std::int64_t width = std::int64_t{east_x1e6} - west_x1e6;
     return width < 0 ? width + 360'000'000 : width;

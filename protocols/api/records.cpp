@@ -9,6 +9,7 @@
 #include "protocols/api/place.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/query_pool.hpp"
+#include "protocols/api/record_walk.hpp"
 #include "protocols/api/routes.hpp"
 #include "storage/event/record_json.hpp"
 #include "storage/log/data_dir.hpp"
@@ -50,34 +51,26 @@ class RecordsQuery final : public Query {
   explicit RecordsQuery(RecordsAsked asked) : asked_(std::move(asked)) {}
 
   Result<bool> step(QueryRun& run, QueryHead&, std::string& out) override {
-    if (scan_ == nullptr) {
-      auto scan = query::Scan::open(run.scan, asked_.selection);
-      if (!scan) return scan.error();
-      scan_ = std::move(*scan);
-      node_ = log::to_text(scan_->node());
-      out += "{\"records\":[";
-    }
+    const auto opened = walk_.open(run.scan, asked_.selection);
+    if (!opened) return opened.error();
+    if (*opened) out += "{\"records\":[";
     const std::size_t began = out.size();
     query::Found found;
     while (out.size() - began < step_bytes) {
-      const auto more = scan_->next(found);
-      if (!more) return more.error();
-      if (!*more && scan_->paused()) return true;
-      if (!*more) return ended(false, out);
-      const Place place = place_of(found);
-      if (asked_.after && place <= *asked_.after) continue;
+      const auto next = walk_.next(found, asked_.after);
+      if (!next) return next.error();
+      if (*next == RecordWalk::Next::rest) return true;
+      if (*next == RecordWalk::Next::end) return ended(false, out);
       if (count_ == asked_.limit) return ended(true, out);
       if (count_++ > 0) out += ',';
-      last_ = place;
-      json_.write(record_id(node_, place.stream, place.position), node_, found.record.view(),
-                  run.scan.catalogs.find(found.record.ns()),
+      last_ = place_of(found);
+      json_.write(record_id(walk_.node(), last_.stream, last_.position), walk_.node(),
+                  found.record.view(), run.scan.catalogs.find(found.record.ns()),
                   {.frame = true, .body = asked_.decode, .positions = asked_.decode}, out);
     }
     return true;
   }
-  std::uint64_t bytes_read() const override {
-    return scan_ == nullptr ? 0 : scan_->stats().bytes_read;
-  }
+  std::uint64_t bytes_read() const override { return walk_.bytes_read(); }
 
  private:
   bool ended(bool more, std::string& out) const {
@@ -88,8 +81,7 @@ class RecordsQuery final : public Query {
   }
 
   RecordsAsked asked_;
-  std::unique_ptr<query::Scan> scan_;
-  std::string node_;
+  RecordWalk walk_;
   event::RecordJson json_;
   std::uint64_t count_ = 0;
   Place last_;
