@@ -135,10 +135,12 @@ void LogScan::learn_times() {
   if (!by_time) return;
   bool all_known = true;
   for (const auto& [id, segments] : directory_.streams()) {
-    for (const KnownSegment& segment : segments) {
-      // The last one may be growing: nobody has its times.
-      if (&segment == &segments.back()) continue;
-      const Heads::Times* times = parts_.heads.find({id, segment.base});
+    const bool live = parts_.board != nullptr && parts_.board->run() == id.run;
+    for (std::size_t i = 0; i + 1 < segments.size(); ++i) {
+      // The last one may be growing, and those before it while the next one has nothing: nobody has
+      // their times.
+      if (live && parts_.board->committed(id) <= segments[i + 1].base) break;
+      const Heads::Times* times = parts_.heads.find({id, segments[i].base});
       all_known &= times != nullptr && (times->device_times_known || !by_device_time);
     }
   }

@@ -144,16 +144,29 @@ bool Source::out_of_device_times(const Head& head) const {
          !head.times.is.may_hold(wanted.device_from_us, wanted.device_to_us);
 }
 
+// Whether all of the segment at index_ is behind what its stream, which is being written, has
+// committed: known without a look at the file, which is read past the page cache while it grows.
+bool Source::nothing_committed() const {
+  const log::CommitBoard* const board = parts_.board;
+  return board != nullptr && board->run() == stream_.run &&
+         board->committed(stream_) <= segments_[index_].base;
+}
+
 // Looks whether the segment at index_ may hold anything, and sets due_us_. False: it was passed.
 Result<bool> Source::enter() {
   const Selection& wanted = parts_.selection;
+  if (nothing_committed()) {
+    next_segment();
+    return false;
+  }
   const auto told = head(index_, Trust::told);
   if (!told) return told.error();
   if (out_of_device_times(*told)) {
     next_segment();
     return false;
   }
-  const auto looked = told->there ? head(index_, Trust::checked) : told;
+  // What has no seal nobody has told of: it was looked at just now.
+  const auto looked = told->there && told->sealed ? head(index_, Trust::checked) : told;
   if (!looked) return looked.error();
   const log::SegmentTimes& times = looked->times.is;
   if (!looked->there || (looked->sealed && times.records == 0) ||

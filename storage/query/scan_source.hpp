@@ -80,6 +80,7 @@ class Source {
   Result<Head> head(std::size_t index, Trust trust);
   Result<std::size_t> first_wanted();
   bool out_of_device_times(const Head& head) const;
+  bool nothing_committed() const;
   Result<std::unique_ptr<log::SegmentRecords>> open_segment(std::size_t index, Position from,
                                                             Position to);
   bool take_ahead();
