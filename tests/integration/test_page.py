@@ -10,6 +10,7 @@ import unittest
 
 import api_client
 import harness
+import jt808
 import servers
 
 try:
@@ -241,6 +242,60 @@ class Browser(PageTest):
             self.js("(document.querySelector('#search').value = arguments[0], document"
                     ".querySelector('#search').dispatchEvent(new Event('input')))", text)
             self.until(f"{names} === arguments[0]", wanted)
+        self.assert_clean()
+
+    def test_the_order_of_the_list_is_a_persons(self):
+        self.begin()
+        self.require_page()
+        client = api_client.Client(self.gateway.address("http"))
+        self.addCleanup(client.close)
+        speeds = {"13800138000": 30, "13800138001": 90, "13800138002": 60}
+        for phone, speed in speeds.items():
+            terminal = jt808.Terminal(self.gateway.address(), phone)
+            self.addCleanup(terminal.close)
+            terminal.sign_in()
+            terminal.report(speed_kmh=speed)
+        self.open()
+        names = ("[...document.querySelectorAll('#devices .name')]"
+                 ".map(one => one.textContent).join()")
+        self.until(f"{names}.split(',').length === 3")
+        for order in ("-speed", "phone", "-speed", ""):
+            self.js("(document.querySelector('#sort').value = arguments[0], document"
+                    ".querySelector('#sort').dispatchEvent(new Event('change')))", order)
+            by = sorted(speeds, key=lambda phone: -speeds[phone]) if order == "-speed" \
+                else sorted(speeds)
+            self.until(f"{names} === arguments[0]", ",".join(by))
+        # It stays while the page is open.
+        self.js("(document.querySelector('#sort').value = '-speed', document"
+                ".querySelector('#sort').dispatchEvent(new Event('change')))")
+        self.js("location.hash = '#/gateway'")
+        self.until("document.querySelectorAll('.chart canvas').length >= 5")
+        self.js("location.hash = '#/map'")
+        self.until("document.querySelector('#sort')?.value === '-speed'")
+        self.assert_clean()
+
+    def test_a_map_that_is_told_asks_seldom(self):
+        """Vehicles move by the stream, not by what the map asks for each second."""
+        self.begin()
+        self.require_page()
+        terminal = jt808.Terminal(self.gateway.address(), "13800138000")
+        self.addCleanup(terminal.close)
+        terminal.sign_in()
+        terminal.report(latitude=31.2, longitude=121.4)
+        self.open()
+        self.until("ringgatePage.map.motions.size === 1")
+        self.until("document.querySelector('#state').classList.contains('live')")
+        maps = ("performance.getEntriesByType('resource')"
+                ".filter(one => one.name.includes('/api/v1/map')).length")
+        place = "[...ringgatePage.map.motions.things.values()][0].item.x"
+        # As often as a vehicle reports it moves; the map has asked for less than that.
+        before, moves = self.js(maps), 0
+        while moves < 40:
+            at = self.js(place)
+            moves += 1
+            terminal.report(latitude=31.2, longitude=121.4 + moves * 0.0005)
+            self.until(f"{place} !== arguments[0]", at)
+        self.assertLess(self.js(maps) - before, moves / 2)
         self.assert_clean()
 
     def test_a_plate_that_wants_to_be_markup(self):

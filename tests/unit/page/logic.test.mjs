@@ -12,6 +12,7 @@ const { Motions, turned } = await load("motion.js");
 const { placeAt } = await load("replay.js");
 const { formFor, inputOf, readNumber } = await load("schema.js");
 const { Quantiles, Rate, Series, parseMetrics, sumOf } = await load("series.js");
+const { byteTicks, needsSeconds, timeTicks } = await load("ticks.js");
 const { decodeWorld, project, unproject } = await load("world.js");
 
 test("every text of the page has its Chinese", () => {
@@ -22,6 +23,26 @@ test("every text of the page has its Chinese", () => {
       assert.ok(Object.hasOwn(chinese, text), `${name}: ${text}`);
     }
   }
+});
+
+test("grids of charts are round, and no two of their times look alike", () => {
+  const at = Date.parse("2026-11-21T05:00:07.300Z");
+  for (const span of [9_000, 60_000, 67_000, 200_000, 599_000, 900_000, 7_200_000]) {
+    const ticks = timeTicks(at - span, at, 5);
+    assert.ok(ticks.length >= 1 && ticks.length <= 5, `${span}: ${ticks.length}`);
+    assert.ok(ticks.every((one) => one >= at - span && one <= at && one % 1000 === 0));
+    const minutes = ticks.map((one) => Math.floor(one / 60_000));
+    assert.ok(needsSeconds(ticks) || new Set(minutes).size === ticks.length, `${span}`);
+  }
+  assert.deepEqual(timeTicks(at - 120_000, at, 5).map((one) => new Date(one).toISOString()
+    .slice(11, 19)), ["04:58:30", "04:59:00", "04:59:30", "05:00:00"]);
+  for (const most of [1, 900, 1500, 70_000, 3 * 2 ** 20, 5.2e9]) {
+    const ticks = byteTicks(0, most, 5);
+    assert.ok(ticks.length >= 2 && ticks.length <= 6, `${most}: ${ticks}`);
+    const unit = 1024 ** Math.floor(Math.log2(ticks[1]) / 10);
+    assert.ok(ticks.every((one) => Number.isInteger(one / unit)), `${most}: ${ticks}`);
+  }
+  assert.deepEqual(byteTicks(0, 3 * 2 ** 20, 5), [0, 1, 2, 3].map((n) => n * 2 ** 20));
 });
 
 test("languages of browsers", () => {

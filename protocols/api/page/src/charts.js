@@ -2,14 +2,28 @@
 import { Chart, Filler, Legend, LineController, LineElement, LinearScale, PointElement, Tooltip }
   from "chart.js/chart.esm.js";
 import { h } from "./dom.js";
-import { clock } from "./format.js";
+import { bytes, clock } from "./format.js";
 import { colour, onTheme } from "./prefs.js";
 import { KEPT_MS } from "./series.js";
+import { byteTicks, needsSeconds, timeTicks } from "./ticks.js";
 
 Chart.register(Filler, Legend, LineController, LineElement, LinearScale, PointElement, Tooltip);
 
 const PALETTE = ["line-1", "line-2", "line-3", "line-4", "line-5", "line-6"];
 const shade = (at) => colour(PALETTE[at % PALETTE.length]);
+
+const TICKS_MAX = 5;
+
+// The grid where we want it, not where it falls.
+function placed(ticksOf) {
+  return (scale) => {
+    scale.ticks = ticksOf(scale.min, scale.max, TICKS_MAX).map((value) => ({ value }));
+  };
+}
+function timeText(value, index, ticks) {
+  const text = clock(value);
+  return needsSeconds(ticks.map((one) => one.value)) ? text.slice(-8) : text.slice(-8, -3);
+}
 
 // `lines`: [{label, series}]; `show(value)`: a value as text. {element, update(), end()}
 export function lineChart(title, lines, show, { filled = lines.length === 1, lead = 0 } = {}) {
@@ -23,10 +37,11 @@ export function lineChart(title, lines, show, { filled = lines.length === 1, lea
   options: { animation: false, responsive: true, maintainAspectRatio: false,
     interaction: { mode: "nearest", axis: "x", intersect: false },
     scales: {
-      x: { type: "linear", ticks: { maxTicksLimit: 5, maxRotation: 0,
-        callback: (value) => clock(value).slice(-8, -3) } },
-      y: { beginAtZero: true, grace: "5%", ticks: { maxTicksLimit: 5,
-        callback: (value) => show(value) } } },
+      x: { type: "linear", afterBuildTicks: placed(timeTicks),
+        ticks: { autoSkip: false, maxRotation: 0, callback: timeText } },
+      y: { beginAtZero: true, grace: "5%", ticks: { maxTicksLimit: TICKS_MAX,
+        callback: (value) => show(value) },
+      ...(show === bytes ? { afterBuildTicks: placed(byteTicks) } : {}) } },
     plugins: { legend: { display: lines.length > 1, position: "bottom",
       labels: { boxWidth: 10, boxHeight: 2 } },
     tooltip: { callbacks: { title: (items) => clock(items[0].parsed.x),

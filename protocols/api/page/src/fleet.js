@@ -7,6 +7,8 @@ import { MapView, loadWorld } from "./map.js";
 
 const POINTS_MAX = 2000;
 const MAP_EVERY_MS = 1000;
+// Where the stream tells of each vehicle: who comes and goes, and the numbers.
+const MAP_EVERY_LIVE_MS = 4000;
 const LIST_EVERY_MS = 2000;
 const PAGE = 50;
 const PLATES_MAX = 20;
@@ -15,6 +17,11 @@ const PLATES_MAX = 20;
 const FILTERS = [["", "All", "phone"], ["online", "Online", "-online"],
   ["not online", "Offline", "online"], ["speed>1", "Moving", "-online"],
   ["alarm!=0", "Alarm", "-alarm"]];
+
+// Orders that a person may choose; without one each filter has its own.
+const ORDERS = [["", "Suggested order"], ["plate", "Plate"], ["phone", "Number"],
+  ["-last_heard", "Last heard"], ["-position_time", "Newest position"], ["-speed", "Speed"],
+  ["-online", "Online first"], ["-alarm", "Alarms first"]];
 
 // The command that shows something where nothing is.
 export function demoCommand(listen = "127.0.0.1:7808") {
@@ -55,6 +62,9 @@ class FleetView {
       FILTERS.map(([filter, label]) => h("button", { type: "button", class: "chip",
         "aria-pressed": String(filter === this.filter),
         onclick: (event) => this.choose(filter, event.currentTarget) }, t(label))));
+    this.sort = h("select", { class: "sort", id: "sort", "aria-label": t("Order of the list"),
+      onchange: () => this.order(this.sort.value) }, ORDERS.map(([value, label]) =>
+      h("option", { value, selected: value === (this.page.order ?? "") }, t(label))));
     this.list = h("ul", { class: "devices", id: "devices" });
     this.more = h("button", { type: "button", class: "quiet", hidden: true, onclick: () => {
       ++this.pages;
@@ -65,7 +75,8 @@ class FleetView {
     this.side = h("aside", { class: "side" },
       h("div", { class: "tiles" }, number("devices", t("Devices"), ""),
         number("online", t("Online"), "good"), number("alarm", t("Alarm"), "bad")),
-      this.search, this.chips, this.listNote, this.empty, this.list, this.more);
+      this.search, h("div", { class: "chips-row" }, this.chips, this.sort), this.listNote,
+      this.empty, this.list, this.more);
   }
   fitButton() {
     return h("button", { type: "button", class: "map-fit", title: t("Show all"),
@@ -109,8 +120,15 @@ class FleetView {
     clearTimeout(this.movedTimer);
     this.movedTimer = setTimeout(() => this.mapLoop?.now(), 60);
   }
+  // Whether the stream keeps all that is in this area where it is.
+  isTold(area) {
+    return this.followed === area && this.page.stream.state === "live" &&
+      performance.now() - this.askedAt < MAP_EVERY_LIVE_MS;
+  }
   async askMap(signal) {
     const area = this.map.area();
+    if (this.isTold(area)) return;
+    this.askedAt = performance.now();
     const found = await get("/map", { area, cells: this.map.cellsWanted(), points_max: POINTS_MAX },
       { signal });
     if (this.ended) return;
@@ -199,9 +217,15 @@ class FleetView {
     for (const one of this.chips.children) one.setAttribute("aria-pressed", String(one === button));
     this.listLoop.now();
   }
+  order(value) {
+    this.page.order = value;  // as long as the page is open
+    this.pages = 1;
+    this.listLoop.now();
+  }
   async askList(signal) {
-    const asked = [this.text, this.filter].join("\n");
-    const query = { limit: PAGE, filter: this.filter, ...lookup(this.text, this.filter) };
+    const order = this.page.order ?? "";
+    const asked = [this.text, this.filter, order].join("\n");
+    const query = { limit: PAGE, filter: this.filter, ...lookup(this.text, this.filter, order) };
     const found = [];
     let next;
     for (let i = 0; i < this.pages; ++i) {
@@ -213,7 +237,8 @@ class FleetView {
     if (found.length === 0 && next === undefined && this.filter === "") {
       found.push(...await registered(this.text, signal));
     }
-    if (this.ended || asked !== [this.text, this.filter].join("\n")) return;
+    if (this.ended) return;
+    if (asked !== [this.text, this.filter, this.page.order ?? ""].join("\n")) return;
     this.rows.show(found);
     this.more.hidden = next === undefined;
     this.listNote.hidden = found.length > 0 || this.isEmpty === true;
@@ -249,9 +274,11 @@ class FleetView {
   }
 }
 
-// What is looked for comes with its best match first.
-export function lookup(text, filter) {
-  if (text !== "") return { q: text };
+// What is looked for comes with its best match first, where no order is chosen.
+export function lookup(text, filter, order = "") {
+  const found = text === "" ? {} : { q: text };
+  if (order !== "") return { ...found, sort: order };
+  if (text !== "") return found;
   return { sort: FILTERS.find(([one]) => one === filter)[2] };
 }
 // Who is registered and was never here is in no list of devices. The registry's filter knows cases.

@@ -2,7 +2,8 @@
 
 export const chinese = {
   "About this device": "关于此设备", "Add": "添加", "Address": "地址", "Administer": "管理",
-  "Alarm": "报警", "Alarms": "报警", "Alarms now": "当前报警", "All": "全部",
+  "Alarm": "报警", "Alarms": "报警", "Alarms first": "报警优先",
+  "Alarms now": "当前报警", "All": "全部",
   "All devices": "所有设备", "Altitude": "海拔", "At": "时间", "Ban": "封禁", "Banned": "已封禁",
   "Banned.": "已封禁。", "Byte by byte": "逐字节", "Bytes": "字节", "Bytes per second": "每秒字节数",
   "Cancel": "取消", "Close": "关闭", "Comes with the next message.": "收到下一条消息后显示。",
@@ -14,7 +15,7 @@ export const chinese = {
   "Go on": "继续", "Heading": "方向", "How long": "多久",
   "If it is away: send when it comes (24 h)": "若不在线：上线后发送（24 小时内）",
   "It can't be reached": "无法连接", "Kick": "踢下线", "Last errors": "最近的错误",
-  "Last message": "最新消息", "Last state": "最新状态", "Lift the ban": "解除封禁",
+  "Last heard": "最近通信", "Last message": "最新消息", "Last state": "最新状态", "Lift the ban": "解除封禁",
   "Light": "浅色", "Links": "连接", "Live": "实时", "Live, and what the last 24 hours brought.":
     "实时报警与最近 24 小时的报警。", "Load": "载重", "Load of each shard": "各分片负载",
   "Log in": "登录", "Log out": "退出", "Log written": "写入日志", "Looking…": "查询中…",
@@ -31,7 +32,9 @@ export const chinese = {
     "没有此设备的任何信息，它可能从未接入。", "Nothing since the start.": "启动以来没有。",
   "Nothing was heard in this time. Try a longer one.": "这段时间没有数据，请选择更长的时间。",
   "Odometer": "里程", "Offline": "离线", "Offset": "偏移", "Online": "在线",
-  "Online for": "在线时长", "Open": "打开", "Pause": "暂停", "Plate": "车牌",
+  "Newest position": "最新位置", "Number": "号码", "Online first": "在线优先",
+  "Online for": "在线时长", "Open": "打开", "Order of the list": "列表排序",
+  "Pause": "暂停", "Plate": "车牌",
   "Plate or number": "车牌或号码", "Play": "播放",
   "Point terminals at the gateway, or let a hundred simulated vehicles drive:":
     "将终端接入网关，或让一百辆模拟车跑起来：", "Position": "位置", "Really ban?": "确定封禁？",
@@ -41,7 +44,8 @@ export const chinese = {
   "Send": "发送", "Sent": "发送", "Session and registration": "会话与注册", "Shard": "分片",
   "Shard {n}": "分片 {n}", "Show all": "显示全部", "Show all vehicles": "显示所有车辆",
   "Show track": "显示轨迹", "Sinks": "输出", "Speed": "速度", "Speed of the replay": "回放速度",
-  "State": "状态", "Status": "状态位", "Subscribers and slow consumers": "订阅者与慢消费者",
+  "State": "状态", "Status": "状态位", "Suggested order": "默认排序",
+  "Subscribers and slow consumers": "订阅者与慢消费者",
   "Terminal": "终端", "The gateway can't be reached; trying again.": "无法连接网关，正在重试。",
   "The gateway says: {what}": "网关提示：{what}", "The link is closed.": "连接已关闭。",
   "They show up here by themselves. To see some, let simulated drivers tire:":
