@@ -200,6 +200,7 @@ void Links::count_fault(FilterState& state, FilterFault why) {
 // The link is no longer open. Before the end of its handshake nothing can be said to the peer.
 void Links::leave_filter(Link& link, CloseReason reason) {
   FilterState& state = *filters_[link.slot];
+  end_shaking(link);  // it lingers without a place among those under way
   if (!state.filter->established()) drop_replies(link);
   if (state.counted) return;
   count_fault(state, reason == CloseReason::frame_timeout ? FilterFault::timeout

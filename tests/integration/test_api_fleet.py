@@ -39,7 +39,7 @@ class Fleet(harness.GatewayTest):
         cells = self.client.get("/api/v1/map", points_max=7).body["cells"]
         self.assertEqual([cell["devices"] for cell in cells], [8])
         self.assertEqual(cells[0]["latitude_deg"], one["latitude_deg"])
-        for bad in ({"area": "1,2,3"}, {"area": "2,0,1,0"}, {"cells": 0}, {"points_max": "x"}):
+        for bad in ({"area": "1,2,3"}, {"area": "0,0,1,181"}, {"cells": 0}, {"points_max": "x"}):
             self.assertEqual(self.client.get("/api/v1/map", **bad).status, 400)
 
     def test_the_map_follows_what_happens(self):
