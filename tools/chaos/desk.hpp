@@ -62,6 +62,9 @@ class Desk final : public shard::CompletionHandler, public shard::Hook {
   void bury(std::unique_ptr<Operand> operand);
   bool all_dead() const { return buried_.empty(); }
 
+  // Sockets that listen, or did and are not closed yet: counted by who has them.
+  std::size_t& listening() { return listening_; }
+
   // Buffers of reads of TCP, and how many of them wait to be written.
   io::BufferRing& buffers() { return *buffers_; }
   bool may_pin() const { return pinned_ < pinned_max; }
@@ -106,6 +109,7 @@ class Desk final : public shard::CompletionHandler, public shard::Hook {
   std::vector<std::uint32_t> free_places_;
   std::uint32_t enrolled_ = 0;
   std::uint32_t pinned_ = 0;
+  std::size_t listening_ = 0;
   std::vector<Deadline> deadlines_;  // a heap: the next on top
   std::vector<std::unique_ptr<Operand>> buried_;
 };

@@ -25,9 +25,12 @@ Proxy* Proxies::find(std::string_view name) {
 }
 
 bool Proxies::settled() const {
-  return std::ranges::all_of(all_, [](const auto& one) {
-    return one.second->tcp == nullptr || one.second->tcp->settled();
-  });
+  std::size_t relays = 0;
+  for (const auto& [name, proxy] : all_) {
+    if (proxy->tcp && !proxy->tcp->settled()) return false;
+    relays += (proxy->tcp ? 1U : 0U) + (proxy->udp ? 1U : 0U);
+  }
+  return desk_.listening() == relays;
 }
 
 std::shared_ptr<const ArmedRule> Proxies::arm(std::string_view proxy, std::string_view name,
@@ -114,7 +117,9 @@ Result<Proxies::Put> Proxies::put(const ProxyPlan& plan) {
   std::unique_ptr<Proxy> made;
   if (there == nullptr) made = std::make_unique<Proxy>();
   Proxy& proxy = there != nullptr ? *there : *made;
-  const bool anew = there != nullptr && there->plan.listen != plan.listen;
+  // A port that was chosen may be named.
+  const bool anew = there != nullptr && there->plan.listen != plan.listen &&
+                    there->address() != plan.listen;
   const bool had_tcp = proxy.tcp != nullptr && !anew;
   const bool had_udp = proxy.udp != nullptr && !anew;
   if (const auto opened = open(proxy, plan, anew); !opened) {

@@ -44,7 +44,7 @@ class Proxies final : public shard::Hook {
   void remove_rules(Proxy& proxy);
 
   Proxy* find(std::string_view name);
-  // Whether all that was changed has taken effect.
+  // Whether all that was changed has taken effect, and what was closed is closed.
   bool settled() const;
   const std::map<std::string, std::unique_ptr<Proxy>, std::less<>>& all() const { return all_; }
   MonoNs now() const { return desk_.shard().now(); }

@@ -91,11 +91,14 @@ Result<std::unique_ptr<TcpRelay>> TcpRelay::open(Desk& desk, ProxyState& state,
 }
 
 TcpRelay::TcpRelay(Desk& desk, ProxyState& state, int fd)
-    : Operand(desk), state_(state), fd_(fd) {}
+    : Operand(desk), state_(state), fd_(fd) {
+  ++desk.listening();
+}
 
 TcpRelay::~TcpRelay() {
   drop_fillers();
   desk().sys().close(fd_);
+  --desk().listening();
 }
 
 void TcpRelay::begin() { settle(); }

@@ -205,9 +205,14 @@ Result<std::unique_ptr<UdpRelay>> UdpRelay::open(Desk& desk, ProxyState& state,
 }
 
 UdpRelay::UdpRelay(Desk& desk, ProxyState& state, int fd, io::BufferRing& buffers)
-    : Operand(desk), state_(state), buffers_(buffers), fd_(fd) {}
+    : Operand(desk), state_(state), buffers_(buffers), fd_(fd) {
+  ++desk.listening();
+}
 
-UdpRelay::~UdpRelay() { desk().sys().close(fd_); }
+UdpRelay::~UdpRelay() {
+  desk().sys().close(fd_);
+  --desk().listening();
+}
 
 void UdpRelay::adopt() {
   for (auto& [key, session] : sessions_) session->adopt(state_.rules);
