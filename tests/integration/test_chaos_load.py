@@ -15,15 +15,15 @@ FAULTS = {
     "none": "",
     "latency": 'latency = "5ms"\njitter = "5ms"',
     "bandwidth": 'rate = "4kB/s"',
-    "loss": 'probability = 0.05\nstall = "20ms"',
-    "corrupt": 'per = "chunk"\nprobability = 0.02',
+    "loss": 'probability = 0.1\nstall = "20ms"',
+    "corrupt": 'per = "chunk"\nprobability = 0.1',
     "slice": 'size = 7',
     "reset": 'after_bytes = 1500',
     "half_open": 'after = "50ms"\nfor = "200ms"\nevery = "600ms"\nprobability = 0.5',
     "slow_close": 'delay = "200ms"',
     "partition": 'for = "150ms"\nevery = "400ms"',
     # The gateway gives such links up, and that comes through.
-    "blackhole": 'direction = "up"\nfrom = "400ms"\nfor = "100ms"\nprobability = 0.3',
+    "blackhole": 'direction = "up"\nfor = "100ms"\nevery = "400ms"\nprobability = 0.2',
     "refuse": 'probability = 0.4',
     "limit": 'bytes = "2KiB"',
 }
@@ -55,7 +55,7 @@ class Load(harness.GatewayTest):
         return process
 
     def test_no_acknowledged_report_is_lost_under_any_fault(self):
-        gateway = self.start({"jt808.idle_timeout": "1s"})
+        gateway = self.start({"jt808.idle_timeout": "3s"})
         target = "%s:%d" % gateway.address()
         chaos = self.start_chaos("seed = 3\n" + "".join(proxy(name, target, rule)
                                                        for name, rule in FAULTS.items()))
@@ -68,7 +68,7 @@ class Load(harness.GatewayTest):
         answered = {}
         for name, process in runs.items():
             out, err = process.communicate(timeout=harness.LIMIT_S)
-            answered[name] = json.loads(out)["acknowledged_per_s"]
+            answered[name] = json.loads(out)["total"]["acknowledged"]
             if name not in CUTTING:
                 self.assertIn(process.returncode, (0, 1), err)
             self.assertGreater(answered[name], 0, f"{name}: {err}")
@@ -89,7 +89,7 @@ class Load(harness.GatewayTest):
             for line in (self.folder / f"{name}.acked").read_text().splitlines():
                 phone, serial = line.split(",")
                 acked[phone, int(serial)] += 1
-            self.assertGreater(sum(acked.values()), 20, name)
+            self.assertGreater(sum(acked.values()), 0, name)
             # A terminal begins its serials anew with each connection.
             lost = {key: count for key, count in acked.items() if logged[key] < count}
             self.assertEqual(lost, {}, name)
