@@ -219,7 +219,7 @@ void Plane::ask_all(const CallPtr& call, Work work,
 // (note_deed).
 void Plane::audit(const Call& call, std::uint16_t status) {
   failures_.note(call.route(), status, io::real_sys().wall_now());
-  if (call.route().method == http::Method::get) return;
+  if (call.route().method == http::Method::get || !call.route().noted) return;
   parts_.logs.info("http", {{"action", http::name_of(call.route().method)},
                             {"path", call.data().path},
                             {"status", status},

@@ -22,6 +22,7 @@
 #include "protocols/api/outflow.hpp"
 #include "protocols/api/command_store.hpp"
 #include "protocols/api/failures.hpp"
+#include "protocols/api/runs.hpp"
 #include "storage/event/catalog.hpp"
 #include "storage/event/device_gates.hpp"
 #include "storage/state/audit.hpp"
@@ -145,6 +146,7 @@ class Plane {
   void cancel(const TimerId& timer) { timers_.erase(timer); }
   Fleet& fleet() { return *fleet_; }
   Failures& failures() { return failures_; }
+  LoadRuns& load_runs() { return load_runs_; }
   ShardIndex home_of(const DeviceKey& device) const { return home_shard(device, parts_.shards); }
   // The device that the path names first. Answers 400 and gives nothing where it is none.
   std::optional<DeviceKey> device_of(const CallPtr& call) const;
@@ -183,6 +185,7 @@ class Plane {
   std::vector<std::shared_ptr<Flow>> full_;  // their shard's column was full
   CommandStore commands_;
   Failures failures_;
+  LoadRuns load_runs_;
   std::unique_ptr<QueryPool> queries_;
   std::atomic<std::uint64_t> logs_closed_{0};  // a bit for each shard
   static_assert(limits::shards_max <= 64);

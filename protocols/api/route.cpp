@@ -52,6 +52,7 @@ std::span<const std::span<const Route>> route_tables() {
       message_routes,
       record_routes,
       registration_routes,
+      run_routes,
       stream_routes,
       talker_routes,
       track_routes,

@@ -55,6 +55,7 @@ struct Route {
   std::uint16_t success = 200;  // the status of a successful answer, 204: without a body
   std::uint16_t also = 0;       // another one with the same body (202, 206), 0: none
   std::uint64_t body_bytes_max = 0;
+  bool noted = true;  // a change by it is a line in the gateway's log
   void (*run)(Plane& plane, const CallPtr& call) = nullptr;  // on the plane's thread
 };
 

@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import re
+import resource
 import shutil
 import signal
 import subprocess
 import time
 import unittest
+import urllib.request
 from pathlib import Path
 
 import harness
@@ -206,6 +208,23 @@ class Workers(LoadRunTest):
         self.assertEqual(found["verification"]["lost"], 0)
         self.assertGreater(found["workers"][1]["acked"], 0)
 
+    def test_users_are_split_by_the_limit_of_files(self):
+        gateway = self.start()
+        file = self.folder / "run.json"
+        arguments = [harness.LOAD, "run", self.scenario(self.target(gateway), "[]", "500ms"),
+                     "--set", "stage.come.to=300", "--set", "stage.work.users=300", "--quiet",
+                     "--json", file]
+
+        def limited():
+            resource.setrlimit(resource.RLIMIT_NOFILE, (520, 520))
+        code, table, err = harness.run(*arguments, preexec_fn=limited)
+        self.assertEqual(code, 0, table + err)
+        run = json.loads(file.read_text())
+        self.assertEqual([worker["users_max"] for worker in run["workers"]], [151, 149])
+        code, _, err = harness.run(*arguments, "--workers", 1, preexec_fn=limited)
+        self.assertEqual(code, 2)
+        self.assertIn("--workers", err)
+
     def test_workers_end_with_their_coordinator(self):
         gateway = self.start()
         run = self.begin(self.scenario(self.target(gateway), "[]", "60s"), "--workers", "2")
@@ -276,6 +295,26 @@ class Remote(LoadRunTest):
                                    "--secret-file", loose)
         self.assertEqual(code, 2)
         self.assertIn("chmod 600", err)
+
+
+class Dashboard(LoadRunTest):
+    def test_the_gateway_shows_the_run(self):
+        gateway = self.start()
+        http = self.target(gateway, "http")
+        run = self.begin(self.scenario(self.target(gateway), "[]", "60s", f'http = "{http}"'))
+
+        def shown():
+            with urllib.request.urlopen(f"http://{http}/api/v1/runs",
+                                        timeout=harness.LIMIT_S) as answer:
+                return [one for one in json.load(answer)["runs"] if one["users"] == 20]
+        wait_for("run on the gateway", shown)
+        one = shown()[0]
+        self.assertEqual((one["scenario"], one["stage"], one["phase"], one["workers"]),
+                         ("town", "work", "running", 1))
+        run.send_signal(signal.SIGINT)
+        table, lines = run.communicate(timeout=harness.LIMIT_S)
+        self.assertEqual(run.returncode, 0, table + lines)
+        self.assertNotIn("does not show", lines)
 
 
 class Verify(LoadRunTest):

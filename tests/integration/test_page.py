@@ -3,6 +3,7 @@ languages, themes, sizes, a gateway that is killed and comes back, logging in; a
 served. Without chromium, its driver or selenium only the latter is tested."""
 
 import http.client
+import json
 import re
 import shutil
 import subprocess
@@ -317,6 +318,34 @@ class Browser(PageTest):
         self.until("document.querySelector('.device-view')?.textContent.includes('<img src')")
         self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
         self.assertNotEqual(self.browser.title, "owned")
+
+    def test_a_load_run_in_progress(self):
+        self.begin()
+        self.require_page()
+        self.open("#/gateway")
+        self.until("document.querySelector('.runs')?.hidden === true")
+        connection = http.client.HTTPConnection(*self.gateway.address("http"),
+                                                timeout=harness.LIMIT_S)
+        self.addCleanup(connection.close)
+        run = {"scenario": HOSTILE, "stage": "rush", "phase": "running", "elapsed_s": 15,
+               "planned_s": 60, "users": 90, "users_wanted": 100, "acknowledged_per_s": 450,
+               "p50_ms": 0.4, "p99_ms": 12.5, "errors": 3, "workers": 2, "workers_lost": 1,
+               "faults": ["tunnel"]}
+
+        def told():
+            connection.request("PUT", "/api/v1/runs/a", json.dumps(run),
+                               {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            self.assertEqual((answer.status, answer.read()), (204, b""))
+            return self.js("document.querySelector('.runs .load-run') !== null")
+        servers.wait_until(told, "the run is shown")
+        text = self.text(".runs")
+        for part in (HOSTILE, "rush · running", "90 / 100 users", "450/s", "p99 12.5 ms",
+                     "Errors: 3", "tunnel", "1 workers lost"):
+            self.assertIn(part, text)
+        self.assertEqual(self.js("document.querySelector('.runs progress').value"), 0.25)
+        self.assertEqual(self.js("document.querySelectorAll('img').length"), 0)
+        self.assert_clean()
 
     def test_logging_in(self):
         self.begin(**{"http.trust_loopback": "false"})

@@ -229,7 +229,7 @@ Result<void> Coordinator::run(const WorkerMain& worker_main) {
     result.users_max = users_of(i, static_cast<std::uint32_t>(count));
   }
   watch_server();
-  dashboard_ = options_.dashboard && !scenario_.target.http.empty() && !token_.empty();
+  dashboard_ = options_.dashboard && !scenario_.target.http.empty();
   loop();
   return {};
 }

@@ -30,10 +30,11 @@ class GatewayView {
     this.losses = h("div", { class: "panel" });
     this.tables = Object.fromEntries(["consumers", "sinks", "talkers", "errors"].map((name) =>
       [name, h("div", { class: "panel", hidden: true })]));
+    this.runs = h("div", { class: "panel runs", hidden: true });
     this.about = h("p", { class: "note" });
     this.grid = h("div", { class: "charts" }, this.charts.map((chart) => chart.element));
     this.element = h("main", { class: "gateway-view scroll" },
-      h("div", { class: "view-head" }, h("h1", {}, t("Gateway")), this.about),
+      h("div", { class: "view-head" }, h("h1", {}, t("Gateway")), this.about), this.runs,
       h("div", { class: "tiles wide" }, tile("links", t("Links")), tile("frames", t("Frames/s")),
         tile("commit", t("Commit p99")), tile("memory", t("Memory")), tile("level",
           t("Memory level")),
@@ -127,6 +128,7 @@ class GatewayView {
         t("No sink is configured: Redis, NATS and PostgreSQL can have every message."))),
       ask("consumers", (found) => this.table("consumers", t("Subscribers and slow consumers"),
         found.consumers, t("Nobody listens."))),
+      ask("runs", (found) => this.showRuns(found.runs)),
       ask("talkers", (found) => this.table("talkers", t("Who sends most"),
         found.talkers, t("Nobody sends."))),
       ask("errors", (found) => this.table("errors", t("Last errors"), found.errors,
@@ -138,6 +140,26 @@ class GatewayView {
     say(this.about, [found.version ? `ringgate ${found.version}` : "",
       found.started ? t("started {when}", { when: ago(found.started) }) : ""]
       .filter(Boolean).join(" · "));
+  }
+  // Load runs against this gateway: there only while there are some.
+  showRuns(runs) {
+    this.runs.hidden = runs.length === 0;
+    fill(this.runs, h("h3", {}, t("Load runs in progress")), runs.map((run) => {
+      const share = run.planned_s > 0 ? Math.min(1, run.elapsed_s / run.planned_s) : 0;
+      const facts = [`${count(run.users)} / ${count(run.users_wanted)} ${t("users")}`,
+        `${short(run.acknowledged_per_s)}/s`, `p50 ${decimal(run.p50_ms, 1)} ms`,
+        `p99 ${decimal(run.p99_ms, 1)} ms`, `${t("Errors")}: ${count(run.errors)}`];
+      return h("div", { class: "load-run" },
+        h("div", { class: "load-run-head" }, h("b", {}, run.scenario),
+          h("span", { class: "muted" }, [run.stage, run.phase].filter(Boolean).join(" · ")),
+          run.faults.map((fault) => h("span", { class: "is-warn" }, fault)),
+          run.workers_lost > 0 ? h("span", { class: "is-bad" },
+            t("{n} workers lost", { n: run.workers_lost })) : null,
+          run.silent_s > 5 ? h("span", { class: "is-warn" },
+            t("silent for {n} s", { n: decimal(run.silent_s, 0) })) : null),
+        h("progress", { max: "1", value: String(share), "aria-label": run.scenario }),
+        h("p", { class: "note" }, facts.join(" · ")));
+    }));
   }
   // A list of objects as a table of their members.
   table(name, title, list, none) {

@@ -54,6 +54,8 @@ export const chinese = {
   "Time": "时间", "To": "到", "Token": "令牌", "Trace": "跟踪", "Track": "轨迹", "Value": "值",
   "Views": "视图", "Waiting for the answer…": "等待应答…", "Waiting for the device": "等待设备上线",
   "Who sends most": "发送最多的设备", "Zoom in": "放大", "Zoom out": "缩小",
+  "Errors": "错误", "Load runs in progress": "正在进行的压力测试", "users": "用户",
+  "silent for {n} s": "{n} 秒没有消息", "{n} workers lost": "丢失 {n} 个压测进程",
   "A frame in hex, as it went over the wire or as the log has it":
     "十六进制报文（线路上的或日志中的）",
   "A token is made on the gateway's machine:": "在网关所在的机器上生成令牌：",
