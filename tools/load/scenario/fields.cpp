@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <tuple>
 
 #include "engine/config/schema.hpp"
 #include "engine/config/units.hpp"
@@ -347,8 +348,9 @@ void Complaints::inside(const TomlEntry& text, std::size_t offset, std::string m
 }
 
 Problems Complaints::take() && {
-  std::stable_sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
-    return a.line != b.line ? a.line < b.line : a.column < b.column;
+  std::sort(problems_.begin(), problems_.end(), [](const Problem& a, const Problem& b) {
+    return std::tie(a.line, a.column, a.name, a.message) <
+           std::tie(b.line, b.column, b.name, b.message);
   });
   return std::move(problems_);
 }
