@@ -14,6 +14,8 @@ from pathlib import Path
 import harness
 from chaos_rig import Chaos, Peer, TcpServer, UdpServer
 
+OLDEST = ("single_issuer defer_taskrun no_sqarray multishot_accept multishot_recv recv_bundle "
+          "msg_ring multishot_recvmsg")
 PLAN = """
 seed = 7
 [proxies.it]
@@ -456,6 +458,43 @@ class Tcp(ChaosTest):
         self.chaos.wait_status("it", lambda status: status["connections"] == 1)
         self.pair()
         self.assertEqual(self.chaos.status("it")["refused"], 1)
+
+
+class OldKernel(ChaosTest):
+    """As on kernels that lack what may lack; and over IPv6."""
+
+    def test_both_transports(self):
+        self.start()
+        self.stop()
+        datagrams = UdpServer(echo=True)
+        self.addCleanup(datagrams.close)
+        for host in ("127.0.0.1", "[::1]"):
+            plan = "".join(f"""
+[proxies.{name}]
+listen = "{host}:0"
+target = "127.0.0.1:{port}"
+transport = "{name}"
+[proxies.{name}.rules.far]
+kind = "latency"
+latency = "1ms"
+""" for name, port in (("tcp", self.server.port), ("udp", datagrams.port)))
+            with self.subTest(host=host):
+                chaos = self.chaos = Chaos(self.folder, plan, ["--without", OLDEST])
+                family = socket.AF_INET6 if host == "[::1]" else socket.AF_INET
+                with socket.socket(family, socket.SOCK_DGRAM) as one:
+                    one.settimeout(harness.LIMIT_S)
+                    one.connect((host.strip("[]"), chaos.address("udp")[1]))
+                    for number in range(50):
+                        one.send(b"%d" % number)
+                        self.assertEqual(one.recv(100), b"%d" % number)
+                for _ in range(5):
+                    with socket.socket(family) as one:
+                        one.connect((host.strip("[]"), chaos.address("tcp")[1]))
+                        server = self.server.accept()
+                        one.sendall(bytes(100_000))
+                        self.assertEqual(server.receive(100_000), bytes(100_000))
+                        server.close()
+                self.stop()
 
 
 class Udp(ChaosTest):

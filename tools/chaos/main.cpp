@@ -11,6 +11,7 @@
 #include <string>
 
 #include "engine/config/toml_file.hpp"
+#include "engine/io/feature_names.hpp"
 #include "engine/net/links.hpp"
 #include "engine/net/listener.hpp"
 #include "engine/shard/mailbox.hpp"
@@ -59,6 +60,7 @@ struct Arguments {
   bool check = false;
   bool json = false;
   int cpu = -1;
+  std::string without;  // features of the ring, for tests of what older kernels lack
 };
 
 volatile sig_atomic_t stopping = 0;
@@ -157,7 +159,9 @@ void say_ready(const Interface& interface, const Proxies& proxies) {
 
 int run(const Arguments& arguments, const Plan& plan) {
   raise_file_limit();
-  auto ring = io::Ring::open(io::make_uring_backend(), {});
+  const auto without = io::features_from_names(arguments.without);
+  if (!without) return fail(fmt::format("--without: {}", without.error().message));
+  auto ring = io::Ring::open(io::make_uring_backend(), {.without = *without});
   if (!ring) return fail(ring.error().message);
   shard::MailHub hub(1, 0);
   shard::Shard shard({.cpu = arguments.cpu}, std::move(*ring), io::real_sys());
@@ -206,6 +210,7 @@ int main(int argc, char** argv) {
   app.add_flag("--check", arguments.check, "Only say what is wrong with the plan");
   app.add_flag("--json", arguments.json, "Each second a line of JSON with all counters");
   app.add_option("--cpu", arguments.cpu, "Run on this CPU only")->type_name("N");
+  app.add_option("--without", arguments.without)->group("");  // not in --help
   app.set_version_flag("--version", "ringgate " RINGGATE_VERSION);
   app.footer(footer);
   try {
