@@ -101,8 +101,8 @@ Error setup_error(int code) {
 int refused_call(int fd) {
   const long entered = syscall(__NR_io_uring_enter, fd, 0, 0, 0, nullptr, 0);
   if (entered < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS)) return errno;
-  io_uring_probe probe{};
-  const long registered = syscall(__NR_io_uring_register, fd, IORING_REGISTER_PROBE, &probe, 0);
+  alignas(io_uring_probe) std::uint8_t probe[sizeof(io_uring_probe)] = {};
+  const long registered = syscall(__NR_io_uring_register, fd, IORING_REGISTER_PROBE, probe, 0);
   return registered < 0 && (errno == EPERM || errno == EACCES || errno == ENOSYS) ? errno : 0;
 }
 

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <system_error>
@@ -16,7 +17,8 @@ namespace {
 
 constexpr const char* main_footer = R"(
 The gateway is found by its data directory: --data DIR, else RINGGATE_SERVER__DATA_DIR, else
-ringgate-data here; or by --socket PATH (control.sock in that directory).
+ringgate-data here, else the package's /var/lib/ringgate; or by --socket PATH (control.sock in that
+directory).
 Exit code: 0 done, 1 failed, refused or no answer in time, 2 wrong arguments, filter or command,
   3 the gateway can't be reached or ended.
 
@@ -117,7 +119,13 @@ Examples:
 
 std::string default_data() {
   const char* from = std::getenv("RINGGATE_SERVER__DATA_DIR");
-  return from != nullptr && *from != '\0' ? from : "ringgate-data";
+  if (from != nullptr && *from != '\0') return from;
+  constexpr const char* here = "ringgate-data";
+  constexpr const char* of_the_package = "/var/lib/ringgate";
+  std::error_code none;
+  const bool installed = !std::filesystem::exists(here, none) &&
+                         std::filesystem::exists(of_the_package, none);
+  return installed ? of_the_package : here;
 }
 
 struct Command {
