@@ -256,7 +256,7 @@ bool SubscriberCrowd::take_frame(std::uint32_t user, std::uint8_t opcode, bool l
     return false;
   }
   const bool begins = opcode == op_text;
-  if (opcode > op_text || begins == link.in_message) {
+  if ((!begins && opcode != op_continuation) || begins == link.in_message) {
     give_up(user, "bad_frame", "an opcode out of order");
     return false;
   }
