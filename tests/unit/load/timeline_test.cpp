@@ -97,6 +97,18 @@ TEST_CASE("a sliver of a stage goes with what comes next") {
   CHECK(timeline.measured({})->tally.acknowledged == 29);
 }
 
+TEST_CASE("a late worker may tell of one second twice, and counts once") {
+  Timeline timeline({false}, 1, 2);
+  timeline.add(interval(0, 0, 0.06, 0, 1));
+  timeline.add(interval(0, 0.06, 1, 0, 5));
+  timeline.add(interval(1, 0, 1, 0, 5));
+  const std::vector<Row> rows = timeline.take_complete();
+  REQUIRE(rows.size() == 1);
+  CHECK(rows[0].classes[0].users == 20);
+  CHECK(rows[0].classes[0].acknowledged == 11);
+  CHECK(rows[0].workers == 2);
+}
+
 TEST_CASE("rows are bounded, totals exact") {
   Timeline timeline({false, false}, 1, 1);
   const std::size_t seconds = 3 * Timeline::rows_max + 7;

@@ -172,8 +172,10 @@ void Coordinator::watch_server() {
   if (pid == Target::server_none) return;
   if (pid == Target::server_auto) {
     const Target& target = scenario_.target;
-    std::string where = target.jt808;
-    for (const std::string& other : {target.jt808_tls, target.jt808_udp, target.http}) {
+    // Where faults are played, devices reach the gateway through ringgate-chaos.
+    std::string where = target.chaos.empty() ? target.jt808 : target.http;
+    for (const std::string& other :
+         {target.jt808, target.jt808_tls, target.jt808_udp, target.http}) {
       if (where.empty()) where = other;
     }
     if (where.empty()) return;

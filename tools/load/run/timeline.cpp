@@ -55,13 +55,17 @@ void Timeline::add(const Interval& interval) {
   }
   if (!sliver) return place(interval);
   Interval whole = *std::exchange(sliver, std::nullopt);
-  for (std::size_t i = 0; i < class_count_; ++i) whole.classes[i].append(interval.classes[i]);
-  whole.stage = interval.stage;
-  whole.to_ns = interval.to_ns;
-  whole.cpu_ns += interval.cpu_ns;
-  whole.loop_lag_ns = std::max(whole.loop_lag_ns, interval.loop_lag_ns);
-  whole.rss_bytes = interval.rss_bytes;
+  append(whole, interval);
   place(whole);
+}
+
+void Timeline::append(Interval& to, const Interval& later) {
+  for (std::size_t i = 0; i < to.classes.size(); ++i) to.classes[i].append(later.classes[i]);
+  to.stage = later.stage;
+  to.to_ns = later.to_ns;
+  to.cpu_ns += later.cpu_ns;
+  to.loop_lag_ns = std::max(to.loop_lag_ns, later.loop_lag_ns);
+  to.rss_bytes = later.rss_bytes;
 }
 
 void Timeline::place(const Interval& interval) {
@@ -69,25 +73,9 @@ void Timeline::place(const Interval& interval) {
   const Key key{(interval.from_ns + interval.to_ns) / 2 / ns_per_s, interval.stage};
   std::optional<Key>& told = told_[interval.worker];
   if (!told || *told < key) told = key;
-  Pending& pending = pending_[key];
-  Row& row = pending.row;
-  if (row.classes.empty()) {
-    row.stage = interval.stage;
-    row.from_ns = interval.from_ns;
-    row.to_ns = interval.to_ns;
-    row.classes.resize(class_count_);
-  }
-  row.from_ns = std::min(row.from_ns, interval.from_ns);
-  row.to_ns = std::max(row.to_ns, interval.to_ns);
-  row.loop_lag_ns = std::max(row.loop_lag_ns, interval.loop_lag_ns);
-  for (std::size_t i = 0; i < class_count_; ++i) row.classes[i].merge(interval.classes[i]);
-  const double cpu_s = static_cast<double>(interval.cpu_ns) / 1e9;
-  pending.cpu_s[interval.worker] += cpu_s;
-  row.own_cpu_sum += cpu_s;
-  if (interval.to_ns - interval.from_ns >= fragment_ns) {
-    row.own_cpu = std::max(row.own_cpu, cpu_s / interval.seconds());
-  }
-  row.workers = static_cast<std::uint32_t>(pending.cpu_s.size());
+  // A late worker may tell of one second twice: its parts follow each other.
+  const auto [at, first] = pending_[key].try_emplace(interval.worker, interval);
+  if (!first) append(at->second, interval);
 }
 
 void Timeline::lose(std::uint32_t worker) {
@@ -114,15 +102,35 @@ std::vector<Row> Timeline::take_complete(bool flush) {
     if (flush && sliver) place(*std::exchange(sliver, std::nullopt));
   }
   while (!pending_.empty() && (flush || complete(pending_.begin()->first))) {
-    Pending first = std::move(pending_.begin()->second);
+    const Pending first = std::move(pending_.begin()->second);
     pending_.erase(pending_.begin());
-    finish(std::move(first));
+    finish(first);
   }
   return std::exchange(complete_, {});
 }
 
-void Timeline::finish(Pending pending) {
-  Row row = std::move(pending.row);
+Row Timeline::row_of(const Pending& pending) const {
+  Row row;
+  row.classes.resize(class_count_);
+  row.workers = static_cast<std::uint32_t>(pending.size());
+  for (const auto& [worker, interval] : pending) {
+    const bool first = row.to_ns == 0;
+    row.stage = interval.stage;
+    row.from_ns = first ? interval.from_ns : std::min(row.from_ns, interval.from_ns);
+    row.to_ns = std::max(row.to_ns, interval.to_ns);
+    row.loop_lag_ns = std::max(row.loop_lag_ns, interval.loop_lag_ns);
+    for (std::size_t i = 0; i < class_count_; ++i) row.classes[i].merge(interval.classes[i]);
+    const double cpu_s = static_cast<double>(interval.cpu_ns) / 1e9;
+    row.own_cpu_sum += cpu_s;
+    if (interval.to_ns - interval.from_ns >= fragment_ns) {
+      row.own_cpu = std::max(row.own_cpu, cpu_s / interval.seconds());
+    }
+  }
+  return row;
+}
+
+void Timeline::finish(const Pending& pending) {
+  Row row = row_of(pending);
   // Workers end a stage when they hear of it, within a millisecond of each other: rows that go by
   // the first of them and the last would overlap.
   row.from_ns = std::max(row.from_ns, std::min(row_end_ns_, row.to_ns - 1));

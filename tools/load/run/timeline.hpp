@@ -73,13 +73,12 @@ class Timeline {
 
  private:
   using Key = std::pair<std::int64_t, std::uint32_t>;  // second, stage
-  struct Pending {
-    Row row;
-    std::map<std::uint32_t, double> cpu_s;  // by worker
-  };
+  using Pending = std::map<std::uint32_t, Interval>;  // by worker
   void place(const Interval& interval);
   bool complete(const Key& key) const;
-  void finish(Pending pending);
+  static void append(Interval& to, const Interval& later);
+  Row row_of(const Pending& pending) const;
+  void finish(const Pending& pending);
   void count(const Row& row);
   std::optional<ServerPart> server_between(MonoNs from, MonoNs to) const;
   void keep(const Row& row);

@@ -35,7 +35,9 @@ function head(run, at) {
     `seed ${run.scenario.seed}`,
     run.scenario.shorten !== 1 ? `shortened to ${run.scenario.shorten}` : "",
     `${run.machine.cpus} CPUs, ${run.machine.cpu}, Linux ${run.machine.kernel}`,
-    `ringgate-load ${run.version}`].filter(Boolean).join(" · ")));
+    `ringgate-load ${run.version}`,
+    run.server.problem && !run.server.pid ? `server not watched: ${run.server.problem}` : "",
+  ].filter(Boolean).join(" · ")));
   const alerts = [];
   for (const worker of run.workers) {
     if (worker.lost) {
@@ -47,7 +49,7 @@ function head(run, at) {
   if (run.bottleneck) alerts.push(run.bottleneck);
   if (run.interrupted) alerts.push("Interrupted: the stages were not played to their end.");
   if (run.aborted) alerts.push(`Ended early: "${run.aborted}" was broken.`);
-  if (run.server.problem) alerts.push(`Server: ${run.server.problem}`);
+  if (run.server.problem && run.server.pid) alerts.push(`Server: ${run.server.problem}`);
   if (run.verification && run.verification.problem) {
     alerts.push(`Not verified: ${run.verification.problem}`);
   }
