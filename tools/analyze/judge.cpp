@@ -98,7 +98,8 @@ bool before(const Verdict& a, const Verdict& b) {
   if (a_generator != b_generator) return a_generator;
   if (a.follows.has_value() != b.follows.has_value()) return !a.follows.has_value();
   if (a.severity != b.severity) return a.severity > b.severity;
-  return a.main.ratio > b.main.ratio;
+  if (a.main.ratio != b.main.ratio) return a.main.ratio > b.main.ratio;
+  return a.cause < b.cause;
 }
 
 }  // namespace
@@ -144,7 +145,7 @@ Judgement judge(const Case& subject) {
   for (Verdict& verdict : out.verdicts) {
     verdict.follows = explained(subject, out.verdicts, verdict);
   }
-  std::stable_sort(out.verdicts.begin(), out.verdicts.end(), before);
+  std::sort(out.verdicts.begin(), out.verdicts.end(), before);
   for (Verdict& verdict : out.verdicts) {
     verdict.advice = advice_on(subject, verdict.cause, *verdict.main.signal);
   }

@@ -12,6 +12,7 @@ namespace ringgate::analyze {
 namespace {
 
 std::string seconds_text(double seconds) {
+  if (seconds == 0) return "0 s";
   if (seconds < 1e-3) return fmt::format("{:.3g} us", seconds * 1e6);
   if (seconds < 1) return fmt::format("{:.3g} ms", seconds * 1e3);
   if (seconds < 120) return fmt::format("{:.3g} s", seconds);
