@@ -4,6 +4,7 @@ it, and what a worker says to its coordinator (load_worker.py)."""
 import unittest
 
 import harness
+import test_tls
 from load_worker import Worker, read_acked
 
 STAGE = """
@@ -20,7 +21,10 @@ class CrowdTest(harness.GatewayTest):
 
     def scenario(self, classes, seed=7):
         jt808, http = self.gateway.address(), self.gateway.address("http")
-        target = [f'jt808 = "{jt808[0]}:{jt808[1]}"', f'http = "{http[0]}:{http[1]}"']
+        target = [f'jt808 = "{jt808[0]}:{jt808[1]}"', f'jt808_udp = "{jt808[0]}:{jt808[1]}"',
+                  f'http = "{http[0]}:{http[1]}"']
+        if "jt808_tls=" in self.gateway.ready_line:
+            target.append('jt808_tls = "%s:%d"' % self.gateway.address("jt808_tls"))
         return f"seed = {seed}\n[target]\n" + "\n".join(target) + "\n" + classes + STAGE
 
     def begin(self, classes, settings=None, **options):
@@ -89,6 +93,25 @@ class Terminals(CrowdTest):
         self.assertEqual(self.gateway.stop(), 0)
         logged = harness.frames(harness.dump(self.data_dir), "0x0200")
         self.assertEqual(len({record["device"] for record in logged}), 21)
+
+    def over(self, transport, settings=None, more=""):
+        worker = self.begin(terminals(20, f'transport = "{transport}"\n'
+                                          f'interval = "100ms"\n{more}'), settings)
+        worker.aim((20, 1))
+        worker.until(lambda cars: cars["acknowledged"] > 200, "200 acknowledged")
+        worker.aim((5, 1))
+        worker.until(lambda cars: cars["left"] == 15, "15 gone")
+        cars = worker.stop().totals[0]
+        self.assertEqual(cars.errors, {})
+        self.assertEqual(cars["sent"], cars["acknowledged"])
+
+    def test_over_udp_what_gets_lost_is_sent_again(self):
+        self.over("udp", more="loss = 0.05")
+
+    def test_over_tls(self):
+        certificate, key = test_tls.make_certificate(self.folder, "own", ["localhost"])
+        self.over("tls", {"jt808.tls_listen": "127.0.0.1:0", "tls.certificates": str(certificate),
+                          "tls.keys": str(key)})
 
 
 class Flapping(CrowdTest):

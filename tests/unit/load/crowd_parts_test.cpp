@@ -2,17 +2,20 @@
 // say, the file of what was acknowledged.
 #include <doctest/doctest.h>
 
+#include <arpa/inet.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <map>
 #include <random>
+#include <set>
 
 #include "tools/load/crowd/acked.hpp"
 #include "tools/load/crowd/comers.hpp"
 #include "tools/load/crowd/elastic_schedule.hpp"
 #include "tools/load/crowd/http_answer.hpp"
 #include "tools/load/crowd/stream_message.hpp"
+#include "tools/load/crowd/targets.hpp"
+#include "tools/load/scenario/scenario.hpp"
 
 using namespace ringgate;
 using load::ElasticSchedule;
@@ -312,4 +315,43 @@ TEST_CASE("what was acknowledged is read back, and half an entry at the end is n
   CHECK(*got == wrote);
   ::unlink(path);
   CHECK_FALSE(load::read_acked(path).ok());
+}
+
+// ---- addresses ---------------------------------------------------------------------------------
+
+TEST_CASE("where a class connects to and from") {
+  const Result<load::TargetAddress> here = load::resolve_target("127.0.0.1:7808", "jt808");
+  REQUIRE(here.ok());
+  CHECK(here->text == "127.0.0.1:7808");
+  CHECK(load::resolve_target("[::1]:7808", "jt808").ok());
+  for (const char* bad : {"", "127.0.0.1", "127.0.0.1:", "no such host:1"}) {
+    const Result<load::TargetAddress> wrong = load::resolve_target(bad, "jt808");
+    REQUIRE_FALSE(wrong.ok());
+    CHECK(wrong.error().message.starts_with("target.jt808"));
+  }
+  load::Scenario scenario;
+  scenario.classes.resize(3);
+  scenario.stages.resize(1);
+  load::CrowdPlace place;
+  place.scenario = &scenario;
+  CHECK(load::sources_of(place, *here)->empty());
+  scenario.classes[0].users = 60'000;  // more than an address has ports for
+  std::set<std::uint32_t> all;
+  for (place.worker = 0; place.worker < 8; ++place.worker) {
+    for (place.class_index = 0; place.class_index < 3; ++place.class_index) {
+      const Result<std::vector<in_addr>> sources = load::sources_of(place, *here);
+      REQUIRE(sources->size() == 1);
+      const std::uint32_t first = ntohl(sources->front().s_addr) >> 24;
+      CHECK(first == 127);
+      all.insert(sources->front().s_addr);
+    }
+  }
+  CHECK(all.size() == 24);
+  const Result<load::TargetAddress> away = load::resolve_target("192.0.2.1:7808", "jt808");
+  place.class_index = 0;
+  CHECK(load::sources_of(place, *away)->empty());
+  scenario.classes[0].sources = {"127.0.0.9", "127.0.0.10"};
+  CHECK(load::sources_of(place, *away)->size() == 2);
+  scenario.classes[0].sources = {"nowhere"};
+  CHECK_FALSE(load::sources_of(place, *away).ok());
 }
