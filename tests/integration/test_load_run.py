@@ -164,7 +164,7 @@ class Files(LoadRunTest):
         self.assertEqual(code, 1, table)
         self.assertIn("connect_failed", table)
         for arguments in (["--workers", "0"], ["--worker", "127.0.0.1"],
-                          ["--secret-file", "/nonexistent"]):
+                          ["--secret-file", "/nonexistent"], ["--json", "/nonexistent/run.json"]):
             code, _, err = self.run_load(self.scenario(target), *arguments)
             self.assertEqual(code, 2, err)
 

@@ -71,6 +71,14 @@ Result<void> write_file(const std::string& option, const std::string& file,
   return {};
 }
 
+// Told before the run, not after it: the file can be written.
+Result<void> try_file(const std::string& option, const std::string& file) {
+  if (file.empty() || file == "-") return {};
+  std::ofstream out(file, std::ios::binary | std::ios::app);
+  if (!out) return errno_error(errno, fmt::format("{} {}", option, file));
+  return {};
+}
+
 int fail(const std::string& message) {
   fmt::print(stderr, "ringgate-load: {}\n", message);
   return 2;
@@ -131,6 +139,10 @@ class RunCommand final : public Subcommand {
     const Result<std::string> secret = read_secret(secret_file_);
     if (!secret.ok()) return fail(secret.error().message);
     options_.secret = *secret;
+    for (const Result<void>& tried : {try_file("--json", json_), try_file("--csv", csv_),
+                                      try_file("--report", report_)}) {
+      if (!tried.ok()) return fail(tried.error().message);
+    }
     catch_signals();
     return play(scenario);
   }
