@@ -216,7 +216,7 @@ class Scenarios(harness.GatewayTest):
     def test_a_search_finds_how_many_a_gateway_takes(self):
         gateway = self.start({"server.max_links": "12"})
         patient = SEARCH.replace("p99 < 400ms", "p99 < 30s").replace("from = 3", "from = 9")
-        scenario = self.scenario(patient)
+        scenario = self.scenario(patient.replace('"2s"', '"1s"'))
         run = self.load(scenario, "--target", "%s:%d" % gateway.address())
         stress, = run["stress"]
         good, bad = (stress["levels"][stress[which]] for which in ("last_good", "first_bad"))
@@ -271,7 +271,7 @@ kind = "stress"
 from = 3
 to = 300
 growth = 3
-every = "1s"
+every = "2s"
 patience = "2s"
 recover = "2s"
 bounds = ["p99 < 400ms", "errors < 50%"]
