@@ -108,6 +108,17 @@ class Terminals(CrowdTest):
     def test_over_udp_what_gets_lost_is_sent_again(self):
         self.over("udp", more="loss = 0.05")
 
+    def test_over_udp_nothing_is_left_of_those_that_went(self):
+        worker = self.begin(terminals(20, 'transport = "udp"\ninterval = "50ms"\nloss = 0.3'))
+        worker.aim((20, 1))
+        worker.until(lambda cars: cars["acknowledged"] > 100, "100 acknowledged")
+        worker.aim((1, 1))
+        worker.until(lambda cars: cars["left"] == 19, "19 gone")
+        worker.aim((20, 1))
+        worker.until(lambda cars: cars.last.get("ready") == 20, "back again")
+        # Those that were cut off with a report unanswered say so, and nothing else happens.
+        self.assertLessEqual(set(worker.stop().totals[0].errors), {"unanswered", "link_broken"})
+
     def test_over_tls(self):
         certificate, key = test_tls.make_certificate(self.folder, "own", ["localhost"])
         self.over("tls", {"jt808.tls_listen": "127.0.0.1:0", "tls.certificates": str(certificate),

@@ -205,7 +205,6 @@ void Terminals::on_side_down(std::uint32_t index) {
   Side& side = sides_[index];
   side.queue.clear();
   if (side.terminal) side.terminal->on_link_down();
-  if (options_.udp) retransmission_.forget(index);
 }
 
 void Terminals::come_back(std::uint32_t index) {

@@ -203,6 +203,7 @@ void Terminals::hang_up(std::uint32_t index) {
   if (who.state == State::ready) --ready_;
   else --handshakes_;
   who.state = State::closing;
+  if (options_.udp) retransmission_.forget(index);
   if (who.has_side) on_side_down(index);
   if (who.operations > 0) {
     io_uring_sqe* sqe = shard_.ring().next_sqe();
