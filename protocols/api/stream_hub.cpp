@@ -109,8 +109,10 @@ struct StreamHub::Group {
     return events.capacity() + kept.capacity() * sizeof(Kept) + kept.size() * text_bytes +
            kept_bytes + newest.size() * (sizeof(DeviceKey) + node_bytes);
   }
-  void keep(const DeviceKey& device, bool replaces, Kept one) {
+  // Whether it took the place of an older one.
+  bool keep(const DeviceKey& device, bool replaces, Kept one) {
     const std::size_t size = one.json.size();
+    bool instead = false;
     if (replaces) {
       const auto [found, first] = newest.try_emplace(device, kept.size());
       if (!first) {
@@ -119,12 +121,14 @@ struct StreamHub::Group {
         older.json = {};
         ++empty_kept;
         ++coalesced;
+        instead = true;
         found->second = kept.size();
       }
     }
     kept.push_back(std::move(one));
     kept_bytes += size;
     if (empty_kept > 1024 && empty_kept > kept.size() / 2) squeeze();
+    return instead;
   }
   void squeeze() {
     std::vector<std::size_t> moved(kept.size());
@@ -274,7 +278,10 @@ void StreamHub::take_into(Group& group, Event& event) {
   if (group.kind != Group::Kind::shared) {
     const bool replaces = group.kind == Group::Kind::coalescing &&
                           event.facts().type == EventType::position;
-    group.keep(event.facts().device, replaces, {std::string(json), record_stream_, record_end_});
+    if (group.keep(event.facts().device, replaces,
+                   {std::string(json), record_stream_, record_end_})) {
+      counters_.coalesced.add();
+    }
     recount(group);
     const bool coalescing = group.kind == Group::Kind::coalescing;
     const std::uint64_t most =
@@ -485,7 +492,6 @@ void StreamHub::flush_own(Client& client, Held& held) {
     count = 0;
   }
   own.before = place_;
-  counters_.coalesced.add(own.coalesced);
   client.coalesced += own.coalesced;
   own.kept.clear();
   own.newest.clear();
