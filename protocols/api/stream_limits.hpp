@@ -43,9 +43,9 @@ constexpr std::size_t deflate_bytes_min = 1024;
 constexpr std::uint32_t queue_bytes = 256 * 1024;
 // The same under memory level 3.
 constexpr std::uint32_t queue_bytes_shed = 16 * 1024;
-// Batches that were on their way when a socket turned slow; one that is beyond this is closed at
-// once.
-constexpr std::uint32_t queue_bytes_hard = 4 * queue_bytes;
+// Batches that were on their way when a socket turned slow, 16 deliveries of what a look at the log
+// found: a client that only blinked keeps its stream. One that is beyond this is closed at once.
+constexpr std::uint32_t queue_bytes_hard = 32 * queue_bytes;
 // A socket that takes nothing for so long is dropped, however little waits for it.
 constexpr MonoNs slow_patience = 30 * ns_per_s;
 
