@@ -113,7 +113,8 @@ CaughtUp LogReader::step(const query::Scan::Parts& parts, EventSource& source) {
     out.cursors.emplace_back();
   }
   // A stream that was not listed yet may have records still: that there are no more says nothing.
-  out.done = has_reached(until_);
+  // Runs come one after the other: while an earlier one goes on, that of `until` tells nothing.
+  out.done = (!more || passed_over_ || place_.run == until_.run) && has_reached(until_);
   at_end_ = !more && out.messages.empty() && !out.done;
   silent_steps_ = out.messages.empty() ? silent_steps_ + 1 : 0;
   if (silent_steps_ >= silent_steps_max) {
