@@ -65,6 +65,9 @@ bool LogReader::beyond(const query::Found& found) const {
 
 bool LogReader::has_reached(const StreamPlace& until) const {
   const log::Cursor cursor = tail_->cursor();
+  // Runs are read one after the other. While an earlier one goes on, a new run in which nothing was
+  // written yet looks as if it had been reached.
+  if (cursor.done_runs_below() < until.run) return false;
   for (std::size_t i = 0; i < until.positions.size(); ++i) {
     const auto start = cursor.start_of({until.run, static_cast<ShardIndex>(i)});
     if (start && *start < until.positions[i]) return false;
@@ -112,9 +115,8 @@ CaughtUp LogReader::step(const query::Scan::Parts& parts, EventSource& source) {
     out.messages.push_back(gap_message(id_json_, lost - std::exchange(lost_seen_, lost)));
     out.cursors.emplace_back();
   }
-  // A stream that was not listed yet may have records still: that there are no more says nothing.
-  // Runs come one after the other: while an earlier one goes on, that of `until` tells nothing.
-  out.done = (!more || passed_over_ || place_.run == until_.run) && has_reached(until_);
+  // That there are no more says nothing: a stream that was not listed yet may have records still.
+  out.done = has_reached(until_);
   at_end_ = !more && out.messages.empty() && !out.done;
   silent_steps_ = out.messages.empty() ? silent_steps_ + 1 : 0;
   if (silent_steps_ >= silent_steps_max) {
