@@ -30,6 +30,11 @@ def away(*looked_at):
             for word in ("--threshold", f"{name}=60s" if name != "cpu.busy" else "cpu.busy=10")]
 
 
+def generator_away():
+    return ["--threshold", "generator.lag=60s", "--threshold", "generator.cpu=10",
+            "--threshold", "generator.dropped=1"]
+
+
 class Analyze(harness.GatewayTest):
     def url(self, gateway):
         return "http://%s:%d" % gateway.address("http")
@@ -180,6 +185,32 @@ class Analyze(harness.GatewayTest):
         code, out, _ = harness.run(ANALYZE, "run", file, "--json", "--threshold",
                                    "generator.lag=1ns")
         self.assertEqual((code, json.loads(out)["bottleneck"]), (1, "generator"))
+
+    def test_a_run_says_what_its_gateway_waited_for(self):
+        with servers.Redis() as redis:
+            gateway = self.start({"sink.redis.url": redis.url})
+            redis.kill()
+            file = self.folder / "run.json"
+            # Sixteen seconds: eight samples, of which five are the least that are judged.
+            code, out, err = harness.run(
+                harness.LOAD, "run", "baseline", "--target", "%s:%d" % gateway.address("jt808"),
+                "--set", "target.http=%s:%d" % gateway.address("http"), "--shorten", "0.25",
+                "--quiet", "--json", file)
+        self.assertIn(code, (0, 99), out + err)
+        run = json.loads(file.read_text())
+        self.assertGreaterEqual(len(run["gateway"]["times_s"]), 6)
+        self.assertNotIn("problem", run["gateway"])
+        if os.path.exists("/proc/self/schedstat"):
+            self.assertIn("shard_wait_s", run["timeline"][2]["server"])
+        code, out, err = harness.run(ANALYZE, "run", file, "--format", "json", "--threshold",
+                                     "cpu.wait=1000", "--threshold", "reply.p99=60s",
+                                     "--threshold", "cpu.process=100",
+                                     *generator_away(), *away())
+        self.assertEqual(code, 1, out + err)
+        verdict = self.first(json.loads(out), "sink", {"sink.down", "sink.lag"})
+        self.assertEqual(verdict["where"], "redis")
+        [change] = [one for one in verdict["changes"] if one["key"] == "sink.redis.url"]
+        self.assertEqual(change["present"], "***")  # it may hold a password
 
     @unittest.skipIf(harness.SANITIZED, "a slower gateway is short of CPU before it is of memory")
     def test_an_export_of_prometheus(self):

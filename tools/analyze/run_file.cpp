@@ -1,5 +1,5 @@
 // A run file of ringgate-load (tools/load/README.md, "Run file"): what the generator saw, second by
-// second, and what it cost itself and the server.
+// second, what it cost itself and the server, and what the gateway's metrics said meanwhile.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -73,7 +73,9 @@ double errors_in(const json& tally) {
 }
 
 struct Columns {
-  std::vector<double> dropped, lag, own_cpu, server;
+  std::vector<double> dropped, lag, own_cpu, server, wait;
+  double waited_s = 0;
+  double slices = 0;
 };
 
 // Error: what the row lacks.
@@ -111,6 +113,13 @@ Result<void> add_row(const json& row, double cpus, Columns& columns, Case& out) 
   const auto server = row.find("server");
   const bool seen = server != row.end() && server->is_object() && cpus > 0;
   columns.server.push_back(seen ? count_in(*server, "cpu_s") / seconds / cpus : nan);
+  const bool waits = server != row.end() && server->is_object() && server->contains("shard_wait_s");
+  const double waited_s = waits ? count_in(*server, "shard_wait_s") : 0;
+  columns.wait.push_back(waits ? std::min(1.0, waited_s / seconds) : nan);
+  if (waits) {
+    columns.waited_s += waited_s;
+    columns.slices += count_in(*server, "shard_slices");
+  }
   return {};
 }
 
@@ -119,6 +128,82 @@ void add(Case& out, std::string_view id, std::vector<double> values) {
                                [](double one) { return !std::isnan(one); });
   const SignalSpec* spec = find_signal(id);
   if (any) out.signals.push_back({spec, spec->threshold, std::move(values), {}});
+}
+
+// "name{labels}" -> a series of the history. Error: it is none.
+Result<void> add_series(const std::string& key, const std::vector<double>& times_s,
+                        const json& values, History& history) {
+  const auto named = parse_exposition(key + " 0\n");
+  if (!named || named->size() != 1) return Error{0, fmt::format("gateway: '{}' is no metric", key)};
+  std::vector<std::pair<double, double>> points;
+  for (std::size_t i = 0; i < times_s.size(); ++i) {
+    const json& value = values.is_array() ? values[i] : values;
+    if (value.is_number()) points.emplace_back(times_s[i], value.get<double>());
+  }
+  history.add_range(named->front().name, named->front().labels, points);
+  return {};
+}
+
+Result<History> history_of(const json& gateway) {
+  const Error wrong{0, "gateway: times_s, series and steady are expected"};
+  if (!gateway.contains("times_s") || !gateway["times_s"].is_array()) return wrong;
+  std::vector<double> times_s;
+  for (const json& at : gateway["times_s"]) {
+    if (!at.is_number() || (!times_s.empty() && !(at > times_s.back()))) return wrong;
+    times_s.push_back(at.get<double>());
+  }
+  History history;
+  for (const char* part : {"series", "steady"}) {
+    if (!gateway.contains(part) || !gateway[part].is_object()) return wrong;
+    for (const auto& [key, values] : gateway[part].items()) {
+      if (values.is_array() && values.size() != times_s.size()) return wrong;
+      if (auto added = add_series(key, times_s, values, history); !added) return added.error();
+    }
+  }
+  history.finish();
+  return history;
+}
+
+// The gateway was asked at other moments than rows end: each row has the nearest, if it is near.
+std::vector<double> at_rows(const std::vector<double>& values, const std::vector<double>& times_s,
+                            const std::vector<double>& rows_s) {
+  std::vector<double> out;
+  for (std::size_t i = 0; i < rows_s.size(); ++i) {
+    const auto after = std::lower_bound(times_s.begin(), times_s.end(), rows_s[i]);
+    auto nearest = after;
+    if (after == times_s.end() ||
+        (after != times_s.begin() && rows_s[i] - *(after - 1) < *after - rows_s[i])) {
+      --nearest;
+    }
+    const auto index = static_cast<std::size_t>(nearest - times_s.begin());
+    const double step = index > 0 ? times_s[index] - times_s[index - 1] : 1;
+    const double row = i > 0 ? rows_s[i] - rows_s[i - 1] : rows_s[i];
+    const bool near = std::abs(*nearest - rows_s[i]) <= std::max(step, row);
+    out.push_back(near ? values[index] : nan);
+  }
+  return out;
+}
+
+Result<void> add_gateway(const json& gateway, Case& out) {
+  if (gateway.contains("config") && gateway["config"].is_object()) {
+    for (const auto& [key, value] : gateway["config"].items()) {
+      if (value.is_string()) out.config.emplace_back(key, value.get<std::string>());
+    }
+  }
+  const auto history = history_of(gateway);
+  if (!history) return history.error();
+  if (gateway.contains("problem") && gateway["problem"].is_string()) {
+    out.notes.push_back("the gateway's metrics: " + gateway["problem"].get<std::string>());
+  }
+  if (history->size() < 2) return {};
+  Case seen;
+  seen.config = out.config;
+  add_gateway_signals(*history, {}, {}, seen);
+  for (Signal& signal : seen.signals) {
+    signal.values = at_rows(signal.values, seen.times_s, out.times_s);
+    out.signals.push_back(std::move(signal));
+  }
+  return {};
 }
 
 }  // namespace
@@ -151,10 +236,16 @@ Result<Case> run_case(const std::string& name, const std::string& text) {
   add(out, "generator.lag", std::move(columns.lag));
   add(out, "generator.cpu", std::move(columns.own_cpu));
   add(out, "cpu.process", std::move(columns.server));
+  add(out, "cpu.wait", std::move(columns.wait));
+  if (columns.slices > 0) out.run_queue_wait_s = columns.waited_s / columns.slices;
   add(out, "reply.p99", out.replies);
-  out.notes.push_back("a run tells of the generator and of the server's CPU; for commits, memory, "
-                      "subscribers and sinks watch the gateway while it runs: ringgate-analyze "
-                      "live URL");
+  const auto gateway = all.find("gateway");
+  if (gateway != all.end() && gateway->is_object()) {
+    if (auto added = add_gateway(*gateway, out); !added) return wrong(added.error().message);
+  } else {
+    out.notes.push_back("this run did not ask the gateway for its metrics (target.http names "
+                        "where): commits, memory, subscribers and sinks are not known");
+  }
   return out;
 }
 

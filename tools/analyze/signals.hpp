@@ -23,7 +23,7 @@ enum class Cause : std::uint8_t {
   memory,
   subscriber,
   sink,
-  replies,  // a run whose answers are late; what makes them so is not in a run file
+  replies,  // a run whose answers are late, whatever makes them so
 };
 std::string_view cause_name(Cause cause);   // "loop turn"
 std::string_view cause_words(Cause cause);  // one clause on what it is

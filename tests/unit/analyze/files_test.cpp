@@ -96,6 +96,53 @@ TEST_CASE("files: a run whose generator is well, is late, or gives up") {
   CHECK(judgement.verdicts[1].cause == Cause::cpu);
 }
 
+// As above, with a gateway whose commits take 30 ms; asked every 2 s.
+std::string run_with_gateway(const std::string& gateway) {
+  std::string text = run_text(500, 0, 0.4);
+  text.pop_back();
+  return text + R"(,"gateway":)" + gateway + "}";
+}
+
+TEST_CASE("files: a run that asked its gateway says why answers are late") {
+  std::string times, below, all;
+  for (int i = 0; i <= 15; ++i) {
+    const char* comma = i == 0 ? "" : ",";
+    times += fmt::format("{}{}", comma, 2 * i + 0.1);
+    below += fmt::format("{}{}", comma, i);
+    all += fmt::format("{}{}", comma, 100 * i);
+  }
+  const auto subject = run_case("r.json", run_with_gateway(fmt::format(
+      R"({{"times_s":[{}],"config":{{"server.data_dir":"/srv"}},"steady":{{)"
+      R"("ringgate_loop_turn_seconds_count{{shard=\"0\"}}":5}},"series":{{)"
+      R"("ringgate_log_commit_seconds_bucket{{shard=\"0\",le=\"0.02\"}}":[{}],)"
+      R"("ringgate_log_commit_seconds_bucket{{shard=\"0\",le=\"0.04\"}}":[{}],)"
+      R"("ringgate_log_commit_seconds_bucket{{shard=\"0\",le=\"+Inf\"}}":[{}]}}}})",
+      times, below, all, all)));
+  REQUIRE_MESSAGE(subject.ok(), subject.error().message);
+  const Signal* commit = subject->find("commit.p99");
+  REQUIRE(commit != nullptr);
+  REQUIRE(commit->values.size() == subject->times_s.size());
+  CHECK(commit->values[10] == doctest::Approx(0.04).epsilon(0.05));
+  CHECK(*subject->setting("server.data_dir") == "/srv");
+  const Judgement judgement = judge(*subject);
+  REQUIRE_FALSE(judgement.verdicts.empty());
+  CHECK(judgement.verdicts[0].cause == Cause::commit);
+}
+
+TEST_CASE("files: what is wrong with a run's gateway is said, or noted") {
+  for (const char* bad :
+       {"{}", R"({"times_s":[1,1],"series":{},"steady":{}})", R"({"times_s":[1],"series":7})",
+        R"({"times_s":[1,2],"series":{"ringgate_a":[1]},"steady":{}})",
+        R"({"times_s":[1,2],"series":{},"steady":{"a{b":1}})"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(run_case("r.json", run_with_gateway(bad)).ok());
+  }
+  const auto refused = run_case(
+      "r.json", run_with_gateway(R"({"times_s":[],"series":{},"steady":{},"problem":"401"})"));
+  REQUIRE(refused.ok());
+  CHECK(refused->notes.at(0) == "the gateway's metrics: 401");
+}
+
 TEST_CASE("files: run files that can't be used say why") {
   for (const char* bad :
        {"", "{}", "[]", R"({"format":"other"})", R"({"format":"ringgate-load run"})",

@@ -156,3 +156,41 @@ TEST_CASE("what has another number of classes or no length is left out") {
   other.add(interval(3, 0, 1, 0, 1));
   CHECK(other.take_complete(true).empty());
 }
+
+TEST_CASE("the shard that waited most for a CPU is told, of each row its own") {
+  Timeline timeline({false}, 1, 1);
+  const auto sample = [&](double at_s, std::int64_t first_ms, std::int64_t second_ms) {
+    load::ServerSample one;
+    one.at_ns = static_cast<MonoNs>(at_s * 1e9);
+    one.shards = {{first_ms * 1'000'000, 10}, {second_ms * 1'000'000, 20}};
+    one.shards[0].slices += static_cast<std::uint64_t>(at_s * 100);
+    timeline.sample(one);
+  };
+  sample(0, 500, 100);
+  sample(1, 600, 150);
+  timeline.add(interval(0, 0, 1, 0, 5));
+  sample(2, 610, 450);
+  timeline.add(interval(0, 1, 2, 0, 5));
+  const std::vector<Row> rows = timeline.take_complete();
+  REQUIRE(rows.size() == 2);
+  REQUIRE(rows[0].server);
+  CHECK(rows[0].server->shard_wait_s == doctest::Approx(0.1));
+  CHECK(rows[0].server->shard_slices == 100);
+  CHECK(rows[1].server->shard_wait_s == doctest::Approx(0.3));
+  CHECK(rows[1].server->shard_slices == 0);
+  Row both = rows[0];
+  both.append(rows[1]);
+  CHECK(both.server->shard_wait_s == doctest::Approx(0.4));
+}
+
+TEST_CASE("a server without shards has waits of none") {
+  Timeline timeline({false}, 1, 1);
+  timeline.sample({.at_ns = 0, .cpu_ns = 0, .rss_bytes = 0, .context_switches = 0, .shards = {}});
+  timeline.sample({.at_ns = ns_per_s, .cpu_ns = 7, .rss_bytes = 0, .context_switches = 0,
+                   .shards = {}});
+  timeline.add(interval(0, 0, 1, 0, 5));
+  const std::vector<Row> rows = timeline.take_complete();
+  REQUIRE(rows.size() == 1);
+  REQUIRE(rows[0].server);
+  CHECK(rows[0].server->shard_wait_s < 0);
+}

@@ -232,6 +232,10 @@ Result<void> Coordinator::run(const WorkerMain& worker_main) {
   }
   watch_server();
   dashboard_ = options_.dashboard && !scenario_.target.http.empty();
+  if (!scenario_.target.http.empty()) {
+    gateway_ = std::make_unique<GatewayWatch>(calls_, scenario_.target.http, token_);
+    result_.gateway = &gateway_->metrics();
+  }
   loop();
   return {};
 }
@@ -263,6 +267,7 @@ void Coordinator::tick() {
   const MonoNs at = since_start();
   next_tick_ns_ = std::max(next_tick_ns_ + tick_ns, now() - tick_ns);
   if (now() >= next_sample_ns_) sample_server();
+  if (gateway_) gateway_->turn(at);
   const Aim aim = shape_.at(at);
   faults_.turn(at, shape_.spans());
   if (aim.over) {

@@ -10,6 +10,7 @@
 
 #include "engine/base/result.hpp"
 #include "tools/load/run/faults.hpp"
+#include "tools/load/run/gateway_watch.hpp"
 #include "tools/load/run/http_calls.hpp"
 #include "tools/load/run/run_result.hpp"
 #include "tools/load/run/server_watch.hpp"
@@ -103,6 +104,7 @@ class Coordinator final : public WorkerSet::Owner {
   Faults faults_;
   std::unique_ptr<Timeline> timeline_;
   std::unique_ptr<ServerWatch> server_;
+  std::unique_ptr<GatewayWatch> gateway_;  // null: the scenario names no HTTP address
   AbortWatch abort_;
   RunResult result_;
   std::string token_;

@@ -94,6 +94,10 @@ json row_json(const Row& row) {
     out["server"] = {{"cpu_s", row.server->cpu_s},
                      {"rss_bytes", row.server->rss_bytes},
                      {"context_switches", row.server->context_switches}};
+    if (row.server->shard_wait_s >= 0) {
+      out["server"]["shard_wait_s"] = row.server->shard_wait_s;
+      out["server"]["shard_slices"] = row.server->shard_slices;
+    }
   }
   return out;
 }
@@ -196,6 +200,25 @@ json server_json(const ServerResult& server) {
   return out;
 }
 
+// What never moved is told once.
+json gateway_json(const GatewayMetrics& gateway) {
+  json steady = json::object();
+  json series = json::object();
+  for (const auto& [key, values] : gateway.series) {
+    const bool moved = std::any_of(values.begin(), values.end(), [&](double value) {
+      return !(value == values.front());
+    });
+    if (moved) series[key] = values;  // NaN is null in JSON
+    else steady[key] = values.front();
+  }
+  json config = json::object();
+  for (const auto& [key, value] : gateway.config) config[key] = value;
+  json out = {{"times_s", gateway.times_s}, {"steady", std::move(steady)},
+              {"series", std::move(series)}, {"config", std::move(config)}};
+  if (!gateway.problem.empty()) out["problem"] = gateway.problem;
+  return out;
+}
+
 json verification_json(const RunResult& result) {
   if (!result.verification) {
     return result.verification_problem.empty() ? json(nullptr)
@@ -220,28 +243,29 @@ std::string run_json(const RunResult& result) {
     if (stage.kind != StageKind::stress || searches == result.stress.size()) continue;
     stress.push_back(stress_json(stage, result.stress[searches++]));
   }
-  const json out = {{"format", "ringgate-load run"},
-                    {"format_version", 1},
-                    {"version", RINGGATE_VERSION},
-                    {"id", result.id},
-                    {"started", time_text(result.started_us)},
-                    {"started_unix_us", result.started_us},
-                    {"duration_s", seconds_of(result.duration_ns)},
-                    {"exit_status", result.exit_status()},
-                    {"interrupted", result.interrupted},
-                    {"aborted", result.aborted},
-                    {"bottleneck", result.bottleneck()},
-                    {"scenario", scenario_json(*result.scenario)},
-                    {"machine", machine()},
-                    {"workers", workers_json(result)},
-                    {"server", server_json(result.server)},
-                    {"stages", spans_json(result)},
-                    {"stress", stress},
-                    {"faults", faults_json(result)},
-                    {"thresholds", verdicts_json(result)},
-                    {"verification", verification_json(result)},
-                    {"totals", totals_json(result)},
-                    {"timeline", std::move(timeline)}};
+  json out = {{"format", "ringgate-load run"},
+              {"format_version", 1},
+              {"version", RINGGATE_VERSION},
+              {"id", result.id},
+              {"started", time_text(result.started_us)},
+              {"started_unix_us", result.started_us},
+              {"duration_s", seconds_of(result.duration_ns)},
+              {"exit_status", result.exit_status()},
+              {"interrupted", result.interrupted},
+              {"aborted", result.aborted},
+              {"bottleneck", result.bottleneck()},
+              {"scenario", scenario_json(*result.scenario)},
+              {"machine", machine()},
+              {"workers", workers_json(result)},
+              {"server", server_json(result.server)},
+              {"stages", spans_json(result)},
+              {"stress", stress},
+              {"faults", faults_json(result)},
+              {"thresholds", verdicts_json(result)},
+              {"verification", verification_json(result)},
+              {"totals", totals_json(result)},
+              {"timeline", std::move(timeline)}};
+  if (result.gateway != nullptr) out["gateway"] = gateway_json(*result.gateway);
   return out.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 

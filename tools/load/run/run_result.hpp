@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.hpp"
 #include "tools/load/run/faults.hpp"
+#include "tools/load/run/gateway_watch.hpp"
 #include "tools/load/run/timeline.hpp"
 #include "tools/load/scenario/scenario.hpp"
 #include "tools/load/scenario/shape.hpp"
@@ -69,6 +70,7 @@ struct RunResult {
   std::vector<Verdict> verdicts;
   std::vector<WorkerResult> workers;
   ServerResult server;
+  const GatewayMetrics* gateway = nullptr;  // null: no gateway's HTTP address was given
   std::optional<Verification> verification;
   std::string verification_problem;        // why there is none, though it was wanted
 

@@ -10,7 +10,12 @@ constexpr MonoNs fragment_ns = 250 * ns_per_ms;
 constexpr MonoNs sliver_ns = 20 * ns_per_ms;
 constexpr MonoNs samples_kept_ns = 60 * ns_per_s;
 
-double between(double a, double b, double share) { return a + (b - a) * share; }
+// On the line through a and b, beyond them too, but never below 0.
+template <class Number>
+Number between(Number a, Number b, double share) {
+  const double step = static_cast<double>(b) - static_cast<double>(a);
+  return static_cast<Number>(std::max(0.0, static_cast<double>(a) + step * share));
+}
 
 }  // namespace
 
@@ -33,6 +38,9 @@ void Row::append(const Row& later) {
     server->cpu_s += later.server->cpu_s;
     server->context_switches += later.server->context_switches;
     server->rss_bytes = std::max(server->rss_bytes, later.server->rss_bytes);
+    const bool known = server->shard_wait_s >= 0 && later.server->shard_wait_s >= 0;
+    server->shard_wait_s = known ? server->shard_wait_s + later.server->shard_wait_s : -1;
+    server->shard_slices += later.server->shard_slices;
   } else {
     server.reset();
   }
@@ -178,28 +186,45 @@ void Timeline::set_verified(std::uint64_t lost, std::uint64_t duplicated,
 }
 
 // Cumulative figures between two samples lie on a straight line, and so do those after the last.
+ServerSample Timeline::server_at(MonoNs when) const {
+  std::size_t after = 1;
+  while (after + 1 < samples_.size() && samples_[after].at_ns < when) ++after;
+  const ServerSample& a = samples_[after - 1];
+  const ServerSample& b = samples_[after];
+  const double span = static_cast<double>(b.at_ns - a.at_ns);
+  const double share = span <= 0 ? 1 : static_cast<double>(when - a.at_ns) / span;
+  ServerSample out;
+  out.at_ns = when;
+  out.cpu_ns = between(a.cpu_ns, b.cpu_ns, share);
+  out.context_switches = between(a.context_switches, b.context_switches, share);
+  out.rss_bytes = share < 0.5 ? a.rss_bytes : b.rss_bytes;
+  if (a.shards.size() != b.shards.size()) return out;
+  for (std::size_t i = 0; i < a.shards.size(); ++i) {
+    out.shards.push_back({between(a.shards[i].wait_ns, b.shards[i].wait_ns, share),
+                          between(a.shards[i].slices, b.shards[i].slices, share)});
+  }
+  return out;
+}
+
 std::optional<ServerPart> Timeline::server_between(MonoNs from, MonoNs to) const {
   if (samples_.size() < 2) return std::nullopt;
-  const auto at = [&](MonoNs when) {
-    std::size_t after = 1;
-    while (after + 1 < samples_.size() && samples_[after].at_ns < when) ++after;
-    const ServerSample& a = samples_[after - 1];
-    const ServerSample& b = samples_[after];
-    const double span = static_cast<double>(b.at_ns - a.at_ns);
-    const double share = span <= 0 ? 1 : static_cast<double>(when - a.at_ns) / span;
-    ServerPart out;
-    out.cpu_s = between(static_cast<double>(a.cpu_ns), static_cast<double>(b.cpu_ns), share) / 1e9;
-    out.context_switches = static_cast<std::uint64_t>(
-        std::max(0.0, between(static_cast<double>(a.context_switches),
-                              static_cast<double>(b.context_switches), share)));
-    out.rss_bytes = share < 0.5 ? a.rss_bytes : b.rss_bytes;
-    return out;
-  };
-  const ServerPart begin = at(from);
-  ServerPart end = at(to);
-  end.cpu_s = std::max(0.0, end.cpu_s - begin.cpu_s);
-  end.context_switches -= std::min(begin.context_switches, end.context_switches);
-  return end;
+  const ServerSample begin = server_at(from);
+  const ServerSample end = server_at(to);
+  ServerPart out;
+  out.cpu_s = std::max(0.0, static_cast<double>(end.cpu_ns - begin.cpu_ns) / 1e9);
+  out.rss_bytes = end.rss_bytes;
+  out.context_switches =
+      end.context_switches - std::min(begin.context_switches, end.context_switches);
+  if (begin.shards.size() != end.shards.size()) return out;
+  for (std::size_t i = 0; i < end.shards.size(); ++i) {
+    const ServerSample::Wait& a = begin.shards[i];
+    const ServerSample::Wait& b = end.shards[i];
+    const double waited = std::max(0.0, static_cast<double>(b.wait_ns - a.wait_ns) / 1e9);
+    if (waited <= out.shard_wait_s) continue;
+    out.shard_wait_s = waited;
+    out.shard_slices = b.slices - std::min(a.slices, b.slices);
+  }
+  return out;
 }
 
 void Timeline::keep(const Row& row) {

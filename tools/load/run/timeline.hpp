@@ -28,6 +28,12 @@ struct ServerSample {
   std::int64_t cpu_ns = 0;  // since the process began
   std::uint64_t rss_bytes = 0;
   std::uint64_t context_switches = 0;  // voluntary and not, of all threads
+  // Of each thread that is a shard: how long it was ready to run and had no CPU, and how often.
+  struct Wait {
+    std::int64_t wait_ns = 0;
+    std::uint64_t slices = 0;
+  };
+  std::vector<Wait> shards;  // by number; empty: not known
 };
 
 // What the server used in a piece of the run.
@@ -35,6 +41,9 @@ struct ServerPart {
   double cpu_s = 0;
   std::uint64_t rss_bytes = 0;  // at its end; of merged ones the highest
   std::uint64_t context_switches = 0;
+  // Of the shard that waited most for a CPU; merged ones added up. Negative: not known.
+  double shard_wait_s = -1;
+  std::uint64_t shard_slices = 0;  // times it got one
 };
 
 struct Row {
@@ -80,6 +89,7 @@ class Timeline {
   Row row_of(const Pending& pending) const;
   void finish(const Pending& pending);
   void count(const Row& row);
+  ServerSample server_at(MonoNs when) const;  // between samples; there are two
   std::optional<ServerPart> server_between(MonoNs from, MonoNs to) const;
   void keep(const Row& row);
   void halve();
