@@ -233,6 +233,8 @@ TEST_CASE("one error, at its place, whatever it is") {
                    "^^\"25:00\" = 1 }\n", "no time of the day"},
            {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = 60\nday = { \"08:00\" = ^^1.5 }\n",
             "from 0 to 1"},
+           {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = 60\nday = { \"08:00\" = ^^7 }\n"
+                   "[[stage]]\nkind = \"ramp\"\nto = 5\nduration = \"5s\"\n", "from 0 to 1"},
            {both + "[[stage]]\nkind = \"day\"\nto = 5\nspeed = ^^60\nduration = \"5s\"\n",
             "say the same"},
            {both + "[[stage]]\nkind = \"stress\"\nto = 5\nfrom = 1\nduration = \"5s\"\n"

@@ -1,6 +1,7 @@
 // What verification finds: each kind of wrong is planted, and found, and nothing else is.
 #include <doctest/doctest.h>
 
+#include "tools/load/frames.hpp"
 #include "tools/load/run/verify.hpp"
 
 using namespace ringgate;
@@ -85,4 +86,48 @@ TEST_CASE("a device of which nothing is stored is lost whole") {
   const Verification out = found(truth);
   CHECK(out.lost == 1);
   CHECK(out.examples == std::vector<std::string>{"lost: phone 1 serial 1"});
+}
+
+TEST_CASE("the same bytes over another link are another report, not a copy") {
+  Truth truth;
+  truth.acknowledged(7, 3);
+  truth.acknowledged(7, 3);
+  truth.acknowledged(7, 3);
+  truth.stored(stored(7, 3, 5, 1));
+  truth.stored(stored(7, 3, 5, 2));
+  truth.stored(stored(7, 3, 5, 3, true));  // the gateway takes it for sent again
+  const Verification out = found(truth);
+  CHECK(out.lost == 0);
+  CHECK(out.duplicated == 0);
+  truth.stored(stored(7, 3, 5, 3, true));  // that is no fourth
+  truth.acknowledged(7, 3);
+  CHECK(found(truth).lost == 1);
+}
+
+TEST_CASE("what was missing may still come") {
+  Truth truth;
+  truth.acknowledged(7, 3);
+  truth.acknowledged(7, 4);
+  truth.stored(stored(7, 3, 5));
+  CHECK(found(truth).lost == 1);
+  truth.stored(stored(7, 4, 6));
+  const Verification out = found(truth);
+  CHECK(out.lost == 0);
+  CHECK(out.duplicated == 0);
+  CHECK(out.reordered == 0);
+}
+
+TEST_CASE("a report of an earlier run is known by its own time") {
+  constexpr WallUs now_us = 1'795'283'576'000'000;
+  for (const load::Version version : {load::Version::v2013, load::Version::v2019}) {
+    load::FrameWriter writer(version);
+    std::uint8_t out[load::FrameWriter::frame_bytes_max];
+    const std::size_t size = writer.report(out, load::phone_from_number(13'800'000'000), 7,
+                                           load::bcd_time(now_us));
+    const Bytes frame = Bytes(out, size).subspan(1);  // nothing in it is escaped
+    CHECK(load::made_since(frame, now_us));
+    CHECK(load::made_since(frame, now_us - 10 * us_per_s));
+    CHECK_FALSE(load::made_since(frame, now_us + us_per_s));
+    CHECK(load::made_since(frame.first(30), now_us + us_per_s));  // it says nothing of its time
+  }
 }

@@ -5,14 +5,18 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstring>
 #include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "engine/base/crc32c.hpp"
+#include "engine/base/hex.hpp"
 #include "engine/base/time_text.hpp"
 #include "engine/io/sys.hpp"
+#include "storage/log/limits.hpp"
 #include "storage/log/reader.hpp"
 #include "tools/load/crowd/acked.hpp"
+#include "tools/load/frames.hpp"
 #include "tools/load/run/coordinator.hpp"
 #include "tools/load/run/http_calls.hpp"
 
@@ -23,6 +27,12 @@ constexpr std::uint16_t location_report = 0x0200;  // JT/T 808-2019 8.12
 constexpr std::size_t examples_max = 10;
 // Clocks of two hosts may differ, and the gateway's record may say a moment earlier than the run.
 constexpr WallUs clock_slack_us = 60 * us_per_s;
+// Workers look at the clock once a turn, and reports say whole seconds.
+constexpr WallUs own_clock_slack_us = us_per_s;
+// A stream that falls idle proves its last batch after log::commit_mark_after, and as long as that
+// write takes: so often and so long.
+constexpr int looks_max = 20;
+constexpr timespec between_looks{.tv_sec = 0, .tv_nsec = log::commit_mark_after};
 
 MonoNs mono_now() {
   timespec now{};
@@ -51,7 +61,7 @@ Result<void> take_acked(const std::vector<std::string>& files, Truth& comparison
 }
 
 // One page of the API's records into `comparison`. The cursor of the next page; empty: none.
-Result<std::string> take_page(const std::string& body, Truth& comparison) {
+Result<std::string> take_page(const std::string& body, WallUs from_us, Truth& comparison) {
   const nlohmann::json page = nlohmann::json::parse(body, nullptr, false);
   if (!page.is_object() || !page.contains("records") || !page["records"].is_array()) {
     return Error{0, "its answer is no page of records"};
@@ -60,9 +70,11 @@ Result<std::string> take_page(const std::string& body, Truth& comparison) {
     StoredReport report;
     const std::string device = record.value("device", std::string{});
     if (!read_phone(device, report.phone)) continue;
+    const std::string frame = record.value("frame", std::string{});
+    if (const auto bytes = from_hex(frame); bytes && !made_since(*bytes, from_us)) continue;
     report.serial = record.value("serial", std::uint16_t{0});
     report.duplicate = record.value("duplicate", false);
-    report.content = checksum(record.value("frame", std::string{}));
+    report.content = checksum(frame);
     report.link = checksum(record.value("link", std::string{}));
     comparison.stored(report);
   }
@@ -78,7 +90,42 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
+// All that there is now.
+void take_log(log::Reader& reader, WallUs from_us, Truth& comparison,
+              const std::function<void(double)>& said) {
+  log::Entry entry;
+  std::uint64_t seen = 0;
+  while (reader.next(entry)) {
+    if (++seen % 65'536 == 0 && reader.bytes_total() > 0) {
+      said(static_cast<double>(reader.bytes_done()) / static_cast<double>(reader.bytes_total()));
+    }
+    const log::Record& record = entry.record;
+    StoredReport report;
+    if (record.kind() != log::Kind::frame_up || record.header.message != location_report ||
+        record.header.received_us < from_us - clock_slack_us ||
+        !read_phone(record.device, report.phone) || !made_since(record.payload, from_us)) {
+      continue;
+    }
+    report.serial = record.header.serial;
+    report.duplicate = record.duplicate();
+    report.content = crc32c(0, record.payload);
+    report.link = record.header.link;
+    comparison.stored(report);
+  }
+}
+
 }  // namespace
+
+bool made_since(Bytes frame, WallUs from_us) {
+  constexpr std::size_t time_at = 22;  // in the body: alarm, status, position, height, speed, course
+  if (frame.size() < 4) return true;
+  const unsigned attributes = load_be16(frame.data() + 2);
+  const std::size_t header = ((attributes & 0x4000U) != 0 ? 17U : 12U) +
+                             ((attributes & 0x2000U) != 0 ? 4U : 0U);
+  const BcdTime from = bcd_time(from_us);
+  if (frame.size() < header + time_at + from.size()) return true;  // says nothing of it
+  return std::memcmp(frame.data() + header + time_at, from.data(), from.size()) >= 0;
+}
 
 void Truth::acknowledged(std::uint64_t phone, std::uint16_t serial) {
   acknowledged_.push_back(key_of(phone, serial));
@@ -89,8 +136,11 @@ void Truth::stored(const StoredReport& report) {
   const auto device = devices_.find(report.phone);
   if (device == devices_.end()) return;
   ++records_;
+  const std::uint64_t link = report.link;
+  const std::uint32_t content =
+      crc32c(report.content, {reinterpret_cast<const std::uint8_t*>(&link), sizeof link});
+  stored_.push_back({key_of(report.phone, report.serial), content, report.duplicate});
   if (report.duplicate) return;
-  stored_.push_back({key_of(report.phone, report.serial), report.content});
   Last& last = device->second;
   const auto ahead = static_cast<std::uint16_t>(report.serial - last.serial);
   if (last.any && last.link == report.link && ahead > 0x8000) {
@@ -120,11 +170,9 @@ void Truth::fill(Verification& out) {
   const auto take_key = [&](std::uint64_t key) {
     std::uint64_t distinct = 0;
     for (; stored != stored_.end() && stored->key == key; ++stored) {
-      const bool copy = distinct > 0 && *stored == *std::prev(stored);
-      if (!copy) {
-        ++distinct;
-        continue;
-      }
+      const bool copy = distinct > 0 && stored->content == std::prev(stored)->content;
+      distinct += copy ? 0 : 1;
+      if (!copy || stored->duplicate) continue;
       ++out.duplicated;
       example("duplicated", key);
     }
@@ -156,28 +204,16 @@ Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
   Result<std::unique_ptr<log::Reader>> reader =
       log::Reader::open(io::real_sys(), log_dir, options);
   if (!reader.ok()) return reader.error();
-  log::Entry entry;
-  std::uint64_t seen = 0;
-  while ((*reader)->next(entry)) {
-    if (++seen % 65'536 == 0 && (*reader)->bytes_total() > 0) {
-      said(static_cast<double>((*reader)->bytes_done()) /
-           static_cast<double>((*reader)->bytes_total()));
-    }
-    const log::Record& record = entry.record;
-    StoredReport report;
-    if (record.kind() != log::Kind::frame_up || record.header.message != location_report ||
-        record.header.received_us < options.from_us || !read_phone(record.device, report.phone)) {
-      continue;
-    }
-    report.serial = record.header.serial;
-    report.duplicate = record.duplicate();
-    report.content = crc32c(0, record.payload);
-    report.link = record.header.link;
-    comparison.stored(report);
-  }
   Verification out;
+  for (int look = 1;; ++look) {
+    take_log(**reader, from_us, comparison, said);
+    out = Verification{};
+    comparison.fill(out);
+    if (out.lost == 0 || look >= looks_max || !(*reader)->live()) break;
+    nanosleep(&between_looks, nullptr);
+    if (!(*reader)->refresh()) break;
+  }
   out.how = fmt::format("log {}", log_dir);
-  comparison.fill(out);
   out.problems = (*reader)->problems();
   out.took_s = static_cast<double>(mono_now() - began) / 1e9;
   return out;
@@ -205,7 +241,7 @@ Result<Verification> verify_by_api(const std::vector<std::string>& acked_files,
     if (!answer.well()) {
       return Error{0, fmt::format("--verify-api {}: {}", address, answer.text())};
     }
-    Result<std::string> next = take_page(answer.body, comparison);
+    Result<std::string> next = take_page(answer.body, from_us, comparison);
     if (!next.ok()) return Error{0, fmt::format("--verify-api {}: {}", address,
                                                 next.error().message)};
     cursor = *next;
@@ -231,6 +267,10 @@ void Coordinator::verify() {
           fmt::format("{} was lost with its log of what was acknowledged", result_.workers[i].name);
     }
   }
+  // Clocks of other hosts may go before ours.
+  bool remote = false;
+  for (const WorkerResult& worker : result_.workers) remote = remote || worker.remote;
+  const WallUs from_us = result_.started_us - (remote ? clock_slack_us : own_clock_slack_us);
   MonoNs said_ns = now();
   const auto said = [&](double share) {
     if (now() - said_ns < 2 * ns_per_s) return;
@@ -240,8 +280,8 @@ void Coordinator::verify() {
   };
   Result<Verification> found =
       !scenario_.verify.log_dir.empty()
-          ? verify_by_log(files, scenario_.verify.log_dir, result_.started_us, said)
-          : verify_by_api(files, scenario_.verify.api, token_, result_.started_us, said);
+          ? verify_by_log(files, scenario_.verify.log_dir, from_us, said)
+          : verify_by_api(files, scenario_.verify.api, token_, from_us, said);
   if (!found.ok()) {
     result_.verification_problem = found.error().message;
   } else {

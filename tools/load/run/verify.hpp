@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/base/bytes.hpp"
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
 #include "tools/load/run/run_result.hpp"
@@ -25,19 +26,21 @@ struct StoredReport {
 };
 
 // Compares what was acknowledged with what is stored. Serials wrap, and begin anew with a link, so
-// copies are counted and contents told apart. 8 bytes for each acknowledged report, 16 for each
-// stored one.
+// copies are counted, and contents and links told apart: a parked terminal that comes back within
+// the second says the same again (which the gateway may know for a retransmission). 8 bytes for each acknowledged report, 16 for each stored one.
 class Truth {
  public:
   void acknowledged(std::uint64_t phone, std::uint16_t serial);
   // After all acknowledged ones, in the order of the log. Reports of other phones are left out.
   void stored(const StoredReport& report);
+  // May be asked again when more was stored.
   void fill(Verification& out);
 
  private:
   struct Stored {
     std::uint64_t key;  // phone and serial
-    std::uint32_t content;
+    std::uint32_t content;  // and link
+    bool duplicate;         // of the gateway's knowledge; the first of a kind sorts before them
     auto operator<=>(const Stored&) const = default;
   };
   struct Last {
@@ -53,8 +56,14 @@ class Truth {
   std::vector<std::string> examples_;
 };
 
-// `acked_files`: of all workers (crowd/acked.hpp). `from_us`: nothing before it is the run's.
-// `said`: how far it is, 0 to 1.
+// Whether the report (a whole frame 0x0200) says of itself that it was made at `from_us` or later,
+// by the second and the clock of who made it (JT/T 808-2019 8.12: the time is in the body).
+bool made_since(Bytes frame, WallUs from_us);
+
+// `acked_files`: of all workers (crowd/acked.hpp). `from_us`: what was made before it, by the
+// workers' clocks, is not the run's. `said`: how far it is, 0 to 1.
+// A log that is being written shows its last records a moment late: for those it waits, for 5 s at
+// most.
 Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
                                    const std::string& log_dir, WallUs from_us,
                                    const std::function<void(double)>& said);

@@ -132,6 +132,8 @@ void read_day_table(const Fields& fields, Stage& stage, Complaints& complaints) 
                                          return a.at_ns == b.at_ns;
                                        });
   if (same != stage.day.end()) complaints.at_value(entry, "day has one time twice");
+  // Told of already; the next stage asks for the level that this one leaves behind.
+  if (stage.day.empty()) stage.day.assign(std::begin(working_day), std::end(working_day));
 }
 
 void read_day(const Fields& fields, Stage& stage, Complaints& complaints) {
