@@ -35,9 +35,11 @@ std::size_t Session::datagram_size(Bytes replies) const {
 
 // Networks repeat and delay datagrams: a copy of an 0x0102 that was heard before must not take its
 // terminal back to an address that it has just left. It is dropped without an answer; a terminal
-// that means it sends it again, and is heard when the time is over.
-bool Session::is_late_copy(const net::Link& link, const device::Device& device) {
+// that means it sends it again, and is heard when the time is over. One that has just registered
+// from there has started anew, with the same serials and the same code: it is there.
+bool Session::is_late_copy(net::Link& link, const device::Device& device) {
   if (!link.datagram || !device.link.valid() || device.link == link.id()) return false;
+  if (link.session<State>().registered != TerminalState::Registered::unknown) return false;
   net::Link* current = links_.find(device.link);
   if (current == nullptr || !current->datagram) return false;
   return links_.shard().now() - current->session<State>().bound_ns < late_copy_ns;

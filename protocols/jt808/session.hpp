@@ -104,7 +104,7 @@ class Session final : public net::Protocol {
   Taken handle_stranger(net::Link& link, State& state, const Incoming& in);
   Taken registration(net::Link& link, State& state, const Incoming& in);
   Taken authentication(net::Link& link, State& state, const Incoming& in);
-  bool is_late_copy(const net::Link& link, const device::Device& device);
+  bool is_late_copy(net::Link& link, const device::Device& device);
   bool at_home(net::Link& link, State& state, const DeviceKey& key);
   void attach(net::Link& link, State& state, device::DeviceSlot slot, const Incoming& in);
   void detach(net::Link& link, State& state, std::string_view why);

@@ -146,6 +146,14 @@ class Udp(harness.GatewayTest):
             self.assertEqual(elsewhere.report(), jt808.OK)
             self.assertEqual(terminal.report(), jt808.FAILED)
 
+    def test_a_terminal_that_starts_anew_is_heard_at_once(self):
+        gateway = self.start()
+        for _ in range(3):  # another port, the same serials, the same code: the same frames
+            with Terminal(gateway.address(), "13800138014") as terminal:
+                terminal.register()
+                self.assertEqual(terminal.authenticate(), jt808.OK)
+                self.assertEqual(terminal.report(), jt808.OK)
+
     def test_from_tcp_to_udp_and_back(self):
         gateway = self.start()
         with jt808.Terminal(gateway.address(), "13800138005") as over_tcp, \

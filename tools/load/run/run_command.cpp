@@ -110,7 +110,8 @@ class RunCommand final : public Subcommand {
     own->add_option("--report", report_, "Write a page (HTML) with plots here");
     own->add_option("--verify-log", verify_log_,
                     "The gateway's data directory: look up all that was acknowledged");
-    own->add_option("--verify-api", verify_api_, "HOST:PORT of the gateway's HTTP: the same");
+    own->add_option("--verify-api", verify_api_, "HOST:PORT of the gateway's HTTP: the same")
+        ->excludes("--verify-log");
     own->add_flag("--abort-early", abort_, "End the run when a threshold is broken for a while");
     own->add_flag("--quiet", quiet_, "Nothing until the table at the end");
     own->add_flag("--plain", plain_, "Lines instead of a screen, on a terminal too");
@@ -133,8 +134,9 @@ class RunCommand final : public Subcommand {
       return 0;
     }
     if (abort_) scenario.thresholds.abort = true;
-    if (!verify_log_.empty()) scenario.verify.log_dir = verify_log_;
-    if (!verify_api_.empty()) scenario.verify.api = verify_api_;
+    if (!verify_log_.empty() || !verify_api_.empty()) {  // not what the scenario names besides
+      scenario.verify = {.log_dir = verify_log_, .api = verify_api_};
+    }
     options_.keep_acked = !scenario.verify.log_dir.empty() || !scenario.verify.api.empty();
     const Result<std::string> secret = read_secret(secret_file_);
     if (!secret.ok()) return fail(secret.error().message);

@@ -117,7 +117,7 @@ void take_log(log::Reader& reader, WallUs from_us, Truth& comparison,
 }  // namespace
 
 bool made_since(Bytes frame, WallUs from_us) {
-  constexpr std::size_t time_at = 22;  // in the body: alarm, status, position, height, speed, course
+  constexpr std::size_t time_at = 22;  // in the body, after status and position
   if (frame.size() < 4) return true;
   const unsigned attributes = load_be16(frame.data() + 2);
   const std::size_t header = ((attributes & 0x4000U) != 0 ? 17U : 12U) +

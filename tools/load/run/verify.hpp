@@ -27,7 +27,8 @@ struct StoredReport {
 
 // Compares what was acknowledged with what is stored. Serials wrap, and begin anew with a link, so
 // copies are counted, and contents and links told apart: a parked terminal that comes back within
-// the second says the same again (which the gateway may know for a retransmission). 8 bytes for each acknowledged report, 16 for each stored one.
+// the second says the same again (which the gateway may know for a retransmission). 8 bytes for
+// each acknowledged report, 16 for each stored one.
 class Truth {
  public:
   void acknowledged(std::uint64_t phone, std::uint16_t serial);

@@ -87,6 +87,7 @@ class Reader {
     tables(fields, "fault", [&](const TomlEntry& table, std::size_t) { fault(table); });
     if (fields.has("thresholds")) thresholds(fields);
     if (fields.has("verify")) verify(fields);
+    unique_names(fields);
     if (complaints_.none()) together(fields);
   }
 
@@ -310,7 +311,6 @@ class Reader {
 
   // What only holds of the whole. Called when everything else is well.
   void together(const Fields& top) {
-    unique_names(top);
     const bool weighed = std::any_of(scenario_.classes.begin(), scenario_.classes.end(),
                                      [](const UserClass& one) {
                                        return one.users == 0 && one.weight > 0;
@@ -334,6 +334,8 @@ class Reader {
     const auto look = [&](std::string_view list, const std::vector<std::string>& names) {
       std::set<std::string_view> seen;
       for (std::size_t i = 0; i < names.size(); ++i) {
+        // What has no name is told already, and so is a list of anything but tables.
+        if (names.size() != top[list].entry->children.size() || names[i].empty()) continue;
         if (!seen.insert(names[i]).second) {
           complaints_.at_value(table_of(top, list, i),
                                fmt::format("there is another {} {}: names tell them apart", list,
