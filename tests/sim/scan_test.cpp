@@ -30,7 +30,7 @@ using namespace ringgate::sim;
 
 namespace {
 
-constexpr std::uint64_t short_seeds = 150;
+constexpr std::uint64_t short_seeds = 80;
 constexpr std::uint64_t long_seeds = 3'000;
 constexpr int lives_per_seed = 3;
 constexpr std::uint64_t devices = 9;

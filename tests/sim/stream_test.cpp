@@ -25,7 +25,7 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr std::uint64_t short_seeds = 150;
+constexpr std::uint64_t short_seeds = 60;
 constexpr std::uint64_t long_seeds = 3'000;
 constexpr int lives_per_seed = 3;
 constexpr int steps_per_life = 120;
