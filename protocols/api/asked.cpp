@@ -12,11 +12,16 @@ namespace ringgate::api {
 
 std::optional<TimeRange> asked_times(Call& call) {
   const WallUs now = io::real_sys().wall_now();
+  constexpr std::ptrdiff_t date_size = 10;  // a blank may stand behind it
   TimeRange range{now - asked_default_us, now};
   for (const auto& [name, out] :
        {std::pair("from", &range.from_us), std::pair("to", &range.to_us)}) {
-    const auto text = call.parameter(name);
+    auto text = call.parameter(name);
     if (!text) continue;
+    // No zone begins with a blank: that was the + of +08:00, not written as %2B.
+    if (std::ssize(*text) > date_size) {
+      std::replace(text->begin() + date_size + 1, text->end(), ' ', '+');
+    }
     const auto time = parse_time(*text, now);
     if (!time) {
       call.problem(400, fmt::format("{}: {}", name, time.error().message));

@@ -4,6 +4,7 @@
 
 #include <charconv>
 
+#include "engine/base/utf8.hpp"
 #include "protocols/api/body.hpp"
 #include "protocols/api/gzip.hpp"
 #include "protocols/api/plane.hpp"
@@ -20,6 +21,36 @@ Call::~Call() {
 std::string_view Call::field(std::string_view lower_name) const {
   for (const auto& [name, value] : data_.fields) {
     if (name == lower_name) return value;
+  }
+  return {};
+}
+
+std::string Call::wrong_in_query() const {
+  std::string_view query = data_.query;
+  std::string_view key;
+  std::string_view value;
+  std::uint64_t seen = 0;
+  static_assert(parameters_max <= 64);
+  while (http::next_parameter(query, key, value)) {
+    const auto name = http::percent_decoded(key, true);
+    const auto text = http::percent_decoded(value, true);
+    if (!name || !text || !is_utf8(*name) || !is_utf8(*text)) {
+      return "the query has a % without two hex digits, or no UTF-8";
+    }
+    std::string known;
+    std::size_t at = 0;
+    for (; at < route_.parameters.size(); ++at) {
+      const Parameter& one = route_.parameters[at];
+      if (one.in != Parameter::In::query) continue;
+      if (one.name == *name) break;
+      known.append(known.empty() ? "" : ", ").append(one.name);
+    }
+    if (at == route_.parameters.size()) {
+      return fmt::format("there is no parameter \"{}\" here; {}{}", cut_utf8(*name, 64),
+                         known.empty() ? "there are none" : "known are: ", known);
+    }
+    if ((seen >> at & 1) != 0) return fmt::format("{} stands twice in the query", *name);
+    seen |= std::uint64_t{1} << at;
   }
   return {};
 }

@@ -48,7 +48,11 @@ class Call : public std::enable_shared_from_this<Call> {
   const std::string& value(std::size_t index) const { return values_[index]; }
   // "" where there is none.
   std::string_view field(std::string_view lower_name) const;
-  // A parameter of the query, decoded; the first of that name.
+  // What is wrong with the query: a parameter that the route does not have, one that stands twice,
+  // a % without two hex digits, text that is no UTF-8. "" where nothing is. Whoever mistypes a
+  // filter is told so, rather than given what it would have left out.
+  std::string wrong_in_query() const;
+  // A parameter of the query, decoded.
   std::optional<std::string> parameter(std::string_view name) const;
   // A whole number among them. Answers 400 and gives nothing where it is no number of that range.
   std::optional<std::uint64_t> number(std::string_view name, std::uint64_t otherwise,

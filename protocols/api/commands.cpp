@@ -297,6 +297,7 @@ constexpr Parameter send_parameters[] = {
     device_parameter,
     {.name = "wait",
      .doc = "How long the request waits for the outcome: 5s. Without, or when it is over: 202."},
+    repeat_parameter,
 };
 
 constexpr Route routes[] = {

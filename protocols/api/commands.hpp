@@ -46,4 +46,10 @@ CommandEntry* find_repeated(Plane& plane, const RepeatKey& key);
 void answer_later(Plane& plane, const CallPtr& call, CommandEntry& entry, MonoNs wait,
                   bool repeated);
 
+// A request that is repeated with it is the same command.
+inline constexpr Parameter repeat_parameter{
+    .name = "Idempotency-Key",
+    .in = Parameter::In::header,
+    .doc = "Any text: the same request again, with the same key, is the same command."};
+
 }  // namespace ringgate::api

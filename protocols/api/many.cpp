@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <string>
+#include <unordered_set>
 
 #include "engine/base/json_writer.hpp"
 #include "engine/io/sys.hpp"
@@ -80,12 +82,14 @@ void read_devices(const Json& list, const event::DeviceProtocol& devices, Member
     return members.wrong("devices", fmt::format("wants a list of 1 to {} devices",
                                                 command_limits::devices_max));
   }
+  std::unordered_set<std::string> seen;
   for (std::size_t i = 0; i < list.size(); ++i) {
     const std::string key = fmt::format("devices[{}]", i);
     if (!list[i].is_string()) return members.wrong(key, "wants a text in quotes");
     const auto device = devices.parse_device(list[i].get_ref<const std::string&>());
     if (!device) return members.wrong(key, device.error().message);
-    out.devices.push_back(*device);
+    // Numbers that are written differently may mean the same device: it is told once.
+    if (seen.emplace(device->id()).second) out.devices.push_back(*device);
   }
 }
 
@@ -252,11 +256,14 @@ constexpr Parameter get_parameters[] = {
     {.name = "cursor", .doc = "The page's place: \"next\" of the page before."},
 };
 
+constexpr Parameter send_parameters[] = {repeat_parameter};
+
 constexpr Route routes[] = {
     {.method = http::Method::post,
      .path = "/api/v1/commands",
      .scope = Scope::command,
      .summary = "Sends a message to many devices: those in a list, or all that a filter names.",
+     .parameters = send_parameters,
      .request_schema =
          R"({"type":"object","required":["message"],"properties":{)"
          R"("devices":{"type":"array","items":{"type":"string"},"minItems":1},)"

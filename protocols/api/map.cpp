@@ -148,6 +148,7 @@ constexpr Route routes[] = {
          R"("alarm_bits":)" RG_COUNT R"(,"last_heard":{"type":"string","format":"date-time"})"
          R"(},"additionalProperties":false}}},"additionalProperties":false,)"
          R"("oneOf":[{"required":["cells","cell_deg"]},{"required":["devices"]}]})",
+     .tagged = true,
      .run = get_map},
 };
 

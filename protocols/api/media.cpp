@@ -380,6 +380,7 @@ constexpr Route routes[] = {
      .response_type = "application/octet-stream",
      .other_types = content_types,
      .also = 206,
+     .tagged = true,
      .run = get_content},
 };
 

@@ -1,9 +1,12 @@
 // What the gateway says of itself: its counters, and what it can be asked.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <string>
 
 #include "engine/base/json_writer.hpp"
+#include "protocols/api/login.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/routes.hpp"
 
@@ -62,9 +65,10 @@ constexpr std::string_view problem_schema =
     R"("status":{"type":"integer","minimum":400,"maximum":599},"detail":{"type":"string"}}})";
 
 void write_parameter(const Parameter& parameter, JsonWriter& json) {
-  const bool in_path = parameter.in == Parameter::In::path;
+  constexpr std::string_view places[] = {"path", "query", "header"};
   json.begin_object();
-  json.key("name").text(parameter.name).key("in").text(in_path ? "path" : "query");
+  json.key("name").text(parameter.name);
+  json.key("in").text(places[static_cast<std::size_t>(parameter.in)]);
   json.key("description").text(parameter.doc);
   if (parameter.required) json.key("required").boolean(true);
   json.key("schema").raw(parameter.schema);
@@ -87,8 +91,24 @@ void write_content(std::string_view type, std::string_view schema, JsonWriter& j
   json.end_object().end_object();
 }
 
+// What generators call a client's function: get_devices_id_track.
+std::string operation_id(const Route& route) {
+  std::string_view path = route.path;
+  constexpr std::string_view base = "/api/v1";
+  if (path.starts_with(base)) path.remove_prefix(base.size());
+  std::string id(http::name_of(route.method));
+  id += path;
+  std::erase_if(id, [](char c) { return c == '{' || c == '}'; });
+  for (char& c : id) {
+    const bool word = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+    c = word ? static_cast<char>(c | 0x20) : '_';
+  }
+  return id;
+}
+
 void write_operation(const Route& route, JsonWriter& json) {
   json.begin_object();
+  json.key("operationId").text(operation_id(route));
   json.key("summary").text(route.summary);
   json.key("parameters").begin_array();
   for (const Parameter& parameter : route.parameters) write_parameter(parameter, json);
@@ -100,8 +120,10 @@ void write_operation(const Route& route, JsonWriter& json) {
   }
   json.key("security").begin_array();
   if (route.entry == Entry::by_scope) {
-    json.begin_object().key("token").begin_array();
-    json.text(scope_names[static_cast<std::size_t>(route.scope)]).end_array().end_object();
+    for (const std::string_view scheme : {"token", "cookie"}) {
+      json.begin_object().key(scheme).begin_array();
+      json.text(scope_names[static_cast<std::size_t>(route.scope)]).end_array().end_object();
+    }
   }
   json.end_array();
   json.key("responses").begin_object();
@@ -114,7 +136,7 @@ void write_operation(const Route& route, JsonWriter& json) {
     if (!route.response_schema.empty() && status != 204) write_contents(route, json);
     json.end_object();
   }
-  if (route.also == 206) {  // what has parts has a tag
+  if (route.tagged) {
     json.key("304").begin_object().key("description").text("you have it").end_object();
   }
   json.key("default").begin_object().key("description").text("what is wrong (RFC 9457)");
@@ -145,6 +167,10 @@ void get_openapi(Plane&, const CallPtr& call) {
   }
   json.end_object().key("components").begin_object().key("securitySchemes").begin_object();
   json.key("token").begin_object().key("type").text("http").key("scheme").text("bearer");
+  json.end_object().key("cookie").begin_object().key("type").text("apiKey");
+  json.key("in").text("cookie").key("name").text(login_cookie);
+  json.key("description").text(fmt::format(
+      "From POST /api/v1/login; changes need {} besides, as /api/v1/whoami gives it.", csrf_field));
   json.end_object().end_object().end_object().end_object();
   call->answer(std::move(text));
 }

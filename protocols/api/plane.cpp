@@ -147,6 +147,12 @@ void Plane::begin(CallData data) {
   const auto call =
       std::make_shared<Call>(*this, std::move(data), *match.route, std::move(decoded));
   if (!readable) return call->problem(400, "the path has a % without two hex digits");
+  // Who asks for metrics adds to the path what other exporters want.
+  if (match.route->path.starts_with("/api/")) {
+    if (const std::string wrong = call->wrong_in_query(); !wrong.empty()) {
+      return call->problem(400, wrong);
+    }
+  }
   calls_[key_of(id)] = call;
   match.route->run(*this, call);
 }

@@ -27,13 +27,16 @@ enum class Entry : std::uint8_t {
 };
 
 struct Parameter {
-  enum class In : std::uint8_t { path, query };
+  enum class In : std::uint8_t { path, query, header };
   std::string_view name;
   In in = In::query;
   std::string_view doc;
   std::string_view schema = R"({"type":"string"})";  // JSON Schema
   bool required = false;
 };
+
+// Of a route; a test counts them.
+inline constexpr std::size_t parameters_max = 32;
 
 // The "{id}" of paths below /devices and /registrations.
 inline constexpr Parameter device_parameter{.name = "id",
@@ -54,6 +57,7 @@ struct Route {
   std::span<const std::string_view> other_types = {};  // other forms that it may be asked for
   std::uint16_t success = 200;  // the status of a successful answer, 204: without a body
   std::uint16_t also = 0;       // another one with the same body (202, 206), 0: none
+  bool tagged = false;          // ETag, and 304 to who has it
   std::uint64_t body_bytes_max = 0;
   bool noted = true;  // a change by it is a line in the gateway's log
   void (*run)(Plane& plane, const CallPtr& call) = nullptr;  // on the plane's thread

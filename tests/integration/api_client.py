@@ -48,7 +48,7 @@ def check_document(document):
     demand(re.fullmatch(r"3\.1\.\d+", document["openapi"]), "its version is not 3.1")
     only("info", document["info"], {"title", "version"},
          {"summary", "description", "contact", "license", "termsOfService"})
-    named = set()
+    named, ids = set(), set()
     for path, item in document["paths"].items():
         demand(path.startswith("/"), f"{path} does not begin with /")
         same = re.sub(r"{\w+}", "{}", path)
@@ -62,6 +62,8 @@ def check_document(document):
             only(where, operation, {"responses"},
                  {"summary", "description", "parameters", "requestBody", "tags", "operationId",
                   "security", "deprecated", "externalDocs"})
+            demand(operation.get("operationId", where) not in ids, f"{where}: its operationId")
+            ids.add(operation.get("operationId", where))
             seen, in_path = set(), set()
             for parameter in operation.get("parameters", []):
                 only(where, parameter, {"name", "in"},

@@ -86,6 +86,26 @@ class Api(harness.GatewayTest):
         status, _, body = self.get("/livez", method="HEAD")
         self.assertEqual((status, body), (200, b""))
 
+    def test_a_query_that_is_not_understood_is_refused(self):
+        """Rather than taken for one without: a filter that is mistyped lets everything through."""
+        for query, what in (("fliter=online", 'no parameter "fliter" here; known are: filter, q'),
+                            ("filter=%zz", "two hex digits"), ("filter=%ff", "no UTF-8"),
+                            ("%66ilter=online&filter=", "filter stands twice"),
+                            ("limit=1&limit=2", "limit stands twice")):
+            with self.subTest(query=query):
+                self.assertIn(what, self.problem(400, "/api/v1/devices?" + query))
+        paths = self.get("/api/v1/openapi.json")[2]["paths"]
+        for path, methods in paths.items():
+            streams = path.endswith(("/stream", "/trace"))
+            if "get" not in methods or not path.startswith("/api/") or streams:
+                continue
+            with self.subTest(path=path):
+                asked = path.replace("{id}", PHONES[0]) + "?nosuch=1"
+                self.assertIn("there is no parameter", self.problem(400, asked))
+        self.assertEqual(self.get("/metrics?format=prometheus")[0], 200)
+        self.assertEqual(self.get("/api/v1/alarms?from=2026-11-20T22:00:00+08:00"
+                                  "&to=2036-11-20 22:00".replace(" ", "%20"))[0], 200)
+
     def test_the_description_is_one_of_openapi_and_true(self):
         client = api_client.Client(self.address)
         self.addCleanup(client.close)
