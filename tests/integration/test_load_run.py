@@ -242,6 +242,20 @@ class Workers(LoadRunTest):
         self.assertEqual(run.returncode, 0, table)
         self.assertIn("interrupted", table)
 
+    def test_impatience_and_a_closed_terminal_lose_no_worker(self):
+        gateway = self.start()
+        for first, pause_s in ((signal.SIGINT, 0), (signal.SIGHUP, 0.03), (signal.SIGTERM, 0.06)):
+            run = self.begin(self.scenario(self.target(gateway), '["errors == 0"]', "60s"),
+                             "--workers", 3)
+            wait_for("workers at work", lambda: "20 of 20 users" in run.stderr.readline())
+            run.send_signal(first)
+            time.sleep(pause_s)  # meanwhile some worker may have said its last word, or all
+            run.send_signal(signal.SIGINT)
+            table, lines = run.communicate(timeout=harness.LIMIT_S)
+            self.assertEqual(run.returncode, 0, table + lines)
+            self.assertIn("interrupted", table)
+            self.assertNotIn("was lost", table)
+
 
 class Remote(LoadRunTest):
     def worker(self, *arguments):

@@ -98,6 +98,7 @@ Result<void> WorkerSet::fork_local(const WorkerMain& worker_main) {
     // Ctrl-C reaches the whole group; a run is ended by its coordinator, which tells the workers.
     signal(SIGINT, SIG_IGN);
     signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     use_all_files();
@@ -226,7 +227,7 @@ void WorkerSet::start_all(MonoNs start_ns) {
 void WorkerSet::stop_all(bool hard) {
   for (std::uint32_t i = 0; i < workers_.size(); ++i) {
     Worker& worker = workers_[i];
-    if (worker.fd < 0) continue;
+    if (worker.fd < 0 || worker.state == State::ended) continue;  // it has only to hang up
     worker.state = State::draining;
     send(i, wire::Stop{hard});
   }
