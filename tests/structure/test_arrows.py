@@ -36,6 +36,8 @@ CASES = [
     ("protocols/jt808/session.cpp", "tools/ringgate/wiring.hpp", False),
     ("tools/ringgate/main.cpp", "protocols/jt808/session.hpp", True),
     ("tools/load/main.cpp", "tools/ringgate/wiring.hpp", False),
+    ("tools/load/main.cpp", "tools/common/sockets.hpp", True),
+    ("tools/common/sockets.cpp", "tools/load/fleet.hpp", False),
     ("engine/io/uring.cpp", "tests/unit/io/contract.hpp", False),
     ("tests/sim/world.cpp", "tools/ringgate/wiring.hpp", True),
 ]

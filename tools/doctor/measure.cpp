@@ -20,31 +20,13 @@
 
 #include "engine/base/crc32c.hpp"
 #include "engine/observe/histogram.hpp"
+#include "tools/common/clock.hpp"
+#include "tools/common/owned_fd.hpp"
 #include "tools/doctor/machine.hpp"
 
 namespace ringgate::doctor {
 
 namespace {
-
-MonoNs now_ns() {
-  timespec at{};
-  clock_gettime(CLOCK_MONOTONIC, &at);
-  return at.tv_sec * ns_per_s + at.tv_nsec;
-}
-
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 struct Free {
   void operator()(void* memory) const { std::free(memory); }
@@ -84,7 +66,7 @@ Result<WriteTimes> RealMachine::time_writes(const std::string& directory, std::u
                                             MonoNs duration_ns, const Progress& progress) {
   auto opened = open_nameless(root_ + directory);
   if (!opened) return opened.error();
-  const Fd fd(*opened);
+  const tool::OwnedFd fd(*opened);
   const std::unique_ptr<void, Free> memory(std::aligned_alloc(4096, step_bytes));
   std::memset(memory.get(), 0x5a, step_bytes);
   // As the log does it: what is overwritten has been written before.
@@ -101,17 +83,17 @@ Result<WriteTimes> RealMachine::time_writes(const std::string& directory, std::u
   if (!out.direct) static_cast<void>(fcntl(fd.get(), F_SETFL, flags));
 
   observe::Histogram times;
-  const MonoNs begin = now_ns();
+  const MonoNs begin = tool::mono_now();
   MonoNs before = begin;
   std::uint64_t offset = 0;
   while (before - begin < duration_ns) {
     if (!write_one(fd.get(), memory.get(), size_bytes, offset, out.direct)) {
       return errno_error(errno, "a durable write failed in " + directory);
     }
-    const MonoNs after = now_ns();
+    const MonoNs after = tool::mono_now();
     times.record(after - before);
     progress(static_cast<double>(after - begin) / static_cast<double>(duration_ns));
-    before = now_ns();
+    before = tool::mono_now();
     offset = (offset + size_bytes) % test_file_bytes;
   }
   const observe::HistogramSnapshot all = times.snapshot();
@@ -126,10 +108,10 @@ Result<double> RealMachine::clock_read_ns() {
   constexpr int readings = 20'000;
   double best = 1e9;
   for (int round = 0; round < 5; ++round) {  // the best: others may take the CPU meanwhile
-    const MonoNs begin = now_ns();
+    const MonoNs begin = tool::mono_now();
     timespec at{};
     for (int i = 0; i < readings; ++i) clock_gettime(CLOCK_MONOTONIC, &at);
-    best = std::min(best, static_cast<double>(now_ns() - begin) / readings);
+    best = std::min(best, static_cast<double>(tool::mono_now() - begin) / readings);
   }
   return best;
 }
@@ -149,9 +131,9 @@ Result<double> touch_ns(int advice) {
   std::vector<MonoNs> times;
   for (std::size_t i = 0; i < huge_count; ++i) {
     auto* at = reinterpret_cast<volatile char*>((start + i) * huge_bytes);
-    const MonoNs before = now_ns();
+    const MonoNs before = tool::mono_now();
     *at = 1;
-    times.push_back(now_ns() - before);
+    times.push_back(tool::mono_now() - before);
   }
   munmap(memory, size);
   std::sort(times.begin(), times.end());
@@ -180,9 +162,9 @@ std::uint64_t work(int cpu, MonoNs duration_ns, const std::atomic<bool>& go) {
   std::memset(data, 7, sizeof data);
   while (!go.load(std::memory_order_acquire)) {
   }
-  const MonoNs end = now_ns() + duration_ns;
+  const MonoNs end = tool::mono_now() + duration_ns;
   std::uint64_t rounds = 0;
-  while (now_ns() < end) {
+  while (tool::mono_now() < end) {
     data[0] = static_cast<std::uint8_t>(crc32c(0, Bytes{data, sizeof data}));
     ++rounds;
   }
@@ -211,8 +193,8 @@ Result<double> RealMachine::slowdown_together(int cpu, int other) {
 }
 
 Result<std::uint32_t> RealMachine::datagrams_held(int buffer_bytes) {
-  const Fd to(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  const Fd from(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const tool::OwnedFd to(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const tool::OwnedFd from(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -13,6 +13,7 @@
 #include <filesystem>
 
 #include "engine/io/ring.hpp"
+#include "tools/common/owned_fd.hpp"
 #include "tools/doctor/machine.hpp"
 
 namespace ringgate::doctor {
@@ -23,24 +24,10 @@ namespace {
 // the longest.
 constexpr std::size_t file_bytes_max = 4U << 20;
 
-class Fd {
- public:
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Fd(const Fd&) = delete;
-  Fd& operator=(const Fd&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
 }  // namespace
 
 Result<std::string> RealMachine::read(const std::string& path) {
-  const Fd fd(::open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  const tool::OwnedFd fd(::open((root_ + path).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) return errno_error(errno, path);
   std::string out;
   char part[16 * 1024];

@@ -2,7 +2,6 @@
 // Progress goes to stderr, the final table to stdout.
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -17,6 +16,7 @@
 
 #include <fmt/core.h>
 
+#include "tools/common/sockets.hpp"
 #include "tools/load/command.hpp"
 #include "tools/load/fleet.hpp"
 
@@ -43,26 +43,6 @@ struct Arguments {
   bool quiet = false;
   FleetOptions fleet;
 };
-
-Result<void> resolve(const std::string& target, FleetOptions& out) {
-  const std::size_t colon = target.rfind(':');
-  if (colon == std::string::npos || colon + 1 == target.size()) {
-    return Error{0, "--target " + target + ": expected HOST:PORT, such as 127.0.0.1:7808"};
-  }
-  std::string host = target.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), target.c_str() + colon + 1, &hints, &found);
-  if (error != 0) return Error{0, "--target " + target + ": " + gai_strerror(error)};
-  std::memcpy(&out.target, found->ai_addr, found->ai_addrlen);
-  out.target_bytes = found->ai_addrlen;
-  freeaddrinfo(found);
-  return {};
-}
 
 // "127.0.0.2,127.0.0.3" or a count: so many addresses from 127.0.0.1 up.
 Result<void> parse_sources(const std::string& text, std::vector<in_addr>& out) {
@@ -163,7 +143,10 @@ Result<void> write_json(const Arguments& arguments, const Report& report) {
 
 Result<bool> run(Arguments& arguments) {
   FleetOptions& options = arguments.fleet;
-  if (Result<void> r = resolve(arguments.target, options); !r.ok()) return r.error();
+  const auto target = tool::resolve_address(arguments.target, "--target");
+  if (!target.ok()) return target.error();
+  options.target = target->address;
+  options.target_bytes = target->bytes;
   if (Result<void> r = parse_sources(arguments.sources, options.sources); !r.ok()) return r.error();
   if (Result<void> r = raise_file_limit(options.devices); !r.ok()) return r.error();
   if (options.server_pid != 0) {

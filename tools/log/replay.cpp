@@ -210,9 +210,9 @@ int replay(const Options& options) {
   if (options.target.empty() && !options.dry_run) {
     return refuse({0, "--target HOST:PORT says which gateway to send to"});
   }
-  ReplayTarget target;
+  tool::SocketAddress target;
   if (!options.dry_run) {
-    const auto resolved = resolve_target(options.target);
+    const auto resolved = tool::resolve_address(options.target, "--target");
     if (!resolved) return refuse(resolved.error());
     target = *resolved;
   }

@@ -1,7 +1,6 @@
 #include "tools/log/replay_links.hpp"
 
 #include <fmt/format.h>
-#include <netdb.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -23,28 +22,7 @@ MonoNs now() { return io::real_sys().mono_now(); }
 
 }  // namespace
 
-Result<ReplayTarget> resolve_target(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon + 1 == text.size()) {
-    return Error{0, fmt::format("--target {}: expected HOST:PORT, such as 127.0.0.1:7808", text)};
-  }
-  std::string host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(host.c_str(), text.c_str() + colon + 1, &hints, &found);
-  if (error != 0) return Error{0, fmt::format("--target {}: {}", text, ::gai_strerror(error))};
-  ReplayTarget target;
-  std::memcpy(&target.address, found->ai_addr, found->ai_addrlen);
-  target.address_bytes = found->ai_addrlen;
-  ::freeaddrinfo(found);
-  return target;
-}
-
-ReplayLinks::ReplayLinks(const ReplayProtocol& protocol, const ReplayTarget& target)
+ReplayLinks::ReplayLinks(const ReplayProtocol& protocol, const tool::SocketAddress& target)
     : protocol_(protocol), target_(target), epoll_(::epoll_create1(EPOLL_CLOEXEC)) {
   RG_CHECK(epoll_ >= 0);
   progressed_ns_ = now();
@@ -95,9 +73,7 @@ void ReplayLinks::connect(Link& link) {
   const int on = 1;
   ::setsockopt(link.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   link.state = State::connecting;
-  sockaddr_storage address = target_.address;
-  const auto* to = reinterpret_cast<const sockaddr*>(&address);
-  if (::connect(link.fd, to, target_.address_bytes) != 0 && errno != EINPROGRESS) {
+  if (::connect(link.fd, target_.get(), target_.bytes) != 0 && errno != EINPROGRESS) {
     return lose(link, std::strerror(errno));
   }
   watch(link, true);

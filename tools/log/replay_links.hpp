@@ -2,9 +2,6 @@
 // due and as far as its window allows, and comes back where a connection breaks. One thread.
 #pragma once
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -14,17 +11,10 @@
 #include <vector>
 
 #include "engine/base/clock.hpp"
-#include "engine/base/result.hpp"
+#include "tools/common/sockets.hpp"
 #include "tools/log/replay_protocol.hpp"
 
 namespace ringgate::log_tool {
-
-struct ReplayTarget {
-  sockaddr_storage address{};
-  socklen_t address_bytes = 0;
-};
-// "127.0.0.1:7808", "[::1]:7808", "gateway.example:7808". Error: what is wrong with it.
-Result<ReplayTarget> resolve_target(const std::string& text);
 
 struct ReplayCounts {
   std::uint64_t devices = 0;
@@ -50,7 +40,7 @@ class ReplayLinks {
   // A device that gets no further is given up after so many connections.
   static constexpr int attempts_max = 5;
 
-  ReplayLinks(const ReplayProtocol& protocol, const ReplayTarget& target);
+  ReplayLinks(const ReplayProtocol& protocol, const tool::SocketAddress& target);
   ~ReplayLinks();
   ReplayLinks(const ReplayLinks&) = delete;
   ReplayLinks& operator=(const ReplayLinks&) = delete;
@@ -99,7 +89,7 @@ class ReplayLinks {
   void give_up(Link& link, const std::string& why);
 
   const ReplayProtocol& protocol_;
-  ReplayTarget target_;
+  tool::SocketAddress target_;
   int epoll_ = -1;
   std::map<std::string, std::unique_ptr<Link>, std::less<>> links_;
   std::vector<Link*> down_;  // to be connected when their time has come

@@ -248,25 +248,3 @@ TEST_CASE("the screen fits what it is given") {
   CHECK(load::sparkline({0, 1, 2}, 2) == "▅█");
   CHECK(load::sparkline({0, 0}, 5) == "▁▁");
 }
-
-TEST_CASE("HTTP answers are read whole or not at all") {
-  load::HttpAnswer answer;
-  const std::string sized = "HTTP/1.1 201 Created\r\nContent-Length: 4\r\n\r\nbody";
-  for (std::size_t size = 0; size < sized.size(); ++size) {
-    CHECK_FALSE(load::parse_http_answer(sized.substr(0, size), false, answer));
-  }
-  REQUIRE(load::parse_http_answer(sized, false, answer));
-  CHECK(answer.status == 201);
-  CHECK(answer.body == "body");
-  const std::string chunked =
-      "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nA\r\n0123456789\r\n"
-      "0\r\n\r\n";
-  REQUIRE(load::parse_http_answer(chunked, false, answer));
-  CHECK(answer.body == "abc0123456789");
-  CHECK_FALSE(load::parse_http_answer(chunked.substr(0, chunked.size() - 20), true, answer));
-  REQUIRE(load::parse_http_answer("HTTP/1.1 204 No Content\r\n\r\n", false, answer));
-  CHECK(answer.well());
-  CHECK_FALSE(load::parse_http_answer("HTTP/1.1 200 OK\r\n\r\nopen", false, answer));
-  REQUIRE(load::parse_http_answer("HTTP/1.1 404 No\r\n\r\n{\"title\":\"none\"}", true, answer));
-  CHECK(answer.text() == "404: none");
-}

@@ -1,5 +1,5 @@
-// The parts of crowds that know no ring: when users act, who comes, what HTTP and the live stream
-// say, the file of what was acknowledged.
+// The parts of crowds that know no ring: when users act, who comes, what the live stream says,
+// the file of what was acknowledged.
 #include <doctest/doctest.h>
 
 #include <arpa/inet.h>
@@ -12,14 +12,12 @@
 #include "tools/load/crowd/acked.hpp"
 #include "tools/load/crowd/comers.hpp"
 #include "tools/load/crowd/elastic_schedule.hpp"
-#include "tools/load/crowd/http_answer.hpp"
 #include "tools/load/crowd/stream_message.hpp"
 #include "tools/load/crowd/targets.hpp"
 #include "tools/load/scenario/scenario.hpp"
 
 using namespace ringgate;
 using load::ElasticSchedule;
-using load::HttpAnswer;
 
 namespace {
 
@@ -139,96 +137,6 @@ TEST_CASE("comers are spread until the next aim, and only the wanted come back")
   CHECK_FALSE(comers.next(1'000'000));
   comers.want(0, 1000);
   CHECK(comers.wanted() == 100);
-}
-
-// ---- HTTP --------------------------------------------------------------------------------------
-
-namespace {
-
-// Feeds an answer in pieces of `size`; what is left over goes to `rest`.
-HttpAnswer::Step feed(HttpAnswer& answer, std::string_view text, std::size_t size,
-                      std::string& body, std::size_t& rest) {
-  while (!text.empty()) {
-    Bytes piece = as_bytes(text.substr(0, size));
-    const std::size_t before = piece.size();
-    const HttpAnswer::Step step = answer.feed(piece, &body);
-    text.remove_prefix(before - piece.size());
-    rest = text.size();
-    if (step != HttpAnswer::Step::more) return step;
-    REQUIRE(piece.empty());
-  }
-  return HttpAnswer::Step::more;
-}
-
-}  // namespace
-
-TEST_CASE("answers of HTTP/1.1, cut anywhere") {
-  struct Case {
-    const char* text;
-    int status;
-    const char* body;
-    bool keeps;
-  };
-  const Case cases[] = {
-      {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, "hello", true},
-      {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6;x=y\r\n world\r\n0"
-       "\r\nTrailer: 1\r\n\r\n", 200, "hello world", true},
-      {"HTTP/1.1 204 No Content\r\n\r\n", 204, "", true},
-      {"HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", 304, "", true},
-      {"HTTP/1.1 404 Not Found\r\ncontent-LENGTH:0\r\nConnection: close\r\n\r\n", 404, "", false},
-      {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 Created\r\nContent-Length: 1\r\n\r\nx", 201,
-       "x", true},
-      {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", 200, "ok", false},
-  };
-  for (const Case& one : cases) {
-    for (std::size_t size = 1; size < 100; ++size) {
-      CAPTURE(one.text);
-      CAPTURE(size);
-      HttpAnswer answer;
-      answer.begin();
-      std::string body;
-      std::size_t rest = 1;
-      const std::string text = std::string(one.text) + "HTTP/1.1 2";  // the next one's head
-      REQUIRE(feed(answer, text, size, body, rest) == HttpAnswer::Step::done);
-      CHECK(rest == 10);
-      CHECK(answer.status() == one.status);
-      CHECK(body == one.body);
-      CHECK(answer.keeps_alive() == one.keeps);
-    }
-  }
-}
-
-TEST_CASE("an answer that ends with its connection, heads alone, and what is no HTTP") {
-  std::string body;
-  std::size_t rest = 0;
-  HttpAnswer answer;
-  answer.begin();
-  CHECK(feed(answer, "HTTP/1.1 200 OK\r\n\r\nall", 4, body, rest) == HttpAnswer::Step::more);
-  CHECK(answer.closed() == HttpAnswer::Step::done);
-  CHECK(body == "all");
-  answer.begin(true);
-  CHECK(feed(answer, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", 7, body, rest) ==
-        HttpAnswer::Step::done);
-  answer.begin(false, true);
-  CHECK(feed(answer, "HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\n\r\nrest", 100, body,
-             rest) == HttpAnswer::Step::head);
-  CHECK(rest == 4);
-  CHECK(answer.field("upgrade") == "websocket");
-  for (const char* bad : {"SSH-2.0-x\r\n", "HTTP/1.1 abc\r\n", "HTTP/2 200\r\n",
-                          "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
-                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
-                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-                          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n"}) {
-    CAPTURE(bad);
-    answer.begin();
-    CHECK_FALSE(answer.begun());
-    CHECK(feed(answer, bad, 1000, body, rest) == HttpAnswer::Step::bad);
-    CHECK(answer.begun());
-    CHECK(std::string(answer.problem()) != "");
-  }
-  answer.begin();
-  CHECK(feed(answer, std::string(HttpAnswer::head_bytes_max + 10, 'a'), 999, body, rest) ==
-        HttpAnswer::Step::bad);
 }
 
 // ---- the live stream ---------------------------------------------------------------------------

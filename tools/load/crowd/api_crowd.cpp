@@ -8,6 +8,8 @@
 namespace ringgate::load {
 namespace {
 
+using Answer = tool::HttpAnswerReader::Step;
+
 // Open model: requests of a user that may wait for the one under way. More are dropped.
 constexpr std::size_t waiting_max = 64;
 
@@ -68,7 +70,7 @@ MonoNs ApiCrowd::gone(std::uint32_t user, Wires::End end, int error) {
   who.is_ready = false;
   if (!is_wanted(user)) who.has_been_ready = false;
   if (who.request != nullptr && end == Wires::End::closed &&
-      who.request->answer.closed() == HttpAnswer::Step::done) {
+      who.request->answer.closed() == Answer::done) {
     end_answer(user);  // whose end was this
   }
   // A server may end a connection that is at rest (RFC 9112 9.3): the user comes again.
@@ -217,11 +219,11 @@ void ApiCrowd::on_bytes(std::uint32_t user, Bytes bytes) {
     fail("bad_answer", "bad_answer: bytes that nobody asked for");
     return wires().close(user, false);
   }
-  const HttpAnswer::Step step = who.request->answer.feed(bytes, nullptr);
-  if (step == HttpAnswer::Step::more) return;
-  if (step == HttpAnswer::Step::done && bytes.empty()) return end_answer(user);
+  const Answer step = who.request->answer.feed(bytes, nullptr);
+  if (step == Answer::more) return;
+  if (step == Answer::done && bytes.empty()) return end_answer(user);
   std::string sentence = "bad_answer: ";
-  sentence += step == HttpAnswer::Step::bad ? who.request->answer.problem()
+  sentence += step == Answer::bad ? who.request->answer.problem()
                                             : "more than one answer, or an upgrade";
   fail("bad_answer", std::move(sentence));
   drop(user);

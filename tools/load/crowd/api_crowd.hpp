@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "tools/common/http_answer.hpp"
 #include "tools/load/crowd/elastic_schedule.hpp"
-#include "tools/load/crowd/http_answer.hpp"
 #include "tools/load/crowd/wire_crowd.hpp"
 
 namespace ringgate::load {
@@ -25,7 +25,7 @@ class ApiCrowd final : public WireCrowd {
  private:
   // What only a user with a request has.
   struct Request {
-    HttpAnswer answer;
+    tool::HttpAnswerReader answer;
     MonoNs due_ns = 0;
     MonoNs sent_ns = 0;
   };

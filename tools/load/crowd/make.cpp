@@ -1,7 +1,6 @@
 // The crowd of a class of a scenario.
 #include <arpa/inet.h>
 #include <fmt/core.h>
-#include <netdb.h>
 #include <sys/socket.h>
 
 #include <cstring>
@@ -30,28 +29,9 @@ const UserClass& class_of(const CrowdPlace& place) {
 }  // namespace
 
 Result<TargetAddress> resolve_target(const std::string& text, std::string_view key) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon + 1 == text.size()) {
-    return Error{0, fmt::format("target.{} = \"{}\": expected HOST:PORT, such as 127.0.0.1:7808",
-                                key, text)};
-  }
-  std::string host = text.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.c_str(), text.c_str() + colon + 1, &hints, &found);
-  if (error != 0) {
-    return Error{0, fmt::format("target.{} = \"{}\": {}", key, text, gai_strerror(error))};
-  }
-  TargetAddress out;
-  std::memcpy(&out.address, found->ai_addr, found->ai_addrlen);
-  out.bytes = found->ai_addrlen;
-  out.text = text;
-  freeaddrinfo(found);
-  return out;
+  const auto found = tool::resolve_address(text, fmt::format("target.{}", key));
+  if (!found.ok()) return found.error();
+  return TargetAddress{*found, text};
 }
 
 Result<std::vector<in_addr>> sources_of(const CrowdPlace& place, const TargetAddress& target) {

@@ -9,6 +9,8 @@
 namespace ringgate::load {
 namespace {
 
+using Answer = tool::HttpAnswerReader::Step;
+
 constexpr std::uint8_t op_continuation = 0, op_text = 1, op_close = 8, op_ping = 9, op_pong = 10;
 constexpr std::uint16_t code_try_later = 1013;  // how the gateway ends who is too slow
 // A message of the stream is at most a few hundred KiB.
@@ -154,9 +156,9 @@ MonoNs SubscriberCrowd::next_act() const {
 void SubscriberCrowd::on_bytes(std::uint32_t user, Bytes bytes) {
   Link& link = *users_[user].link;
   if (link.step == Step::asked) {
-    const HttpAnswer::Step step = link.answer.feed(bytes, nullptr);
-    if (step == HttpAnswer::Step::bad) return give_up(user, "bad_answer", link.answer.problem());
-    if (step == HttpAnswer::Step::more) return;
+    const Answer step = link.answer.feed(bytes, nullptr);
+    if (step == Answer::bad) return give_up(user, "bad_answer", link.answer.problem());
+    if (step == Answer::more) return;
     end_head(user);
     if (!wires().is_open(user)) return;
   }
@@ -164,11 +166,11 @@ void SubscriberCrowd::on_bytes(std::uint32_t user, Bytes bytes) {
     link.in += as_text(bytes);
     return take_frames(user);
   }
-  const HttpAnswer::Step step = link.answer.feed(bytes, &link.in);
+  const Answer step = link.answer.feed(bytes, &link.in);
   take_lines(user);
   if (!wires().is_open(user)) return;
-  if (step == HttpAnswer::Step::bad) give_up(user, "bad_answer", link.answer.problem());
-  if (step == HttpAnswer::Step::done) give_up(user, "link_closed", "the gateway ended the stream");
+  if (step == Answer::bad) give_up(user, "bad_answer", link.answer.problem());
+  if (step == Answer::done) give_up(user, "link_closed", "the gateway ended the stream");
 }
 
 void SubscriberCrowd::end_head(std::uint32_t user) {

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/load/crowd/http_answer.hpp"
+#include "tools/common/http_answer.hpp"
 #include "tools/load/crowd/stream_message.hpp"
 #include "tools/load/crowd/wire_crowd.hpp"
 
@@ -28,7 +28,7 @@ class SubscriberCrowd final : public WireCrowd {
   enum class Step : std::uint8_t { asked, open, told };  // told: the subscription stands
   // While it is connected.
   struct Link {
-    HttpAnswer answer;
+    tool::HttpAnswerReader answer;
     Step step = Step::asked;
     std::string key;      // Sec-WebSocket-Key
     std::string in;       // that is no whole frame or line yet

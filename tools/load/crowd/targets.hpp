@@ -2,7 +2,6 @@
 #pragma once
 
 #include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <cstdint>
 #include <string>
@@ -10,13 +9,12 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
+#include "tools/common/sockets.hpp"
 #include "tools/load/crowd/crowd.hpp"
 
 namespace ringgate::load {
 
-struct TargetAddress {
-  sockaddr_storage address{};
-  socklen_t bytes = 0;
+struct TargetAddress : tool::SocketAddress {
   std::string text;  // HOST:PORT, as it was given
 };
 

@@ -55,8 +55,8 @@ Measured measured_of(const Row& row) {
 Coordinator::Coordinator(const Scenario& scenario, const RunOptions& options, View& view,
                          std::function<int()> signals)
     : scenario_(scenario), options_(options), view_(view), signals_(std::move(signals)),
-      workers_(*this, [this] { return now(); }), calls_([this] { return now(); }),
-      shape_(scenario), faults_(scenario, calls_), abort_(scenario.thresholds) {
+      workers_(*this, tool::mono_now), shape_(scenario), faults_(scenario, calls_),
+      abort_(scenario.thresholds) {
   result_.scenario = &scenario;
   result_.id = wire::make_nonce().substr(0, 12);
 }
@@ -65,12 +65,6 @@ Coordinator::~Coordinator() {
   if (acked_dir_.empty()) return;
   for (std::uint32_t i = 0; i < workers_.workers().size(); ++i) unlink(acked_path(i).c_str());
   rmdir(acked_dir_.c_str());
-}
-
-MonoNs Coordinator::now() const {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return MonoNs{now.tv_sec} * ns_per_s + now.tv_nsec;
 }
 
 std::string Coordinator::acked_path(std::uint32_t worker) const {
@@ -242,13 +236,13 @@ Result<void> Coordinator::run(const WorkerMain& worker_main) {
 
 void Coordinator::loop() {
   result_.started_us = wall_now();
-  start_ns_ = now();
+  start_ns_ = tool::mono_now();
   next_tick_ns_ = start_ns_;
   next_sample_ns_ = start_ns_;
   phase_ = "running";
   workers_.start_all(start_ns_);
   while (!stopping_) {
-    if (now() >= next_tick_ns_) tick();
+    if (tool::mono_now() >= next_tick_ns_) tick();
     take_rows(false);
     if (workers_.alive() == 0) {
       view_.on_notice("no worker is left: the run ends");
@@ -258,15 +252,15 @@ void Coordinator::loop() {
       result_.interrupted = true;
       stop(signals_() > 1);
     }
-    wait(std::max<MonoNs>(next_tick_ns_ - now(), 0));
+    wait(std::max<MonoNs>(next_tick_ns_ - tool::mono_now(), 0));
   }
   drain();
 }
 
 void Coordinator::tick() {
   const MonoNs at = since_start();
-  next_tick_ns_ = std::max(next_tick_ns_ + tick_ns, now() - tick_ns);
-  if (now() >= next_sample_ns_) sample_server();
+  next_tick_ns_ = std::max(next_tick_ns_ + tick_ns, tool::mono_now() - tick_ns);
+  if (tool::mono_now() >= next_sample_ns_) sample_server();
   if (gateway_) gateway_->turn(at);
   const Aim aim = shape_.at(at);
   faults_.turn(at, shape_.spans());
@@ -288,7 +282,7 @@ void Coordinator::tell_aims(const Aim& aim) {
 }
 
 void Coordinator::sample_server() {
-  next_sample_ns_ = now() + sample_ns;
+  next_sample_ns_ = tool::mono_now() + sample_ns;
   if (!server_) return;
   const std::optional<ServerSample> sample = server_->sample(since_start());
   if (!sample) {
@@ -343,14 +337,14 @@ void Coordinator::stop(bool hard) {
 void Coordinator::drain() {
   if (!stopping_) stop(false);
   while (workers_.alive() > 0 || !calls_.idle()) {
-    if (now() >= next_tick_ns_) {
-      next_tick_ns_ = now() + tick_ns;
-      if (now() >= next_sample_ns_) sample_server();
+    if (tool::mono_now() >= next_tick_ns_) {
+      next_tick_ns_ = tool::mono_now() + tick_ns;
+      if (tool::mono_now() >= next_sample_ns_) sample_server();
       view_.on_progress(progress());
     }
     take_rows(false);
     if (signals_() > (result_.interrupted ? 1 : 0)) stop(true);
-    wait(std::max<MonoNs>(next_tick_ns_ - now(), 0));
+    wait(std::max<MonoNs>(next_tick_ns_ - tool::mono_now(), 0));
   }
   sample_server();
   take_rows(true);
@@ -424,13 +418,13 @@ void Coordinator::put_on_dashboard(const Row& row) {
       {"workers", is.workers},
       {"workers_lost", is.workers_lost},
       {"faults", is.faults}};
-  HttpRequest request;
+  tool::HttpRequest request;
   request.method = "PUT";
   request.address = scenario_.target.http;
   request.path = fmt::format("/api/v1/runs/{}", result_.id);
   request.body = body.dump();
   request.token = token_;
-  calls_.begin(request, [this](const HttpAnswer& answer) {
+  calls_.begin(request, [this](const tool::HttpAnswer& answer) {
     if (answer.well() || answer.status == 0 || !dashboard_) return;
     dashboard_ = false;  // it won't be better the next second
     view_.on_notice(fmt::format("the gateway's page does not show this run: {}", answer.text()));

@@ -9,9 +9,10 @@
 #include <vector>
 
 #include "engine/base/result.hpp"
+#include "tools/common/clock.hpp"
+#include "tools/common/http_calls.hpp"
 #include "tools/load/run/faults.hpp"
 #include "tools/load/run/gateway_watch.hpp"
-#include "tools/load/run/http_calls.hpp"
 #include "tools/load/run/run_result.hpp"
 #include "tools/load/run/server_watch.hpp"
 #include "tools/load/run/timeline.hpp"
@@ -72,8 +73,7 @@ class Coordinator final : public WorkerSet::Owner {
   void on_acked(std::uint32_t worker, std::string_view piece) override;
 
  private:
-  MonoNs now() const;
-  MonoNs since_start() const { return now() - start_ns_; }
+  MonoNs since_start() const { return tool::mono_now() - start_ns_; }
   Result<void> begin_workers(const WorkerMain& worker_main);
   Result<void> set_up_workers();
   Result<void> wait_until_ready();
@@ -99,7 +99,7 @@ class Coordinator final : public WorkerSet::Owner {
   View& view_;
   std::function<int()> signals_;
   WorkerSet workers_;
-  HttpCalls calls_;
+  tool::HttpCalls calls_;
   Shape shape_;
   Faults faults_;
   std::unique_ptr<Timeline> timeline_;

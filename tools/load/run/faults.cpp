@@ -16,15 +16,16 @@ std::string with_enabled(const std::string& rule, bool enabled) {
 
 }  // namespace
 
-Faults::Faults(const Scenario& scenario, HttpCalls& calls)
+Faults::Faults(const Scenario& scenario, tool::HttpCalls& calls)
     : scenario_(scenario), calls_(calls), items_(scenario.faults.size()) {
   for (const Fault& fault : scenario.faults) {
     marks_.push_back({fault.name, fault.proxy, fault.rule, -1, -1, {}});
   }
 }
 
-HttpRequest Faults::rule_request(const Fault& fault, const char* method, std::string body) const {
-  HttpRequest request;
+tool::HttpRequest Faults::rule_request(const Fault& fault, const char* method,
+                                       std::string body) const {
+  tool::HttpRequest request;
   request.method = method;
   request.address = scenario_.target.chaos;
   request.path = fmt::format("/proxies/{}/rules/{}", fault.proxy, fault.rule);
@@ -35,9 +36,9 @@ HttpRequest Faults::rule_request(const Fault& fault, const char* method, std::st
 Result<void> Faults::check() {
   for (std::size_t i = 0; i < items_.size(); ++i) {
     const Fault& fault = scenario_.faults[i];
-    HttpRequest request = rule_request(fault, "GET", {});
+    tool::HttpRequest request = rule_request(fault, "GET", {});
     if (!fault.rule_json.empty()) request.path = fmt::format("/proxies/{}", fault.proxy);
-    const HttpAnswer answer = calls_.call(request);
+    const tool::HttpAnswer answer = calls_.call(request);
     if (!answer.well()) {
       return Error{0, fmt::format("fault \"{}\": ringgate-chaos at {}{}: {}", fault.name,
                                   scenario_.target.chaos, request.path, answer.text())};
@@ -71,7 +72,7 @@ void Faults::start(std::size_t index, MonoNs now) {
   item.began_ns = now;
   const std::string rule =
       fault.rule_json.empty() ? with_enabled(item.kept, true) : fault.rule_json;
-  calls_.begin(rule_request(fault, "PUT", rule), [this, index](const HttpAnswer& answer) {
+  calls_.begin(rule_request(fault, "PUT", rule), [this, index](const tool::HttpAnswer& answer) {
     Item& is = items_[index];
     if (answer.well()) {
       marks_[index].from_ns = now_;
@@ -86,11 +87,11 @@ void Faults::start(std::size_t index, MonoNs now) {
 void Faults::finish(std::size_t index) {
   const Fault& fault = scenario_.faults[index];
   items_[index].state = State::ending;
-  const HttpRequest request =
+  const tool::HttpRequest request =
       fault.rule_json.empty()
           ? rule_request(fault, "PUT", with_enabled(items_[index].kept, false))
           : rule_request(fault, "DELETE", {});
-  calls_.begin(request, [this, index](const HttpAnswer& answer) {
+  calls_.begin(request, [this, index](const tool::HttpAnswer& answer) {
     marks_[index].until_ns = now_;
     items_[index].state = State::over;
     if (!answer.well()) {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/base/clock.hpp"
-#include "tools/load/run/http_calls.hpp"
+#include "tools/common/http_calls.hpp"
 #include "tools/load/scenario/scenario.hpp"
 #include "tools/load/scenario/shape.hpp"
 
@@ -24,7 +24,7 @@ struct FaultMark {
 
 class Faults {
  public:
-  Faults(const Scenario& scenario, HttpCalls& calls);
+  Faults(const Scenario& scenario, tool::HttpCalls& calls);
 
   // Before the run: every proxy and rule that is named is there. Error: for people.
   Result<void> check();
@@ -44,10 +44,10 @@ class Faults {
   };
   void start(std::size_t index, MonoNs now);
   void finish(std::size_t index);
-  HttpRequest rule_request(const Fault& fault, const char* method, std::string body) const;
+  tool::HttpRequest rule_request(const Fault& fault, const char* method, std::string body) const;
 
   const Scenario& scenario_;
-  HttpCalls& calls_;
+  tool::HttpCalls& calls_;
   std::vector<Item> items_;
   std::vector<FaultMark> marks_;
   MonoNs now_ = 0;

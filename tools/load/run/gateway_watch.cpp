@@ -67,8 +67,8 @@ void GatewayMetrics::halve() {
   for (auto& [key, values] : series) thin(values);
 }
 
-HttpRequest GatewayWatch::request(std::string path) const {
-  HttpRequest out;
+tool::HttpRequest GatewayWatch::request(std::string path) const {
+  tool::HttpRequest out;
   out.address = address_;
   out.path = std::move(path);
   out.token = token_;
@@ -77,7 +77,7 @@ HttpRequest GatewayWatch::request(std::string path) const {
 
 // Only for the values that advice starts from; who may not read it has none.
 void GatewayWatch::ask_config() {
-  calls_.begin(request("/api/v1/config"), [this](const HttpAnswer& answer) {
+  calls_.begin(request("/api/v1/config"), [this](const tool::HttpAnswer& answer) {
     if (answer.well()) metrics_.config = config_of(answer.body);
   });
 }
@@ -86,13 +86,13 @@ void GatewayWatch::turn(MonoNs since_start) {
   if (over_ || asking_ || since_start < next_ns_) return;
   next_ns_ = since_start + pause_ns_;
   asking_ = true;
-  calls_.begin(request("/metrics"), [this, since_start](const HttpAnswer& answer) {
+  calls_.begin(request("/metrics"), [this, since_start](const tool::HttpAnswer& answer) {
     asking_ = false;
     took(since_start, answer);
   });
 }
 
-void GatewayWatch::took(MonoNs at_ns, const HttpAnswer& answer) {
+void GatewayWatch::took(MonoNs at_ns, const tool::HttpAnswer& answer) {
   const bool first = metrics_.times_s.empty();
   if (!answer.well()) {
     metrics_.problem = fmt::format("http://{}/metrics: {}", address_, answer.text());

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/base/clock.hpp"
-#include "tools/load/run/http_calls.hpp"
+#include "tools/common/http_calls.hpp"
 
 namespace ringgate::load {
 
@@ -39,7 +39,7 @@ class GatewayWatch {
   // A gateway of 64 shards has some ten thousand.
   static constexpr std::size_t series_max = 50'000;
 
-  GatewayWatch(HttpCalls& calls, std::string address, std::string token)
+  GatewayWatch(tool::HttpCalls& calls, std::string address, std::string token)
       : calls_(calls), address_(std::move(address)), token_(std::move(token)) {}
 
   // Asks when it is time to. Once there was no answer of a gateway it asks no more.
@@ -47,11 +47,11 @@ class GatewayWatch {
   const GatewayMetrics& metrics() const { return metrics_; }
 
  private:
-  HttpRequest request(std::string path) const;
+  tool::HttpRequest request(std::string path) const;
   void ask_config();
-  void took(MonoNs at_ns, const HttpAnswer& answer);
+  void took(MonoNs at_ns, const tool::HttpAnswer& answer);
 
-  HttpCalls& calls_;
+  tool::HttpCalls& calls_;
   std::string address_;
   std::string token_;
   GatewayMetrics metrics_;

@@ -12,19 +12,15 @@
 #include <cerrno>
 #include <ctime>
 
-#include "tools/load/run/sockets.hpp"
+#include "tools/common/clock.hpp"
+#include "tools/common/owned_fd.hpp"
+#include "tools/common/sockets.hpp"
 #include "tools/load/run/worker_set.hpp"
 
 namespace ringgate::load {
 namespace {
 
 constexpr MonoNs handshake_ns = 5 * ns_per_s;
-
-MonoNs mono_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return MonoNs{now.tv_sec} * ns_per_s + now.tv_nsec;
-}
 
 bool send_all(int fd, const std::string& frame) {
   return ::send(fd, frame.data(), frame.size(), MSG_NOSIGNAL) ==
@@ -36,13 +32,13 @@ bool shake_hands(int fd, const std::string& secret, wire::Decoder& decoder) {
   const timeval patience{1, 0};
   setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  const MonoNs until = mono_now() + handshake_ns;
+  const MonoNs until = tool::mono_now() + handshake_ns;
   wire::Hello hello = own_hello();
   hello.nonce = wire::make_nonce();
   if (!send_all(fd, wire::encode(hello))) return false;
   decoder.set_limit(wire::stranger_frame_bytes_max);
   char buffer[4096];
-  while (mono_now() < until) {
+  while (tool::mono_now() < until) {
     Result<std::optional<wire::Message>> next = decoder.next();
     if (!next.ok()) return false;
     if (next->has_value()) {
@@ -65,10 +61,10 @@ bool shake_hands(int fd, const std::string& secret, wire::Decoder& decoder) {
   return false;
 }
 
-Result<OwnedFd> listen_on(const std::string& listen_text) {
-  const Result<SocketAddress> at = resolve_address(listen_text, "--listen");
+Result<tool::OwnedFd> listen_on(const std::string& listen_text) {
+  const Result<tool::SocketAddress> at = tool::resolve_address(listen_text, "--listen");
   if (!at.ok()) return at.error();
-  OwnedFd fd(socket(at->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  tool::OwnedFd fd(socket(at->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const int on = 1;
   if (fd) setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (!fd || bind(fd.get(), at->get(), at->bytes) != 0 || ::listen(fd.get(), 16) != 0) {
@@ -102,12 +98,12 @@ Result<void> serve_coordinators(const std::string& listen_text, const std::strin
                                 const WorkerMain& worker_main,
                                 const std::function<bool()>& interrupted,
                                 const std::function<void(const std::string&)>& said) {
-  Result<OwnedFd> listener = listen_on(listen_text);
+  Result<tool::OwnedFd> listener = listen_on(listen_text);
   if (!listener.ok()) return listener.error();
-  SocketAddress own;
+  tool::SocketAddress own;
   own.bytes = sizeof own.address;
   getsockname(listener->get(), reinterpret_cast<sockaddr*>(&own.address), &own.bytes);
-  said(fmt::format("listening on {}", address_text(own)));
+  said(fmt::format("listening on {}", tool::address_text(own)));
   pid_t child = 0;
   std::string who;
   while (!interrupted()) {
@@ -120,13 +116,13 @@ Result<void> serve_coordinators(const std::string& listen_text, const std::strin
     }
     pollfd one{listener->get(), POLLIN, 0};
     if (poll(&one, 1, 200) <= 0) continue;
-    SocketAddress from;
+    tool::SocketAddress from;
     from.bytes = sizeof from.address;
-    OwnedFd fd(accept4(listener->get(), reinterpret_cast<sockaddr*>(&from.address), &from.bytes,
-                       SOCK_CLOEXEC));
+    tool::OwnedFd fd(accept4(listener->get(), reinterpret_cast<sockaddr*>(&from.address),
+                             &from.bytes, SOCK_CLOEXEC));
     if (!fd) continue;
     if (child > 0) continue;  // one run at a time: hang up on the other
-    who = address_text(from);
+    who = tool::address_text(from);
     std::fflush(nullptr);
     child = fork();
     if (child < 0) return errno_error(errno, "cannot fork a worker");

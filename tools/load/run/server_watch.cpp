@@ -15,7 +15,7 @@
 #include <set>
 #include <sstream>
 
-#include "tools/load/run/sockets.hpp"
+#include "tools/common/sockets.hpp"
 #include "tools/load/server_probe.hpp"
 
 namespace ringgate::load {
@@ -25,7 +25,7 @@ bool is_digits(const char* text) {
   return *text != 0 && std::strspn(text, "0123456789") == std::strlen(text);
 }
 
-bool is_own_address(const SocketAddress& address) {
+bool is_own_address(const tool::SocketAddress& address) {
   if (address.address.ss_family == AF_INET) {
     const auto* in = reinterpret_cast<const sockaddr_in*>(&address.address);
     if ((ntohl(in->sin_addr.s_addr) >> 24) == 127) return true;
@@ -120,7 +120,7 @@ std::vector<ServerSample::Wait> shard_waits(int pid) {
 }  // namespace
 
 Result<int> listener_pid(const std::string& host_port, bool udp) {
-  const Result<SocketAddress> address = resolve_address(host_port, "target");
+  const Result<tool::SocketAddress> address = tool::resolve_address(host_port, "target");
   if (!address.ok()) return address.error();
   if (!is_own_address(*address)) {
     return Error{0, fmt::format("{} is another host: its CPU and memory are not watched",

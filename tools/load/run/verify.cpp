@@ -15,10 +15,11 @@
 #include "engine/io/sys.hpp"
 #include "storage/log/limits.hpp"
 #include "storage/log/reader.hpp"
+#include "tools/common/clock.hpp"
+#include "tools/common/http_calls.hpp"
 #include "tools/load/crowd/acked.hpp"
 #include "tools/load/frames.hpp"
 #include "tools/load/run/coordinator.hpp"
-#include "tools/load/run/http_calls.hpp"
 
 namespace ringgate::load {
 namespace {
@@ -33,12 +34,6 @@ constexpr WallUs own_clock_slack_us = us_per_s;
 // write takes: so often and so long.
 constexpr int looks_max = 20;
 constexpr timespec between_looks{.tv_sec = 0, .tv_nsec = log::commit_mark_after};
-
-MonoNs mono_now() {
-  timespec now{};
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return MonoNs{now.tv_sec} * ns_per_s + now.tv_nsec;
-}
 
 std::uint64_t key_of(std::uint64_t phone, std::uint16_t serial) { return phone << 16 | serial; }
 
@@ -196,7 +191,7 @@ void Truth::fill(Verification& out) {
 Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
                                    const std::string& log_dir, WallUs from_us,
                                    const std::function<void(double)>& said) {
-  const MonoNs began = mono_now();
+  const MonoNs began = tool::mono_now();
   Truth comparison;
   if (Result<void> r = take_acked(acked_files, comparison); !r.ok()) return r.error();
   log::ReaderOptions options;
@@ -215,18 +210,18 @@ Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
   }
   out.how = fmt::format("log {}", log_dir);
   out.problems = (*reader)->problems();
-  out.took_s = static_cast<double>(mono_now() - began) / 1e9;
+  out.took_s = static_cast<double>(tool::mono_now() - began) / 1e9;
   return out;
 }
 
 Result<Verification> verify_by_api(const std::vector<std::string>& acked_files,
                                    const std::string& address, const std::string& token,
                                    WallUs from_us, const std::function<void(double)>& said) {
-  const MonoNs began = mono_now();
+  const MonoNs began = tool::mono_now();
   Truth comparison;
   if (Result<void> r = take_acked(acked_files, comparison); !r.ok()) return r.error();
-  HttpCalls calls(mono_now);
-  HttpRequest request;
+  tool::HttpCalls calls;
+  tool::HttpRequest request;
   request.address = address;
   request.token = token;
   request.patience_ns = 60 * ns_per_s;
@@ -237,7 +232,7 @@ Result<Verification> verify_by_api(const std::vector<std::string>& acked_files,
         "/api/v1/records?message=0x0200&kind=frame-up&decode=false&limit=10000&from={}{}",
         escaped(time_text(from_us - clock_slack_us)),
         cursor.empty() ? "" : fmt::format("&cursor={}", escaped(cursor)));
-    const HttpAnswer answer = calls.call(request);
+    const tool::HttpAnswer answer = calls.call(request);
     if (!answer.well()) {
       return Error{0, fmt::format("--verify-api {}: {}", address, answer.text())};
     }
@@ -250,7 +245,7 @@ Result<Verification> verify_by_api(const std::vector<std::string>& acked_files,
   Verification out;
   out.how = fmt::format("API {}", address);
   comparison.fill(out);
-  out.took_s = static_cast<double>(mono_now() - began) / 1e9;
+  out.took_s = static_cast<double>(tool::mono_now() - began) / 1e9;
   return out;
 }
 
@@ -271,10 +266,10 @@ void Coordinator::verify() {
   bool remote = false;
   for (const WorkerResult& worker : result_.workers) remote = remote || worker.remote;
   const WallUs from_us = result_.started_us - (remote ? clock_slack_us : own_clock_slack_us);
-  MonoNs said_ns = now();
+  MonoNs said_ns = tool::mono_now();
   const auto said = [&](double share) {
-    if (now() - said_ns < 2 * ns_per_s) return;
-    said_ns = now();
+    if (tool::mono_now() - said_ns < 2 * ns_per_s) return;
+    said_ns = tool::mono_now();
     view_.on_notice(share < 0 ? fmt::format("verifying: {:.0f} pages", -share)
                               : fmt::format("verifying: {:.0f} % of the log", share * 100));
   };

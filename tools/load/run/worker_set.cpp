@@ -13,7 +13,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "tools/load/run/sockets.hpp"
+#include "tools/common/owned_fd.hpp"
+#include "tools/common/sockets.hpp"
+
 
 namespace ringgate::load {
 namespace {
@@ -115,15 +117,15 @@ Result<void> WorkerSet::fork_local(const WorkerMain& worker_main) {
   worker.pid = pid;
   worker.name = fmt::format("worker {} (pid {})", workers_.size(), pid);
   worker.heard_ns = clock_();
-  set_blocking(worker.fd, false);
+  tool::set_blocking(worker.fd, false);
   workers_.push_back(std::move(worker));
   return {};
 }
 
 Result<void> WorkerSet::connect_remote(const std::string& address, const std::string& secret) {
-  const Result<SocketAddress> to = resolve_address(address, "--worker");
+  const Result<tool::SocketAddress> to = tool::resolve_address(address, "--worker");
   if (!to.ok()) return to.error();
-  OwnedFd fd(socket(to->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  tool::OwnedFd fd(socket(to->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!fd) return errno_error(errno, fmt::format("--worker {}", address));
   const timeval patience{5, 0};
   setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -138,7 +140,7 @@ Result<void> WorkerSet::connect_remote(const std::string& address, const std::st
   worker.name = fmt::format("worker {} ({})", workers_.size(), address);
   worker.heard_ns = clock_();
   worker.fd = fd.get();
-  set_blocking(worker.fd, false);
+  tool::set_blocking(worker.fd, false);
   if (Result<void> shaken = shake_hands(worker, secret); !shaken.ok()) {
     return Error{shaken.error().code, fmt::format("--worker {}: {}", address,
                                                   shaken.error().message)};

@@ -9,9 +9,9 @@
 
 #include "engine/base/bytes.hpp"
 
-namespace ringgate::load {
+namespace ringgate::tool {
 
-class HttpAnswer {
+class HttpAnswerReader {
  public:
   enum class Step : std::uint8_t {
     more,  // of it is to come
@@ -61,4 +61,4 @@ class HttpAnswer {
   const char* problem_ = "";
 };
 
-}  // namespace ringgate::load
+}  // namespace ringgate::tool

@@ -1,5 +1,5 @@
-// Small HTTP requests of the coordinator (to ringgate-chaos, to the gateway's API) that never make
-// it wait: each has a connection of its own and a deadline. One thread, poll(2).
+// Small HTTP requests of a tool (to the gateway's API, to ringgate-chaos) that need not make it
+// wait: each has a connection of its own and a deadline. One thread, poll(2).
 #pragma once
 
 #include <poll.h>
@@ -12,12 +12,14 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
-#include "tools/load/run/sockets.hpp"
+#include "tools/common/http_answer.hpp"
+#include "tools/common/owned_fd.hpp"
+#include "tools/common/sockets.hpp"
 
-namespace ringgate::load {
+namespace ringgate::tool {
 
 constexpr MonoNs http_deadline_ns = 3 * ns_per_s;
-// More is no answer to what the coordinator asks.
+// More is no answer to what tools ask; /metrics of 64 shards are 2 MB.
 constexpr std::size_t http_answer_bytes_max = 64U << 20;
 
 struct HttpRequest {
@@ -41,38 +43,40 @@ struct HttpAnswer {
 class HttpCalls {
  public:
   using Done = std::function<void(const HttpAnswer&)>;
-  explicit HttpCalls(std::function<MonoNs()> clock) : clock_(std::move(clock)) {}
 
-  // `done` is called once, from handle(). Addresses are resolved when first used.
+  // `done` is called once, from handle(). Addresses are resolved when first used; where a name has
+  // several, the next is tried where one cannot be reached.
   void begin(const HttpRequest& request, Done done);
   bool idle() const { return calls_.empty(); }
   std::size_t under_way() const { return calls_.size(); }
   void add_polls(std::vector<pollfd>& polls) const;
   void handle();
 
-  // Waits for the answer: before a run and after it.
+  // Waits for the answer, and sees to the others meanwhile.
   HttpAnswer call(const HttpRequest& request);
 
  private:
   struct Call {
     OwnedFd fd;
+    std::string address;
+    std::size_t tried = 0;  // of the address's
+    bool begun = false;     // some of the request was sent
     std::string unsent;
-    std::string received;
+    HttpAnswerReader reader;
     MonoNs deadline_ns = 0;
     Done done;
     HttpAnswer answer;
     bool over = false;
   };
-  void open(Call& call, const HttpRequest& request);
+  // Towards the next address of the name; `error`: why the one before was none.
+  void open(Call& call, int error);
   void turn(Call& call);
+  void read(Call& call);
+  void on_broken(Call& call, int error);
   void fail(Call& call, const std::string& error);
 
-  std::function<MonoNs()> clock_;
   std::list<Call> calls_;
-  std::map<std::string, SocketAddress> known_;
+  std::map<std::string, std::vector<SocketAddress>> known_;
 };
 
-// The whole answer in `bytes`? `closed`: no more comes. Understands Content-Length and chunks.
-bool parse_http_answer(const std::string& bytes, bool closed, HttpAnswer& out);
-
-}  // namespace ringgate::load
+}  // namespace ringgate::tool

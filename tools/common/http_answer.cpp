@@ -1,11 +1,11 @@
-#include "tools/load/crowd/http_answer.hpp"
+#include "tools/common/http_answer.hpp"
 
 #include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <utility>
 
-namespace ringgate::load {
+namespace ringgate::tool {
 namespace {
 
 char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
@@ -31,23 +31,23 @@ bool read_number(std::string_view text, int base, std::uint64_t& out) {
 
 }  // namespace
 
-void HttpAnswer::begin(bool to_head, bool wants_head) {
-  *this = HttpAnswer{};
+void HttpAnswerReader::begin(bool to_head, bool wants_head) {
+  *this = HttpAnswerReader{};
   to_head_ = to_head;
   wants_head_ = wants_head;
 }
 
-HttpAnswer::Step HttpAnswer::fail(const char* problem) {
+HttpAnswerReader::Step HttpAnswerReader::fail(const char* problem) {
   problem_ = problem;
   state_ = State::bad;
   return Step::bad;
 }
 
-HttpAnswer::Step HttpAnswer::closed() const {
+HttpAnswerReader::Step HttpAnswerReader::closed() const {
   return state_ == State::until_close ? Step::done : Step::bad;
 }
 
-std::string_view HttpAnswer::field(std::string_view name) const {
+std::string_view HttpAnswerReader::field(std::string_view name) const {
   std::string_view rest = head_;
   while (!rest.empty()) {
     const std::size_t end = std::min(rest.find("\r\n"), rest.size());
@@ -61,7 +61,7 @@ std::string_view HttpAnswer::field(std::string_view name) const {
 }
 
 // True: line_ is whole, without its end.
-bool HttpAnswer::take_line(Bytes& bytes) {
+bool HttpAnswerReader::take_line(Bytes& bytes) {
   const auto* end = static_cast<const std::uint8_t*>(std::memchr(bytes.data(), '\n', bytes.size()));
   const std::size_t size = end == nullptr ? bytes.size()
                                           : static_cast<std::size_t>(end - bytes.data()) + 1;
@@ -73,7 +73,7 @@ bool HttpAnswer::take_line(Bytes& bytes) {
   return true;
 }
 
-bool HttpAnswer::read_status(std::string_view line) {
+bool HttpAnswerReader::read_status(std::string_view line) {
   std::uint64_t number = 0;
   if (line.size() < 12 || !line.starts_with("HTTP/1.") || line[8] != ' ' ||
       !read_number(line.substr(9, 3), 10, number) || number < 100) {
@@ -84,7 +84,7 @@ bool HttpAnswer::read_status(std::string_view line) {
   return true;
 }
 
-HttpAnswer::Step HttpAnswer::end_head() {
+HttpAnswerReader::Step HttpAnswerReader::end_head() {
   if (status_ < 200 && status_ != 101) {  // interim
     head_.clear();
     status_ = 0;
@@ -113,7 +113,7 @@ HttpAnswer::Step HttpAnswer::end_head() {
   return state_ == State::done ? Step::done : Step::more;
 }
 
-HttpAnswer::Step HttpAnswer::end_line() {
+HttpAnswerReader::Step HttpAnswerReader::end_line() {
   const std::string line = std::exchange(line_, {});
   if (state_ == State::head) {
     if (head_.size() + line.size() > head_bytes_max) return fail("a head without an end");
@@ -135,7 +135,7 @@ HttpAnswer::Step HttpAnswer::end_line() {
   return Step::more;
 }
 
-HttpAnswer::Step HttpAnswer::feed(Bytes& bytes, std::string* body) {
+HttpAnswerReader::Step HttpAnswerReader::feed(Bytes& bytes, std::string* body) {
   if (state_ == State::bad) return Step::bad;
   while (state_ != State::done && !bytes.empty()) {
     if (state_ == State::sized || state_ == State::chunk || state_ == State::until_close) {
@@ -159,4 +159,4 @@ HttpAnswer::Step HttpAnswer::feed(Bytes& bytes, std::string* body) {
   return state_ == State::done ? Step::done : Step::more;
 }
 
-}  // namespace ringgate::load
+}  // namespace ringgate::tool

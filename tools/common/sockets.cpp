@@ -1,16 +1,17 @@
-#include "tools/load/run/sockets.hpp"
+#include "tools/common/sockets.hpp"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <netdb.h>
-#include <unistd.h>
 
 #include <cstring>
+#include <memory>
 
-namespace ringgate::load {
+namespace ringgate::tool {
 
-Result<SocketAddress> resolve_address(const std::string& text, const std::string& what) {
+Result<std::vector<SocketAddress>> resolve_addresses(const std::string& text,
+                                                     const std::string& what) {
   const std::size_t colon = text.rfind(':');
   if (colon == std::string::npos || colon == 0 || colon + 1 == text.size()) {
     return Error{0, fmt::format("{} {}: expected HOST:PORT, such as 127.0.0.1:7808", what, text)};
@@ -24,11 +25,20 @@ Result<SocketAddress> resolve_address(const std::string& text, const std::string
   addrinfo* found = nullptr;
   const int error = getaddrinfo(host.c_str(), text.c_str() + colon + 1, &hints, &found);
   if (error != 0) return Error{0, fmt::format("{} {}: {}", what, text, gai_strerror(error))};
-  SocketAddress out;
-  std::memcpy(&out.address, found->ai_addr, found->ai_addrlen);
-  out.bytes = found->ai_addrlen;
-  freeaddrinfo(found);
+  const std::unique_ptr<addrinfo, void (*)(addrinfo*)> owned(found, &freeaddrinfo);
+  std::vector<SocketAddress> out;
+  for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+    SocketAddress& one = out.emplace_back();
+    std::memcpy(&one.address, at->ai_addr, at->ai_addrlen);
+    one.bytes = at->ai_addrlen;
+  }
   return out;
+}
+
+Result<SocketAddress> resolve_address(const std::string& text, const std::string& what) {
+  const Result<std::vector<SocketAddress>> all = resolve_addresses(text, what);
+  if (!all.ok()) return all.error();
+  return all->front();
 }
 
 std::string address_text(const SocketAddress& address) {
@@ -47,17 +57,4 @@ void set_blocking(int fd, bool blocking) {
   fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK);
 }
 
-OwnedFd& OwnedFd::operator=(OwnedFd&& other) noexcept {
-  if (this != &other) {
-    reset();
-    fd_ = other.release();
-  }
-  return *this;
-}
-
-void OwnedFd::reset() {
-  if (fd_ >= 0) close(fd_);
-  fd_ = -1;
-}
-
-}  // namespace ringgate::load
+}  // namespace ringgate::tool
