@@ -13,24 +13,6 @@ namespace {
 
 constexpr std::string_view prefix = "RINGGATE_";
 
-std::string suggestion(std::string_view nearest) {
-  return nearest.empty() ? std::string{} : fmt::format("; did you mean \"{}\"?", nearest);
-}
-
-// "the integer 30", "the text \"x\"", for "..., not the integer 30".
-std::string described(const TomlEntry& entry) {
-  switch (entry.kind) {
-    case TomlEntry::Kind::boolean: return entry.boolean ? "true" : "false";
-    case TomlEntry::Kind::integer: return fmt::format("the integer {}", entry.integer);
-    case TomlEntry::Kind::number: return fmt::format("the number {}", entry.number);
-    case TomlEntry::Kind::text: return fmt::format("the text {}", toml_quoted(entry.text));
-    case TomlEntry::Kind::time: return "a date or time";
-    case TomlEntry::Kind::list: return "a list";
-    case TomlEntry::Kind::table: return "a table";
-  }
-  return "";
-}
-
 std::string wrong_type(const KeySpec& key, const TomlEntry& entry) {
   std::string message = fmt::format("{} {}", key.name, expectation(key.type));
   if (!key.secret) message += fmt::format(", not {}", described(entry));
@@ -121,7 +103,7 @@ class Loader {
  private:
   void unknown_key(std::string_view key, std::string where) {
     errors_.push_back({std::move(where), fmt::format("unknown key {}{}", toml_quoted(key),
-                                                     suggestion(schema_.nearest_key(key)))});
+                                                     meant(schema_.nearest_key(key)))});
   }
 
   void put_text(std::size_t index, std::string_view text, const std::string& where) {
@@ -159,7 +141,7 @@ class Loader {
       } else {
         errors_.push_back(
             {key_place(entry), fmt::format("unknown section {}{}", toml_quoted(entry.path),
-                                           suggestion(schema_.nearest_section(entry.path)))});
+                                           meant(schema_.nearest_section(entry.path)))});
       }
     }
   }

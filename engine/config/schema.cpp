@@ -98,8 +98,7 @@ Result<void> check_choice(const KeySpec& key, std::string_view text) {
   }
   std::string message = fmt::format("{} must be {}", key.name, allowed);
   if (!key.secret) message += fmt::format(", not {}", toml_quoted(text));
-  const std::string_view meant = nearest(text, key.choices);
-  if (!meant.empty()) message += fmt::format("; did you mean \"{}\"?", meant);
+  message += meant(nearest(text, key.choices));
   return Error{0, message};
 }
 
@@ -390,6 +389,10 @@ std::string_view nearest(std::string_view name, std::span<const std::string_view
     }
   }
   return found;
+}
+
+std::string meant(std::string_view nearest) {
+  return nearest.empty() ? std::string{} : fmt::format("; did you mean \"{}\"?", nearest);
 }
 
 }  // namespace ringgate::config

@@ -116,5 +116,7 @@ std::string_view expectation(KeyType type);
 std::size_t edit_distance(std::string_view a, std::string_view b);
 // The candidate with the fewest edits, at most a third of the last word of `name`; else empty.
 std::string_view nearest(std::string_view name, std::span<const std::string_view> candidates);
+// `; did you mean "x"?` of what nearest() found; nothing where it found nothing.
+std::string meant(std::string_view nearest);
 
 }  // namespace ringgate::config

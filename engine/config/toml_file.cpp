@@ -131,4 +131,22 @@ Result<std::string, ConfigError> read_config_file(const std::string& path) {
   return text;
 }
 
+std::string described(const TomlEntry& entry) {
+  switch (entry.kind) {
+    case TomlEntry::Kind::boolean: return entry.boolean ? "true" : "false";
+    case TomlEntry::Kind::integer: return fmt::format("the integer {}", entry.integer);
+    case TomlEntry::Kind::number: return fmt::format("the number {}", entry.number);
+    case TomlEntry::Kind::text: return fmt::format("the text {}", toml_quoted(entry.text));
+    case TomlEntry::Kind::time: return "a date or time";
+    case TomlEntry::Kind::list: return "a list";
+    case TomlEntry::Kind::table: return "a table";
+  }
+  return "";
+}
+
+std::string_view name_in(const TomlEntry& entry, std::string_view table_path) {
+  const std::size_t skip = table_path.empty() ? 0 : table_path.size() + 1;
+  return std::string_view(entry.path).substr(std::min(skip, entry.path.size()));
+}
+
 }  // namespace ringgate::config

@@ -26,6 +26,11 @@ struct TomlEntry {
   std::vector<TomlEntry> children;  // of a list or table, in the order of the text
 };
 
+// "the integer 30", "the text \"x\"": for "must be ..., not the integer 30".
+std::string described(const TomlEntry& entry);
+// The last name of an entry's path, as it stands in the table of this path ("": the top one).
+std::string_view name_in(const TomlEntry& entry, std::string_view table_path);
+
 // The top table. `name` is the file's, for the error's place.
 Result<TomlEntry, ConfigError> parse_toml(std::string_view text, const std::string& name);
 

@@ -16,19 +16,6 @@ namespace {
 using config::TomlEntry;
 using TextKind = TomlEntry::Kind;
 
-std::string described(const TomlEntry& entry) {
-  switch (entry.kind) {
-    case TextKind::boolean: return entry.boolean ? "true" : "false";
-    case TextKind::integer: return fmt::format("the integer {}", entry.integer);
-    case TextKind::number: return fmt::format("the number {}", entry.number);
-    case TextKind::text: return fmt::format("the text {}", config::toml_quoted(entry.text));
-    case TextKind::time: return "a date or time";
-    case TextKind::list: return "a list";
-    case TextKind::table: return "a table";
-  }
-  return "";
-}
-
 template <class Format>
 std::string outside(std::string_view name, std::int64_t value, Range range, Format&& format) {
   return fmt::format("{} must be between {} and {}, not {}", name, format(range.min),
@@ -54,15 +41,10 @@ Problem problem_at(const TomlEntry& entry, bool of_value, std::string message) {
   return problem;
 }
 
-std::string_view name_in(const TomlEntry& entry, const TomlEntry& parent) {
-  const std::size_t skip = parent.path.empty() ? 0 : parent.path.size() + 1;
-  return std::string_view(entry.path).substr(std::min(skip, entry.path.size()));
-}
-
 const TomlEntry* Reader::find(std::string_view name) {
   if (std::ranges::find(asked_, name) == asked_.end()) asked_.push_back(name);
   for (const TomlEntry& child : table_.children) {
-    if (name_in(child, table_) == name) return &child;
+    if (config::name_in(child, table_.path) == name) return &child;
   }
   return nullptr;
 }
@@ -78,7 +60,7 @@ void Reader::problem(std::string_view name, std::string message) {
 }
 
 void Reader::wrong(const TomlEntry& entry, std::string_view name, std::string_view wanted) {
-  at_value(entry, fmt::format("{} must be {}, not {}", name, wanted, described(entry)));
+  at_value(entry, fmt::format("{} must be {}, not {}", name, wanted, config::described(entry)));
 }
 
 void Reader::boolean(std::string_view name, bool& value) {
@@ -173,8 +155,9 @@ void Reader::pick(std::string_view name, std::size_t& index,
     }
     const std::string_view near = config::nearest(entry->text, names);
     if (!near.empty()) {
-      return at_value(*entry, fmt::format("{}: there is no {}; did you mean \"{}\"?", name,
-                                          config::toml_quoted(entry->text), near));
+      return at_value(*entry, fmt::format("{}: there is no {}{}", name,
+                                          config::toml_quoted(entry->text),
+                                          config::meant(near)));
     }
   }
   std::string wanted = "one of";
@@ -193,14 +176,12 @@ bool Reader::need(std::string_view name, std::string_view example) {
 
 void Reader::finish(std::string_view what) {
   for (const TomlEntry& child : table_.children) {
-    const std::string_view name = name_in(child, table_);
+    const std::string_view name = config::name_in(child, table_.path);
     if (std::ranges::find(asked_, name) != asked_.end()) continue;
-    const std::string_view near = config::nearest(name, asked_);
     problems_.push_back(problem_at(
         child, false,
         fmt::format("{} has no {}{}", what, config::toml_quoted(name),
-                    near.empty() ? std::string()
-                                 : fmt::format("; did you mean \"{}\"?", near))));
+                    config::meant(config::nearest(name, asked_)))));
   }
 }
 

@@ -88,7 +88,5 @@ class Writer {
 
 // A problem at `entry`: of its name, or of its value.
 Problem problem_at(const config::TomlEntry& entry, bool of_value, std::string message);
-// The last name of its path; `parent` is the table that holds it.
-std::string_view name_in(const config::TomlEntry& entry, const config::TomlEntry& parent);
 
 }  // namespace ringgate::chaos

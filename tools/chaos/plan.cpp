@@ -198,7 +198,7 @@ void rules_of(const TomlEntry& table, ProxyPlan& proxy, Problems& problems) {
     return;
   }
   for (const TomlEntry& child : table.children) {
-    const std::string name(name_in(child, table));
+    const std::string name(config::name_in(child, table.path));
     if (const auto fine = check_name(name); !fine) {
       problems.push_back(problem_at(child, false, fine.error().message));
     }
@@ -272,7 +272,7 @@ void proxies_of(const TomlEntry& table, Plan& plan, Problems& problems) {
     return;
   }
   for (const TomlEntry& child : table.children) {
-    const std::string name(name_in(child, table));
+    const std::string name(config::name_in(child, table.path));
     if (const auto fine = check_name(name); !fine) {
       problems.push_back(problem_at(child, false, fine.error().message));
     }

@@ -159,7 +159,7 @@ b = ["p99 < 1s"]
     found += fmt::format("{}:{} {}\n", problem.line, problem.column, problem.message);
   }
   CHECK(found == R"(1:1 unknown key "sed"; did you mean "seed"?
-2:15 description must be a text in quotes, not the number 5
+2:15 description must be a text in quotes, not the integer 5
 3:2 unknown section "targt"; did you mean "target"?
 5:9 jt808 must be "HOST:PORT" such as "127.0.0.1:7808", not "127.0.0.1"
 6:14 server_pid must be "auto", "none" or a process' number, not the text "aut"

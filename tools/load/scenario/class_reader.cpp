@@ -77,7 +77,8 @@ void read_routes(const Fields& fields, UserClass& made, Complaints& complaints) 
   for (const TomlEntry& entry : list.children) {
     if (entry.kind != Kind::table) {
       complaints.at_value(entry, fmt::format("a route is a table such as {{ path = "
-                                             "\"/api/v1/devices\" }}, not {}", described(entry)));
+                                             "\"/api/v1/devices\" }}, not {}",
+                                             config::described(entry)));
       all = false;
       continue;
     }
@@ -137,8 +138,8 @@ UserClass read_class(const TomlEntry& table, std::size_t index, Complaints& comp
   std::string name;
   for (const TomlEntry& child : table.children) {
     if (child.kind != Kind::text) continue;
-    if (leaf(child, table.path) == "kind") kind = child.text;
-    if (leaf(child, table.path) == "name") name = child.text;
+    if (config::name_in(child, table.path) == "kind") kind = child.text;
+    if (config::name_in(child, table.path) == "name") name = child.text;
   }
   std::string who = name.empty() ? fmt::format("class number {}", index + 1)
                                  : fmt::format("class {}", config::toml_quoted(name));

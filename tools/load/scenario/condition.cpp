@@ -127,8 +127,8 @@ class Parser {
   bool unknown(std::size_t at, std::string_view word) {
     const std::string_view near = config::nearest(word, all_words);
     if (!near.empty()) {
-      return fail(at, fmt::format("{} measures nothing; did you mean \"{}\"?",
-                                  config::toml_quoted(word), near));
+      return fail(at, fmt::format("{} measures nothing{}", config::toml_quoted(word),
+                                  config::meant(near)));
     }
     return fail(at, fmt::format("{} measures nothing; there are p50 to p99.99, mean and max (after "
                                 "response, service, lag, connect, delivery), errors, dropped, "

@@ -84,7 +84,7 @@ class Decoder {
                                    at.integer, at.integer, at.integer));
     }
     std::string message = fmt::format("{} {}, not {}", name(), expected(rule_.type),
-                                      described(at));
+                                      config::described(at));
     return wrong(at, std::move(message));
   }
   bool range(double value, const TomlEntry& at, std::string_view unit) {
@@ -150,7 +150,8 @@ class Decoder {
     const auto found = std::find(rule_.choices.begin(), rule_.choices.end(), text);
     if (found == rule_.choices.end()) {
       return wrong(at, fmt::format("{} must be one of {}, not {}{}", name(), joined(rule_.choices),
-                                   config::toml_quoted(text), suggestion(text, rule_.choices)));
+                                   config::toml_quoted(text),
+                                   config::meant(config::nearest(text, rule_.choices))));
     }
     index = static_cast<std::size_t>(found - rule_.choices.begin());
     return true;
@@ -220,7 +221,7 @@ class Decoder {
     for (const TomlEntry& child : entry_.children) {
       if (child.kind != Kind::text) {
         good = wrong(child, fmt::format("{} holds texts in quotes only, not {}", name(),
-                                        described(child)));
+                                        config::described(child)));
       } else if (rule_.type == FieldType::conditions) {
         good &= condition(child);
       } else if (rule_.type == FieldType::choices) {
@@ -282,32 +283,6 @@ bool listed(std::string_view list, std::string_view word) {
 
 }  // namespace
 
-std::string described(const TomlEntry& entry) {
-  switch (entry.kind) {
-    case Kind::boolean: return entry.boolean ? "true" : "false";
-    case Kind::integer: return fmt::format("the number {}", entry.integer);
-    case Kind::number: return fmt::format("the number {:g}", entry.number);
-    case Kind::text: return fmt::format("the text {}", config::toml_quoted(entry.text));
-    case Kind::time: return "a date or time without quotes";
-    case Kind::list: return "a list";
-    case Kind::table: return "a table";
-  }
-  return {};
-}
-
-std::string_view leaf(const TomlEntry& entry, std::string_view table_path) {
-  std::string_view name = entry.path;
-  if (!table_path.empty() && name.size() > table_path.size()) {
-    name.remove_prefix(table_path.size() + 1);
-  }
-  return name;
-}
-
-std::string suggestion(std::string_view wrong, std::span<const std::string_view> known) {
-  const std::string_view near = config::nearest(wrong, known);
-  return near.empty() ? std::string{} : fmt::format("; did you mean \"{}\"?", near);
-}
-
 MonoNs parse_time_of_day(std::string_view text) {
   const std::size_t colon = text.find(':');
   if (colon == 0 || colon > 2 || text.size() != colon + 3) return -1;
@@ -363,14 +338,15 @@ Fields::Fields(const TomlEntry& entry, std::string_view table, std::string_view 
     if (rule.key.table == table) names.push_back(rule.key.name);
   }
   for (const TomlEntry& child : entry.children) {
-    const std::string_view name = leaf(child, entry.path);
+    const std::string_view name = config::name_in(child, entry.path);
     const Field* initial = default_of(table, name);
     if (initial == nullptr) {
       const bool top = table.empty();
       complaints.at_key(child, fmt::format("{} {}{}",
                                            child.kind == Kind::table && top ? "unknown section"
                                                                             : "unknown key",
-                                           config::toml_quoted(name), suggestion(name, names)));
+                                           config::toml_quoted(name),
+                                           config::meant(config::nearest(name, names))));
       continue;
     }
     const FieldRule& rule = *initial->rule;

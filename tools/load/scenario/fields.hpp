@@ -116,11 +116,6 @@ class Fields {
   std::map<std::string, Held, std::less<>> fields_;
 };
 
-// "line 3" for people is in the problem; these are for messages.
-std::string described(const config::TomlEntry& entry);
-std::string_view leaf(const config::TomlEntry& entry, std::string_view table_path);
-// `; did you mean "x"?` or nothing.
-std::string suggestion(std::string_view wrong, std::span<const std::string_view> known);
 // Minutes and hours of "06:30"; -1: it is none.
 MonoNs parse_time_of_day(std::string_view text);
 

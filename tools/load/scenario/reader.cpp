@@ -61,7 +61,7 @@ nlohmann::json json_of(const TomlEntry& entry) {
   }
   nlohmann::json table = nlohmann::json::object();
   for (const TomlEntry& child : entry.children) {
-    table[std::string(leaf(child, entry.path))] = json_of(child);
+    table[std::string(config::name_in(child, entry.path))] = json_of(child);
   }
   return table;
 }
@@ -98,7 +98,7 @@ class Reader {
     const TomlEntry* entry = fields[key].entry;
     if (entry->kind == Kind::table) return entry;
     complaints_.at_key(*entry, fmt::format("{} is a section: write [{}] and its keys below, not {}",
-                                           key, key, described(*entry)));
+                                           key, key, config::described(*entry)));
     return nullptr;
   }
 
@@ -117,7 +117,7 @@ class Reader {
                                                   "instead of {}", key,
                                                   list.kind == Kind::table
                                                       ? fmt::format("[{}]", key)
-                                                      : described(list)));
+                                                      : config::described(list)));
     }
     if (list.children.empty() && fields[key].rule->key.initial == "required") {
       complaints_.at_value(list, fmt::format("there is no {}: write at least one [[{}]]", key,
@@ -152,7 +152,7 @@ class Reader {
       to.server_pid = Target::server_none;
     } else if (pid.kind != Kind::text || pid.text != "auto") {
       complaints_.at_value(pid, fmt::format("server_pid must be \"auto\", \"none\" or a process' "
-                                            "number, not {}", described(pid)));
+                                            "number, not {}", config::described(pid)));
     }
   }
 
@@ -178,7 +178,8 @@ class Reader {
   static std::string unknown(std::string_view what, std::string_view name,
                              const std::vector<std::string>& names) {
     const std::vector<std::string_view> known(names.begin(), names.end());
-    return fmt::format("there is no {} {}{}", what, toml_quoted(name), suggestion(name, known));
+    return fmt::format("there is no {} {}{}", what, toml_quoted(name),
+                       config::meant(config::nearest(name, known)));
   }
 
   void fault(const TomlEntry& table) {
@@ -210,7 +211,7 @@ class Reader {
     if (entry.kind != Kind::table) {
       return complaints_.at_value(entry, fmt::format("rule must be the name of a rule of the "
                                                      "proxy, or a rule as a table, not {}",
-                                                     described(entry)));
+                                                     config::described(entry)));
     }
     nlohmann::json json = json_of(entry);
     const auto name = json.find("name");
@@ -247,7 +248,7 @@ class Reader {
                                                      key, key));
     }
     for (const TomlEntry& child : table.children) {
-      const std::string_view name = leaf(child, table.path);
+      const std::string_view name = config::name_in(child, table.path);
       Scope scope;
       const std::int32_t index = index_in(names, name);
       if (index < 0) complaints_.at_key(child, unknown(key, name, names));
@@ -281,7 +282,7 @@ class Reader {
       if (one.kind != Kind::text) {
         if (!tell) continue;
         complaints_.at_value(one, fmt::format("a condition is a text such as \"p99 < 20ms\", not "
-                                              "{}", described(one)));
+                                              "{}", config::described(one)));
         continue;
       }
       auto parsed = parse_condition(one.text);

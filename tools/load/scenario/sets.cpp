@@ -23,7 +23,7 @@ bool is_list_of_tables(std::string_view name) {
 void place(TomlEntry& entry, unsigned number, std::string path) {
   for (TomlEntry& child : entry.children) {
     std::string below = path;
-    if (entry.kind == Kind::table) below.append(".").append(leaf(child, entry.path));
+    if (entry.kind == Kind::table) below.append(".").append(config::name_in(child, entry.path));
     place(child, number, std::move(below));
   }
   entry.line = entry.value_line = 0;
@@ -47,7 +47,7 @@ TomlEntry value_of(const std::string& text) {
 
 TomlEntry* child_of(TomlEntry& table, std::string_view name) {
   for (TomlEntry& child : table.children) {
-    if (leaf(child, table.path) == name) return &child;
+    if (config::name_in(child, table.path) == name) return &child;
   }
   return nullptr;
 }
@@ -117,7 +117,7 @@ class Setter {
       }
       const std::vector<std::string_view> known(names.begin(), names.end());
       return complain(fmt::format("there is no {} {}{}", list_name, config::toml_quoted(which),
-                                  suggestion(which, known)));
+                                  config::meant(config::nearest(which, known))));
     }
     for (TomlEntry* table : tables) put(*table, key);
   }
@@ -141,7 +141,7 @@ class Setter {
     }
     if (child->kind != Kind::table) {
       return complain(fmt::format("{} is {}, not a table", config::toml_quoted(child->path),
-                                  described(*child)));
+                                  config::described(*child)));
     }
     put(*child, key.substr(dot + 1));
   }

@@ -24,7 +24,7 @@ Result<std::string> scenario_text(const std::string& name_or_file) {
       names.push_back(one.name);
       list.append(list.empty() ? "" : ", ").append(one.name);
     }
-    const std::string meant = suggestion(name_or_file, names);
+    const std::string meant = config::meant(config::nearest(name_or_file, names));
     return Error{0, fmt::format("{} is neither a file nor a scenario that comes with the program{}",
                                 config::toml_quoted(name_or_file),
                                 meant.empty() ? fmt::format(" ({})", list) : meant)};

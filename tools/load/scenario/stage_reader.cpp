@@ -107,11 +107,11 @@ void read_day_table(const Fields& fields, Stage& stage, Complaints& complaints) 
   if (entry.kind != Kind::table) {
     return complaints.at_value(entry, fmt::format("day must be \"working\" or a table such as {{ "
                                                   "\"08:00\" = 0.9, \"20:00\" = 0.1 }}, not {}",
-                                                  described(entry)));
+                                                  config::described(entry)));
   }
   if (entry.children.empty()) complaints.at_value(entry, "day has no time of the day");
   for (const TomlEntry& child : entry.children) {
-    const std::string_view name = leaf(child, entry.path);
+    const std::string_view name = config::name_in(child, entry.path);
     const MonoNs at = parse_time_of_day(name);
     const bool whole = child.kind == Kind::integer;
     const double share = whole ? static_cast<double>(child.integer) : child.number;
@@ -195,7 +195,7 @@ Stage read_stage(const TomlEntry& table, std::size_t index, const Stage* before,
                  Complaints& complaints) {
   std::string kind;
   for (const TomlEntry& child : table.children) {
-    if (child.kind == Kind::text && leaf(child, table.path) == "kind") kind = child.text;
+    if (child.kind == Kind::text && config::name_in(child, table.path) == "kind") kind = child.text;
   }
   const auto kinds = rule_of("stage", "kind").choices;
   const bool known = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
