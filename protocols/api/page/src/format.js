@@ -49,13 +49,14 @@ export function seconds(value) {
 export function duration(value) {
   if (!Number.isFinite(value)) return "–";
   const whole = Math.max(0, Math.round(value));
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min`;
+  if (whole < 60) return t("{n} s", { n: whole });
+  if (whole < 3600) return t("{n} min", { n: Math.floor(whole / 60) });
   if (whole < 86400) {
+    const hours = Math.floor(whole / 3600);
     const minutes = Math.floor((whole % 3600) / 60);
-    return minutes ? `${Math.floor(whole / 3600)} h ${minutes} min` : `${whole / 3600} h`;
+    return minutes ? t("{n} h {m} min", { n: hours, m: minutes }) : t("{n} h", { n: hours });
   }
-  return `${Math.floor(whole / 86400)} d`;
+  return t("{n} d", { n: Math.floor(whole / 86400) });
 }
 
 // "3 s ago" of an ISO time, or of microseconds.

@@ -63,6 +63,8 @@ export const chinese = {
   "high": "高", "needed": "必填", "none": "无", "none yet": "尚无", "normal": "正常",
   "nothing": "无", "now": "刚刚", "no": "否", "other…": "其他…", "raised": "升高",
   "started {when}": "{when}启动", "until {when}": "有效期至 {when}", "very high": "很高",
+  "{n} s": "{n} 秒", "{n} min": "{n} 分钟", "{n} h": "{n} 小时",
+  "{n} h {m} min": "{n} 小时 {m} 分钟", "{n} d": "{n} 天",
   "yes": "是", "{n} files": "{n} 个文件", "{n} left out": "省略 {n} 条",
   "{n} more fields": "另有 {n} 个字段",
   "{n} positions, {km} km, {stops} stops": "{n} 个位置，{km} 公里，停车 {stops} 次",
@@ -104,6 +106,8 @@ const alarms = {
 export const chineseNames = {
   ...alarms,
   "text-message": "下发文本", "query-location": "查询位置", camera: "拍照", "terminal-reply": "终端应答",
+  "platform-reply": "平台应答", register: "终端注册", "register-reply": "注册应答",
+  authenticate: "终端鉴权", "location-reply": "位置查询应答",
   "control-terminal": "终端控制", "set-parameters": "设置参数", "query-parameters": "查询参数",
   "query-attributes": "查询属性", "vehicle-control": "车辆控制", "record-audio": "录音",
   "call-back": "电话回拨", question: "提问", track: "临时跟踪", "set-circles": "设置圆形区域",
