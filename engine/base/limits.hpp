@@ -100,6 +100,14 @@ constexpr std::uint32_t tls_handshake_bytes = 64 * 1024;
 // its CPU with a key of RSA. When all devices come back at once, more under way would make none of
 // them faster and let the first ones time out; those that wait in the kernel cost nothing.
 constexpr std::uint32_t tls_handshakes_default = 512;
+// Where so many are under way, those of peers that say nothing give way to others after this long
+// (what TCP loses comes again within it), and all that last longer than the other: somebody who
+// opens connections and says little would keep all places for a frame time-out, for ever. Once
+// through all handshakes an RSA key of 4,096 bits takes 3 s of a CPU.
+constexpr std::int64_t tls_stalled_ms = 1'000;
+constexpr std::int64_t tls_crowded_ms = 5'000;
+// Handshakes that a turn looks at for it.
+constexpr std::size_t tls_stalled_looks = 256;
 // A session may be resumed for so long: devices that lose their network for hours come back all at
 // once. Keys of tickets last twice that; a stolen one opens no older traffic than theirs.
 constexpr std::int64_t tls_session_s = 4 * 3600;

@@ -43,6 +43,8 @@ bool Links::may_shake_hands(Listener& listener) {
     listener.waits = false;
     return true;
   }
+  // Places come back also where nothing else happens (give_up_stalled).
+  if (!accept_timer_.armed()) shard_.arm(accept_timer_, limits::accept_pause_ms * ns_per_ms);
   if (!listener.waits) filter_counters_->waits.add();
   listener.waits = true;
   return false;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "engine/net/links.hpp"
 
@@ -57,6 +58,41 @@ void Links::begin_shaking(Link& link) {
   link.shaking = true;
   ++shaking_;
   filter_counters_->under_way.set(shaking_);
+  drop_ended_shakers();
+  shakers_.push_back({link.id(), shard_.now(), -1});
+}
+
+// Two looks for each that comes: so at most some half of them have ended.
+void Links::drop_ended_shakers() {
+  for (int looks = 0; looks < 2 && !shakers_.empty(); ++looks) {
+    const Shaker shaker = shakers_.front();
+    shakers_.pop_front();
+    const Link* const link = find(shaker.link);
+    if (link != nullptr && link->shaking) shakers_.push_back(shaker);
+  }
+}
+
+// All places are taken: those whose peers are silent, or have had time enough, are for others. A
+// peer counts as silent when two turns in a row found it so: what it said during a long turn is
+// still to be received.
+void Links::give_up_stalled() {
+  const MonoNs now = shard_.now();
+  for (std::size_t looks = std::min(shakers_.size(), limits::tls_stalled_looks); looks > 0;
+       --looks) {
+    Shaker shaker = shakers_.front();
+    shakers_.pop_front();
+    Link* const link = find(shaker.link);
+    if (link == nullptr || !link->shaking) continue;
+    const MonoNs heard = std::exchange(shaker.heard_ns, link->last_receive_ns);
+    const bool stalled = heard == link->last_receive_ns &&
+                         now - link->last_receive_ns >= limits::tls_stalled_ms * ns_per_ms;
+    const bool late = now - shaker.since_ns >= limits::tls_crowded_ms * ns_per_ms;
+    if ((stalled || late) && link->state == LinkState::open) {
+      close(*link, CloseReason::frame_timeout);
+    } else {
+      shakers_.push_back(shaker);
+    }
+  }
 }
 
 void Links::end_shaking(Link& link) {

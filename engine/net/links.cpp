@@ -265,6 +265,7 @@ void Links::before_wait() {
   update_memory_level();
   if (__builtin_expect(sweeping_, 0)) sweep();
   if (__builtin_expect(stopping_, 0)) stop_all();
+  if (__builtin_expect(shaking_ >= options_.handshakes_max, 0)) give_up_stalled();
   for (std::uint32_t i = 0; i < listeners_.size(); ++i) {
     if (!listeners_[i].armed && may_accept() && may_shake_hands(listeners_[i])) arm_accept(i);
   }

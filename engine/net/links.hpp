@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -285,6 +286,8 @@ class Links final : public shard::CompletionHandler,
   std::unique_ptr<Filter> remove_filter(Link& link);
   void begin_shaking(Link& link);
   void end_shaking(Link& link);
+  void drop_ended_shakers();
+  void give_up_stalled();
   void charge_filter(FilterState& state);
   void filter_received(Link& link, Bytes bytes);
   void watch_filter(Link& link, const Filter& filter);
@@ -349,6 +352,12 @@ class Links final : public shard::CompletionHandler,
   std::unique_ptr<FilterCounters> filter_counters_;    // null without
   std::uint32_t live_ = 0;
   std::uint32_t shaking_ = 0;  // handshakes under way
+  struct Shaker {
+    LinkId link;
+    MonoNs since_ns;
+    MonoNs heard_ns;  // when it was heard last, as the last look found; -1: before the first
+  };
+  std::deque<Shaker> shakers_;  // those under way, in turns; some have ended
   HeldReplies held_;
   std::vector<std::uint32_t> send_list_;
   std::vector<std::uint32_t> recv_list_;

@@ -38,7 +38,8 @@ inline constexpr config::KeySpec keys[] = {
     {.name = "tls.handshakes_max",
      .type = config::KeyType::integer,
      .default_text = "512",  // limits::tls_handshakes_default
-     .doc = "TLS handshakes that a shard has under way; further clients wait to be accepted.",
+     .doc = "TLS handshakes that a shard has under way; further clients wait to be accepted, "
+            "and silent ones give way.",
      .min = 1,
      .max = 65536},
 };

@@ -370,6 +370,40 @@ TEST_CASE("more handshakes than may be under way wait to be accepted; none is lo
   });
 }
 
+TEST_CASE("who keeps all handshakes and says little gives way to others") {
+  net::tls::Acceptor acceptor(made().contexts(ClientCertificates::no), 0);
+  on_every_scene({.links = {.handshakes_max = 4},
+                  .frame_timeout_ms = 600'000,
+                  .filter = &acceptor,
+                  .auto_commit = true},
+                 [](Stage& stage) {
+    std::vector<decltype(stage.connect())> silent;
+    for (int i = 0; i < 12; ++i) {
+      silent.push_back(stage.connect());
+      silent.back()->send("\x16\x03\x01");
+    }
+    CHECK(stage.until([&] { return counters(stage).under_way.value() >= 4; }));
+    stage.pass(500 * ns_per_ms);
+    CHECK(counters(stage).faults.value(FilterFault::timeout) == 0);
+    // They come before it, and are three times as many as there are places.
+    TlsFar later(stage, {});
+    for (int i = 0; i < 100 && counters(stage).faults.value(FilterFault::timeout) < 9; ++i) {
+      silent.back()->send("\x02");  // of one a byte comes time and again
+      stage.pass(100 * ns_per_ms);
+    }
+    CHECK(later.shake_hands());
+    later.say("H1\n");
+    CHECK(later.hear(4) == "-H1\n");
+    // Where there is room nobody is hurried.
+    const std::uint64_t gone = counters(stage).faults.value(FilterFault::timeout);
+    stage.pass(8'000 * ns_per_ms);
+    CHECK(counters(stage).faults.value(FilterFault::timeout) == gone);
+    for (auto& one : silent) one->reset();
+    later.leave();
+    CHECK(all_gone(stage));
+  });
+}
+
 TEST_CASE("a handshake that takes too long ends at the frame time-out, one record later, too") {
   net::tls::Acceptor acceptor(made().contexts(ClientCertificates::no), 0);
   on_every_scene({.frame_timeout_ms = 1'000, .filter = &acceptor, .auto_commit = true},
