@@ -12,6 +12,7 @@
 #include "tools/load/crowd/acked.hpp"
 #include "tools/load/crowd/comers.hpp"
 #include "tools/load/crowd/elastic_schedule.hpp"
+#include "tools/load/crowd/feed_reader.hpp"
 #include "tools/load/crowd/stream_message.hpp"
 #include "tools/load/crowd/targets.hpp"
 #include "tools/load/scenario/scenario.hpp"
@@ -173,6 +174,85 @@ TEST_CASE("messages of the live stream are read for what counts") {
   for (const char* bad : {"", "[]", "7", "{", "{\"a\":}", "null"}) {
     CHECK_FALSE(load::read_stream_message(bad, got));
   }
+}
+
+TEST_CASE("a message of another shape than the gateway's is read over") {
+  load::StreamMessage out;
+  // Lists and objects where events are, or where their members would be.
+  REQUIRE(load::read_stream_message(
+      R"({"events":[["record","x"],{"record":"n/0/1","sub":1},["sub",7],[{"sub":9}],5]})", out));
+  REQUIRE(out.events.size() == 1);
+  CHECK(out.events[0].record == "n/0/1");
+  CHECK(out.events[0].sub == 1);
+  REQUIRE(load::read_stream_message(R"({"events":{"record":{"record":"x"}}})", out));
+  CHECK(out.events.empty());
+  for (const char* none : {"-026-11-21T05:00:00Z", "2026-13-21T05:00:00Z", "2026-11-00T05:00:00Z",
+                           "2026-11-21T-5:00:00Z"}) {
+    CHECK(load::read_utc(none) == 0);
+  }
+}
+
+TEST_CASE("frames and lines of a feed, cut anywhere") {
+  using Kind = load::FeedItem::Kind;
+  const std::string frames("\x81\x02{}\x8a\x00\x01\x02{\"\x89\x01p\x80\x04\x61\":1\x80\x00", 21);
+  const std::string lines =
+      ": hello\nid: 1\r\ndata: {\ndata:}\n\nevent: x\n\ndata: {}\r\n\r\ndata: half";
+  for (std::size_t size = 1; size < 30; ++size) {
+    CAPTURE(size);
+    std::vector<std::pair<Kind, std::string>> told;
+    load::FrameReader reader;
+    const auto take = [&told](auto& from) {
+      for (load::FeedItem item = from.next(); item.kind != Kind::more; item = from.next()) {
+        told.emplace_back(item.kind, item.payload);
+        if (item.kind == Kind::bad) return;
+      }
+    };
+    for (std::size_t at = 0; at < frames.size(); at += size) {
+      reader.add(as_bytes(std::string_view(frames).substr(at, size)));
+      take(reader);
+    }
+    CHECK(told == std::vector<std::pair<Kind, std::string>>{
+                      {Kind::message, "{}"}, {Kind::ping, "p"}, {Kind::message, "{\"a\":1"},
+                      {Kind::bad, "an opcode out of order"}});
+    told.clear();
+    load::LineReader feed;
+    for (std::size_t at = 0; at < lines.size(); at += size) {
+      feed.add(std::string_view(lines).substr(at, size));
+      take(feed);
+    }
+    CHECK(told == std::vector<std::pair<Kind, std::string>>{{Kind::message, "{\n}"},
+                                                            {Kind::message, "{}"}});
+  }
+  for (const std::string& bad : {std::string("\x81\x80", 2), std::string("\xc1\x00", 2),
+                                 std::string("\x82\x00", 2), std::string("\x09\x00", 2),
+                                 std::string("\x81\x7f\x00\x00\x00\x00\x10\x00\x00\x00", 10)}) {
+    load::FrameReader reader;
+    reader.add(as_bytes(bad));
+    CHECK(reader.next().kind == Kind::bad);
+    reader.add(as_bytes(frames));
+    CHECK(reader.next().kind == Kind::bad);
+  }
+}
+
+TEST_CASE("a message without an end is none, in however many pieces it comes") {
+  const std::string piece(1 << 20, 'x');
+  load::FrameReader frames;
+  load::LineReader lines;
+  std::size_t frame_bytes = 0, line_bytes = 0;
+  for (bool first = true; frame_bytes < 3 * load::feed_message_bytes_max; first = false) {
+    frames.add(as_bytes(std::string(first ? "\x01" : "\x00", 1) +
+                        std::string("\x7f\x00\x00\x00\x00\x00\x10\x00\x00", 9)));
+    frames.add(as_bytes(piece));
+    if (frames.next().kind == load::FeedItem::Kind::bad) break;
+    frame_bytes += piece.size();
+  }
+  CHECK(frame_bytes == load::feed_message_bytes_max);
+  while (line_bytes < 3 * load::feed_message_bytes_max) {
+    lines.add(piece);
+    if (lines.next().kind == load::FeedItem::Kind::bad) break;
+    line_bytes += piece.size();
+  }
+  CHECK(line_bytes == load::feed_message_bytes_max);
 }
 
 TEST_CASE("records, times and subscriptions as the gateway writes them") {

@@ -28,7 +28,7 @@ class Taker final : public nlohmann::json_sax<json> {
     if (depth_ == 1 && key_ == "cursor") out_.cursor = value;
     if (depth_ == 2 && is_object_ && key_ == "cursor") out_.cursor = value;
     if (depth_ == 2 && member_ == "error" && key_ == "detail") out_.detail = value;
-    if (depth_ != 3 || member_ != "events") return true;
+    if (depth_ != 3 || !in_event_) return true;
     StreamEvent& event = out_.events.back();
     if (key_ == "record") event.record = value;
     else if (key_ == "type") event.type = value;
@@ -38,15 +38,19 @@ class Taker final : public nlohmann::json_sax<json> {
   }
   bool start_object(std::size_t) override {
     ++depth_;
-    is_object_ = true;
     if (depth_ == 1) seen_object_ = true;
-    if (depth_ == 3 && member_ == "events") out_.events.emplace_back();
+    if (depth_ == 2) is_object_ = true;
+    if (depth_ == 3) {
+      in_event_ = !is_object_ && member_ == "events";
+      if (in_event_) out_.events.emplace_back();
+    }
     return true;
   }
   bool end_object() override { return leave(); }
   bool start_array(std::size_t) override {
     ++depth_;
     if (depth_ == 2) is_object_ = false;
+    if (depth_ == 3) in_event_ = false;
     return true;
   }
   bool end_array() override { return leave(); }
@@ -75,13 +79,14 @@ class Taker final : public nlohmann::json_sax<json> {
     const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(value, 0));
     if (depth_ == 1 && key_ == "coalesced") out_.coalesced = count;
     if (depth_ == 2 && member_ == "gap" && key_ == "lost_bytes") out_.lost_bytes = count;
-    if (depth_ == 3 && member_ == "events" && key_ == "sub") out_.events.back().sub = value;
+    if (depth_ == 3 && in_event_ && key_ == "sub") out_.events.back().sub = value;
     return true;
   }
 
   StreamMessage& out_;
   int depth_ = 0;
   bool is_object_ = false;  // what stands at depth 2
+  bool in_event_ = false;   // what stands at depth 3
   bool seen_object_ = false;
   std::string member_;      // of the top object
   std::string key_;
@@ -89,7 +94,7 @@ class Taker final : public nlohmann::json_sax<json> {
 
 bool read_digits(std::string_view text, std::size_t at, std::size_t count, int& out) {
   const auto end = std::from_chars(text.data() + at, text.data() + at + count, out);
-  return end.ec == std::errc{} && end.ptr == text.data() + at + count;
+  return text[at] != '-' && end.ec == std::errc{} && end.ptr == text.data() + at + count;
 }
 
 }  // namespace
@@ -109,6 +114,7 @@ WallUs read_utc(std::string_view text) {
     return 0;
   }
   if (text.size() == 24 && !read_digits(text, 20, 3, ms)) return 0;
+  if (month < 1 || month > 12 || day < 1 || day > 31) return 0;
   // Days since 1970 of a Gregorian date (days_from_civil, H. Hinnant).
   const int y = month <= 2 ? year - 1 : year;
   const int era = y / 400;

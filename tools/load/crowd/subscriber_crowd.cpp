@@ -11,14 +11,14 @@ namespace {
 
 using Answer = tool::HttpAnswerReader::Step;
 
-constexpr std::uint8_t op_continuation = 0, op_text = 1, op_close = 8, op_ping = 9, op_pong = 10;
+constexpr std::uint8_t op_text = 1, op_close = 8, op_pong = 10;
 constexpr std::uint16_t code_try_later = 1013;  // how the gateway ends who is too slow
-// A message of the stream is at most a few hundred KiB.
-constexpr std::uint64_t message_bytes_max = 16U << 20;
 // Slow ones: so much, so often, from a small buffer.
 constexpr std::uint32_t sip_bytes = 1024;
 constexpr MonoNs sip_every_ns = ns_per_s;
 constexpr std::uint32_t slow_buffer_bytes = 4096;
+// A time of another century is no delay.
+constexpr WallUs late_max_us = WallUs{1000} * 24 * 3600 * us_per_s;
 
 std::string base64(Bytes bytes) {
   std::string out(4 * ((bytes.size() + 2) / 3) + 1, '\0');
@@ -163,10 +163,12 @@ void SubscriberCrowd::on_bytes(std::uint32_t user, Bytes bytes) {
     if (!wires().is_open(user)) return;
   }
   if (is_websocket()) {
-    link.in += as_text(bytes);
+    link.frames.add(bytes);
     return take_frames(user);
   }
-  const Answer step = link.answer.feed(bytes, &link.in);
+  std::string body;
+  const Answer step = link.answer.feed(bytes, &body);
+  link.lines.add(body);
   take_lines(user);
   if (!wires().is_open(user)) return;
   if (step == Answer::bad) give_up(user, "bad_answer", link.answer.problem());
@@ -217,81 +219,43 @@ void SubscriberCrowd::send_frame(std::uint32_t user, std::uint8_t opcode,
 }
 
 void SubscriberCrowd::take_frames(std::uint32_t user) {
-  Link& link = *users_[user].link;
-  std::size_t at = 0;
-  while (link.in.size() - at >= 2) {
-    const auto* head = reinterpret_cast<const std::uint8_t*>(link.in.data()) + at;
-    const std::size_t have = link.in.size() - at;
-    std::uint64_t size = head[1] & 0x7f;
-    const std::size_t head_bytes = size == 126 ? 4 : size == 127 ? 10 : 2;
-    if (have < head_bytes) break;
-    if (size == 126) size = load_be16(head + 2);
-    else if (size == 127) size = load_be64(head + 2);
-    if ((head[0] & 0x70) != 0 || (head[1] & 0x80) != 0 || size > message_bytes_max) {
-      return give_up(user, "bad_frame", "reserved bits, a mask, or a giant");
+  FrameReader& frames = users_[user].link->frames;
+  while (true) {
+    const FeedItem item = frames.next();
+    switch (item.kind) {
+      case FeedItem::Kind::more: return;
+      case FeedItem::Kind::message: take_message(user, item.payload); break;
+      case FeedItem::Kind::ping: send_frame(user, op_pong, item.payload); break;
+      case FeedItem::Kind::close: return closed_with(user, item.payload);
+      case FeedItem::Kind::bad: return give_up(user, "bad_frame", std::string(item.payload));
     }
-    if (have - head_bytes < size) break;
-    const std::string_view payload(link.in.data() + at + head_bytes,
-                                   static_cast<std::size_t>(size));
-    at += head_bytes + static_cast<std::size_t>(size);
-    if (!take_frame(user, head[0] & 0xf, (head[0] & 0x80) != 0, payload)) return;
+    if (!wires().is_open(user)) return;
   }
-  link.in.erase(0, at);
 }
 
-bool SubscriberCrowd::take_frame(std::uint32_t user, std::uint8_t opcode, bool last,
-                                 std::string_view payload) {
+void SubscriberCrowd::closed_with(std::uint32_t user, std::string_view payload) {
   Link& link = *users_[user].link;
-  if (opcode == op_ping) send_frame(user, op_pong, payload);
-  if (opcode == op_ping || opcode == op_pong) return true;
-  if (opcode == op_close) {
-    const auto* bytes = reinterpret_cast<const std::uint8_t*>(payload.data());
-    const std::uint16_t code = payload.size() >= 2 ? load_be16(bytes) : 0;
-    link.was_slow = link.was_slow || code == code_try_later;
-    if (!link.was_slow) {
-      give_up(user, "link_closed", fmt::format("the gateway closed it with {}", code));
-      return false;
-    }
-    if (class_of().slow) note("closed_as_slow");
-    else fail("closed_as_slow", "closed_as_slow: the gateway has more than this tool takes");
-    wires().close(user, false);
-    return false;
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(payload.data());
+  const std::uint16_t code = payload.size() >= 2 ? load_be16(bytes) : 0;
+  link.was_slow = link.was_slow || code == code_try_later;
+  if (!link.was_slow) {
+    return give_up(user, "link_closed", fmt::format("the gateway closed it with {}", code));
   }
-  const bool begins = opcode == op_text;
-  if ((!begins && opcode != op_continuation) || begins == link.in_message) {
-    give_up(user, "bad_frame", "an opcode out of order");
-    return false;
-  }
-  link.in_message = !last;
-  if (begins && last) {
-    take_message(user, payload);
-  } else {
-    link.message += payload;
-    if (last) {
-      const std::string whole = std::exchange(link.message, {});
-      take_message(user, whole);
-    }
-  }
-  return wires().is_open(user);
+  if (class_of().slow) note("closed_as_slow");
+  else fail("closed_as_slow", "closed_as_slow: the gateway has more than this tool takes");
+  wires().close(user, false);
 }
 
-// Lines of text/event-stream: only `data` says anything that the message does not say too.
 void SubscriberCrowd::take_lines(std::uint32_t user) {
-  Link& link = *users_[user].link;
-  std::size_t at = 0;
+  LineReader& lines = users_[user].link->lines;
   while (wires().is_open(user)) {
-    const std::size_t end = link.in.find('\n', at);
-    if (end == std::string::npos) break;
-    const std::string line = link.in.substr(at, end - at);
-    at = end + 1;
-    if (line.starts_with("data:")) {
-      link.message += std::string_view(line).substr(line.starts_with("data: ") ? 6 : 5);
-    } else if (line.empty() && !link.message.empty()) {
-      const std::string whole = std::exchange(link.message, {});
-      take_message(user, whole);
+    const FeedItem item = lines.next();
+    if (item.kind == FeedItem::Kind::more) return;
+    if (item.kind == FeedItem::Kind::bad) {
+      return give_up(user, "bad_message", std::string(item.payload));
     }
+    take_message(user, item.payload);
   }
-  if (users_[user].link != nullptr) link.in.erase(0, at);
 }
 
 // ---- messages ----------------------------------------------------------------------------------
@@ -318,7 +282,8 @@ void SubscriberCrowd::take_message(std::uint32_t user, std::string_view text) {
   for (const StreamEvent& event : message_.events) {
     take_event(who, event, message_.coalesced == 0);
     if (event.received_us == 0 || who.link->catching_up) continue;
-    delivery().record((shard().wall_now() - event.received_us) * 1'000);
+    const WallUs late_us = shard().wall_now() - event.received_us;
+    delivery().record(std::clamp<WallUs>(late_us, 0, late_max_us) * 1'000);
   }
   tally().delivered += message_.events.size();
   if (!message_.cursor.empty()) take_cursor(who, message_.cursor);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tools/common/http_answer.hpp"
+#include "tools/load/crowd/feed_reader.hpp"
 #include "tools/load/crowd/stream_message.hpp"
 #include "tools/load/crowd/wire_crowd.hpp"
 
@@ -31,9 +32,8 @@ class SubscriberCrowd final : public WireCrowd {
     tool::HttpAnswerReader answer;
     Step step = Step::asked;
     std::string key;      // Sec-WebSocket-Key
-    std::string in;       // that is no whole frame or line yet
-    std::string message;  // pieces of the present one
-    bool in_message = false;
+    FrameReader frames;
+    LineReader lines;
     bool is_ready = false;
     bool catching_up = false;
     bool was_slow = false;
@@ -62,8 +62,7 @@ class SubscriberCrowd final : public WireCrowd {
   bool is_websocket() const { return class_of().feed == Feed::websocket; }
   void end_head(std::uint32_t user);
   void take_frames(std::uint32_t user);
-  // False: the link is of no more use.
-  bool take_frame(std::uint32_t user, std::uint8_t opcode, bool last, std::string_view payload);
+  void closed_with(std::uint32_t user, std::string_view payload);
   void take_lines(std::uint32_t user);
   void take_message(std::uint32_t user, std::string_view text);
   void take_event(User& who, const StreamEvent& event, bool in_order);
