@@ -37,6 +37,7 @@ struct Counts {
   std::uint64_t acknowledged = 0;
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
+  std::uint64_t cut_off = 0;  // reports whose device left by plan before they were answered
   std::array<std::uint64_t, static_cast<std::size_t>(Failure::count)> failures{};
 
   std::uint64_t failed(Failure failure) const {

@@ -215,3 +215,89 @@ TEST_CASE("users come and go as the aims say, on a rough network too") {
     CHECK(all.due == all.sent + all.dropped);
   }
 }
+
+// ---- leaving -----------------------------------------------------------------------------------
+
+namespace {
+
+load::TerminalCrowdOptions leavers(const CrowdRig& rig, std::uint32_t count) {
+  load::TerminalCrowdOptions options;
+  options.terminals.target = rig.target.address;
+  options.terminals.target_bytes = rig.target.bytes;
+  options.terminals.devices = count;
+  options.terminals.window = 64;
+  options.terminals.closed = false;
+  options.interval_ns = interval_ns;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("who leaves by plan with reports under way is no error, by whatever way it leaves") {
+  constexpr MonoNs late_ns = 800 * ns_per_ms;
+  bool late = false;
+  CrowdRig rig(steady(), [&](MonoNs now) { return late ? now + late_ns : now; });
+  load::TerminalCrowdOptions options = leavers(rig, devices);
+  bool hard = false;
+  SUBCASE("ramp down") {}
+  SUBCASE("flapping") {
+    options.flaps = true;
+    options.stay = {.min_ns = 300 * ns_per_ms, .max_ns = 900 * ns_per_ms};
+    options.away = {.min_ns = 100 * ns_per_ms, .max_ns = 200 * ns_per_ms};
+    options.leave = load::Leave::either;
+  }
+  SUBCASE("the end of the run") { hard = true; }
+  load::TerminalCrowd crowd(rig.place(devices), options);
+  crowd.set_aim({devices, 1});
+  rig.run_until(crowd, rig.world.now() + ns_per_s);
+  load::Tally all = crowd.take_tally();
+  REQUIRE(all.acknowledged > 0);
+  late = true;
+  rig.run_until(crowd, rig.world.now() + 3 * ns_per_s);
+  if (!hard) {
+    crowd.set_aim({2, 1});  // the others have reports that are not answered yet
+    rig.run_until(crowd, rig.world.now() + 3 * ns_per_s);
+  }
+  all.append(crowd.take_tally());
+  if (!options.flaps) CHECK(all.outstanding > 0);
+  if (!hard) CHECK(all.left >= devices - 2);
+  crowd.stop(hard);
+  rig.run_until(crowd, rig.world.now() + 11 * ns_per_s);
+  CHECK(crowd.finished());
+  all.append(crowd.take_tally());
+  CHECK(all.errors.empty());
+  CHECK(all.sent > all.left);
+  const auto cut = all.notes.find("left_unanswered");
+  const std::uint64_t cut_off = cut == all.notes.end() ? 0 : cut->second;
+  CHECK((cut_off > 0) == hard);
+  CHECK(all.sent == all.acknowledged + cut_off);
+}
+
+TEST_CASE("what a server owes for as long as a leaver waits is unanswered, what is younger not") {
+  bool mute = false;
+  CrowdRig rig(steady(), [&](MonoNs now) { return mute ? now + 1000 * ns_per_s : now; });
+  load::TerminalCrowd crowd(rig.place(devices), leavers(rig, devices));
+  crowd.set_aim({devices, 1});
+  rig.run_until(crowd, rig.world.now() + ns_per_s);
+  load::Tally all = crowd.take_tally();
+  mute = true;
+  rig.run_until(crowd, rig.world.now() + ns_per_s);
+  crowd.set_aim({devices / 2, 1});  // half of them wait in vain
+  rig.run_until(crowd, rig.world.now() + 5 * ns_per_s + 100 * ns_per_ms);
+  const load::Tally ramp = crowd.take_tally();
+  CHECK(ramp.left == devices / 2);
+  const std::uint64_t owed = ramp.count_of("unanswered");
+  CHECK(owed >= 9 * devices / 2);
+  CHECK(owed <= 11 * devices / 2);
+  CHECK(ramp.notes.empty());
+  // The others have reports of the last second as well as old ones.
+  crowd.stop(true);
+  rig.run_until(crowd, rig.world.now() + 11 * ns_per_s);
+  CHECK(crowd.finished());
+  const load::Tally end = crowd.take_tally();
+  CHECK(end.count_of("unanswered") >= 10 * devices / 2);
+  CHECK(end.notes.at("left_unanswered") >= 49 * devices / 2);
+  all.append(ramp);
+  all.append(end);
+  CHECK(all.sent == all.acknowledged + all.count_of("unanswered") + all.notes["left_unanswered"]);
+}

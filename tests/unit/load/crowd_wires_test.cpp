@@ -132,6 +132,29 @@ TEST_CASE("a server that closes after an answer has done nothing wrong") {
   CHECK(stage.end(crowd).errors.empty());
 }
 
+TEST_CASE("the end of a run cuts off what is young, and drops what was never asked") {
+  constexpr std::uint32_t users = 5;
+  Stage stage(api_class(), users, [](MonoNs now) { return now + 900 * ns_per_ms; }, says(good));
+  load::ApiCrowd crowd(stage.place, stage.rig.target, {});
+  crowd.set_aim({users, 1});
+  load::Tally all = stage.run(crowd, 3 * ns_per_s);
+  REQUIRE(all.outstanding > users);  // some wait for the one that is under way
+  bool hard = false;
+  SUBCASE("in good order") {}
+  SUBCASE("at once") { hard = true; }
+  crowd.stop(hard);
+  const MonoNs began = stage.rig.world.now();
+  const load::Tally last = stage.run(crowd, 12 * ns_per_s);
+  CHECK(crowd.finished());
+  CHECK(stage.rig.world.now() - began < 2 * ns_per_s);
+  CHECK(last.errors.empty());
+  CHECK(last.dropped > 0);
+  all.append(last);
+  CHECK(all.errors.empty());
+  CHECK(all.notes["left_unanswered"] == (hard ? users : 0));
+  CHECK(all.due == all.acknowledged + all.dropped + all.notes["left_unanswered"]);
+}
+
 // ---- hostile -----------------------------------------------------------------------------------
 
 namespace {

@@ -87,19 +87,30 @@ void ApiCrowd::drop(std::uint32_t user) {
   User& who = users_[user];
   if (who.request != nullptr) --outstanding_;
   who.request.reset();
+  if (!is_wanted(user)) drop_waiting(who);
+}
+
+void ApiCrowd::drop_waiting(User& who) {
   if (who.waiting == nullptr) return;
-  if (!is_wanted(user)) {
-    tally().dropped += who.waiting->size();
-    outstanding_ -= who.waiting->size();
-    who.waiting.reset();
-  }
+  tally().dropped += who.waiting->size();
+  outstanding_ -= who.waiting->size();
+  who.waiting.reset();
 }
 
 void ApiCrowd::end_requests() {
   while (!thoughts_.empty()) thoughts_.pop();
   for (std::uint32_t user = 0; user < users_max(); ++user) {
     if (wires().is_down(user)) drop(user);
+    drop_waiting(users_[user]);  // nobody will ask
   }
+}
+
+std::uint64_t ApiCrowd::overdue() const {
+  std::uint64_t out = 0;
+  for (const User& who : users_) {
+    if (who.request != nullptr && now() - who.request->sent_ns >= leave_limit_ns) ++out;
+  }
+  return out;
 }
 
 // ---- requests ----------------------------------------------------------------------------------

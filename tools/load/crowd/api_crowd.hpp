@@ -46,6 +46,7 @@ class ApiCrowd final : public WireCrowd {
   void aim_changed() override;
   void end_requests() override;
   std::uint64_t outstanding() const override { return outstanding_; }
+  std::uint64_t overdue() const override;
   void on_open(std::uint32_t user) override;
   void on_bytes(std::uint32_t user, Bytes bytes) override;
   void on_sent(std::uint32_t) override {}
@@ -58,6 +59,7 @@ class ApiCrowd final : public WireCrowd {
   std::string path_of(const Route& route);
   void end_answer(std::uint32_t user);
   void drop(std::uint32_t user);
+  void drop_waiting(User& who);
   void look_for_silence();
 
   TargetAddress target_;

@@ -9,7 +9,7 @@ namespace {
 
 constexpr MonoNs reconnect_delay_ns = ns_per_s;
 // What a user that leaves has still to hear, and what a run that ends waits for.
-constexpr MonoNs leave_limit_ns = 5 * ns_per_s;
+constexpr MonoNs leave_limit_ns = Terminals::leave_limit_ns;
 // One that is to come again while it is still leaving is looked at again so much later.
 constexpr MonoNs look_again_ns = 20 * ns_per_ms;
 constexpr double ns_per_hour = 3600e9;
@@ -204,7 +204,7 @@ void TerminalCrowd::step_stop() {
   if (!closing_) {
     const std::uint64_t left = terminals_.outstanding() + terminals_.held_back();
     if (left > 0 && now < stop_limit_ns_) return;
-    terminals_.fail(Failure::unanswered, left);
+    terminals_.give_up_all();
     closing_ = true;
     stop_limit_ns_ = now + leave_limit_ns;
     terminals_.close_all();
@@ -237,6 +237,7 @@ Tally TerminalCrowd::take_tally() {
   out.authenticated = now.authenticated - told_.authenticated;
   out.sent = now.sent - told_.sent;
   if (options_.terminals.closed) out.due = out.sent;
+  if (now.cut_off > told_.cut_off) out.notes["left_unanswered"] += now.cut_off - told_.cut_off;
   out.sent_bytes = now.sent_bytes - told_.sent_bytes;
   out.received_bytes = now.received_bytes - told_.received_bytes;
   count_failures(out, now);

@@ -151,15 +151,24 @@ std::uint32_t Terminals::find_sent(Device& who, std::uint16_t serial, std::uint3
 }
 
 // Its link is gone: nothing of it will be answered, and nothing more be sent.
-void Terminals::drop_pending(std::uint32_t index) {
+void Terminals::drop_pending(std::uint32_t index, MonoNs excused_ns) {
   Device& who = device(index);
+  std::uint32_t excused = 0;
+  bool was_sent = true;
   for (std::uint32_t at = who.first; at != no_pending;) {
     const std::uint32_t next = pending(at).next;
+    was_sent = was_sent && at != who.first_waiting;
+    if (was_sent && who.state == State::ready && shard_.now() - pending(at).due_ns < excused_ns) {
+      ++excused;
+    }
     free_pending(at);
     at = next;
   }
   who.first = who.last = who.first_waiting = no_pending;
-  if (!closing_) fail(Failure::unanswered, who.outstanding);
+  if (!closing_) {
+    counts_.cut_off += excused;
+    fail(Failure::unanswered, who.outstanding - excused);
+  }
   if (!closing_ && !is_sent_away(index)) fail(Failure::missed, who.waiting);
   outstanding_ -= who.outstanding;
   held_back_ -= who.waiting;
@@ -340,7 +349,7 @@ void Terminals::on_reply(std::uint32_t index, Bytes inside) {
 void Terminals::on_authenticated(std::uint32_t index) {
   Device& who = device(index);
   const MonoNs since_ns = shard_.now() - pending(who.first).due_ns;
-  drop_pending(index);
+  drop_pending(index, 0);
   who.state = State::ready;
   ++counts_.authenticated;
   ++ready_;

@@ -120,9 +120,14 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   // No more reports; hangs up once what is outstanding is answered. on_down() follows. Nothing
   // happens to a device that is down.
   void leave(std::uint32_t index, Leaving how);
-  // At once; what is outstanding counts as unanswered where it is `lost`.
-  void hang_up(std::uint32_t index);
+  // At once; what is outstanding counts as unanswered.
+  void hang_up(std::uint32_t index) { hang_up(index, 0); }
   void give_up(std::uint32_t index);  // one that hangs in its leaving or its handshake
+  // One that leaves waits so long for its answers. A report that is younger when its user leaves
+  // nevertheless was cut off by us, and is no failure of the server's: Counts::cut_off.
+  static constexpr MonoNs leave_limit_ns = 5 * ns_per_s;
+  // All of them, at once.
+  void give_up_all();
   void give_up_handshakes();
   // The end: all links are closed, and nothing that happens to them any more is an error.
   void close_all();
@@ -233,6 +238,7 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   void feed(std::uint32_t index, Bytes bytes);
   void drop_rest(std::uint32_t index);
   void lose(std::uint32_t index, Failure failure, int error);
+  void hang_up(std::uint32_t index, MonoNs excused_ns);
   void close_if_idle(std::uint32_t index);
   void settle(Device& device);
   void expire_handshakes();
@@ -248,7 +254,8 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   std::uint32_t add_pending(Device& device, MonoNs due_ns);
   void free_pending(std::uint32_t number);
   std::uint32_t find_sent(Device& device, std::uint16_t serial, std::uint32_t& before);
-  void drop_pending(std::uint32_t index);
+  // Outstanding reports that were due within the last `excused_ns` are cut off.
+  void drop_pending(std::uint32_t index, MonoNs excused_ns);
   void on_reply(std::uint32_t index, Bytes inside);
   void on_acknowledged(std::uint32_t index, const Reply& reply);
   void on_authenticated(std::uint32_t index);

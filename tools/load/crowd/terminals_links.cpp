@@ -186,7 +186,9 @@ void Terminals::feed(std::uint32_t index, Bytes bytes) {
 
 // The link is of no more use, and not because we wanted it so.
 void Terminals::lose(std::uint32_t index, Failure failure, int error) {
-  if (!closing_) {
+  // A server may hang up on one that has said that it goes.
+  const bool says_bye = devices_[index].logging_out && failure == Failure::link_closed;
+  if (!closing_ && !says_bye) {
     fail(failure);
     last_error_ = std::string(name_of(failure));
     if (error != 0) last_error_ += ": " + std::string(std::strerror(error));
@@ -196,10 +198,10 @@ void Terminals::lose(std::uint32_t index, Failure failure, int error) {
   hang_up(index);
 }
 
-void Terminals::hang_up(std::uint32_t index) {
+void Terminals::hang_up(std::uint32_t index, MonoNs excused_ns) {
   Device& who = device(index);
   if (who.state == State::down || who.state == State::closing) return;
-  drop_pending(index);
+  drop_pending(index, excused_ns);
   if (who.state == State::ready) --ready_;
   else --handshakes_;
   who.state = State::closing;
@@ -274,8 +276,12 @@ bool Terminals::step_leaving(std::uint32_t index) {
 void Terminals::give_up(std::uint32_t index) {
   Device& who = device(index);
   if (who.state == State::down || who.state == State::closing) return;
-  if (who.leaving) return hang_up(index);
+  if (who.leaving) return hang_up(index, leave_limit_ns);
   lose(index, Failure::connect_failed, ETIMEDOUT);
+}
+
+void Terminals::give_up_all() {
+  for (std::uint32_t i = 0; i < devices_.size(); ++i) hang_up(i, leave_limit_ns);
 }
 
 void Terminals::settle(Device& device) {

@@ -62,7 +62,9 @@ void WireCrowd::stop(bool hard) {
 void WireCrowd::step_stop() {
   if (!closing_) {
     if (outstanding() > 0 && now() < stop_limit_ns_) return;
-    if (outstanding() > 0) tally_.errors["unanswered"] += outstanding();
+    const std::uint64_t owed = overdue();
+    if (owed > 0) tally_.errors["unanswered"] += owed;
+    if (outstanding() > owed) tally_.notes["left_unanswered"] += outstanding() - owed;
     closing_ = true;
     stop_limit_ns_ = now() + leave_limit_ns;
     for (std::uint32_t user = 0; user < users_max(); ++user) wires_.close(user, false);

@@ -45,6 +45,8 @@ class WireCrowd : public Crowd, public Wires::Owner {
   virtual void end_requests() {}
   // Asked from users that the run's end is waiting for.
   virtual std::uint64_t outstanding() const { return 0; }
+  // Of these, what the other side has owed for leave_limit_ns.
+  virtual std::uint64_t overdue() const { return outstanding(); }
   virtual void fill(Tally& tally) { static_cast<void>(tally); }
 
   // ---- what it may use ----
