@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "storage/log/data_dir.hpp"
+#include "storage/log/node_file.hpp"
 #include "storage/log/segment_list.hpp"
 
 namespace ringgate::log {
@@ -28,13 +29,8 @@ Reader::~Reader() = default;
 
 Result<std::unique_ptr<Reader>> Reader::open(io::Sys& sys, const std::string& data_dir,
                                              const ReaderOptions& options) {
-  const auto text = read_small_file(sys, data_dir + "/node");
-  if (!text) {
-    return Error{text.error().code,
-                 text.error().message + " (is " + data_dir + " a data directory of ringgate?)"};
-  }
-  const auto node = node_from_text(*text);
-  if (!node) return Error{0, data_dir + "/node holds no UUID"};
+  const auto node = read_node(sys, data_dir);
+  if (!node) return node.error();
   std::unique_ptr<Reader> reader(new Reader(sys, data_dir, options));
   reader->node_ = *node;
   auto inventory = take_inventory(sys, data_dir);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "storage/log/data_dir.hpp"
+#include "storage/log/node_file.hpp"
 #include "storage/query/directory.hpp"
 #include "storage/query/scan_source.hpp"
 
@@ -181,13 +182,8 @@ Result<bool> LogScan::next(Found& found) {
 
 Result<std::unique_ptr<Scan>> Scan::open(const Parts& parts, const Selection& selection,
                                          OnGone on_gone) {
-  const auto text = log::read_small_file(parts.sys, parts.data_dir + "/node");
-  if (!text) {
-    return Error{text.error().code, text.error().message + " (is " + parts.data_dir +
-                                        " a data directory of ringgate?)"};
-  }
-  const auto node = log::node_from_text(*text);
-  if (!node) return Error{0, parts.data_dir + "/node holds no UUID"};
+  const auto node = log::read_node(parts.sys, parts.data_dir);
+  if (!node) return node.error();
   auto scan = std::make_unique<LogScan>(parts, selection, on_gone, *node);
   if (auto begun = scan->begin(); !begun) return begun.error();
   return std::unique_ptr<Scan>(std::move(scan));

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "storage/log/data_dir.hpp"
+#include "storage/log/node_file.hpp"
 #include "storage/query/follower.hpp"
 #include "storage/query/limits.hpp"
 
@@ -228,13 +229,8 @@ Lag LogTail::lag() const {
 
 Result<std::unique_ptr<Tail>> Tail::open(const Scan::Parts& parts, const Selection& selection,
                                          const TailStart& start) {
-  const auto text = log::read_small_file(parts.sys, parts.data_dir + "/node");
-  if (!text) {
-    return Error{text.error().code, text.error().message + " (is " + parts.data_dir +
-                                        " a data directory of ringgate?)"};
-  }
-  const auto node = log::node_from_text(*text);
-  if (!node) return Error{0, parts.data_dir + "/node holds no UUID"};
+  const auto node = log::read_node(parts.sys, parts.data_dir);
+  if (!node) return node.error();
   auto tail = std::make_unique<LogTail>(parts, selection, *node);
   if (auto sought = tail->seek(start); !sought) return sought.error();
   return std::unique_ptr<Tail>(std::move(tail));
