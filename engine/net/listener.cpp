@@ -67,6 +67,9 @@ int set_options(io::Sys& sys, int fd, const SocketOptions& options) {
       error = set_int(sys, fd, IPPROTO_TCP, TCP_KEEPCNT, as_int(options.keepalive_count));
     }
   }
+  if (error >= 0 && options.stalled_ms > 0) {
+    error = set_int(sys, fd, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(options.stalled_ms));
+  }
   if (error >= 0 && options.receive_buffer_bytes > 0) {
     error = set_int(sys, fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(options.receive_buffer_bytes));
   }

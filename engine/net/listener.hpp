@@ -24,6 +24,9 @@ struct SocketOptions {
   std::uint32_t receive_buffer_bytes = 0;
   std::uint32_t send_buffer_bytes = 0;
   int backlog = 4096;
+  // A connection whose peer takes nothing of what waits for it ends after this (TCP_USER_TIMEOUT);
+  // one that takes a little at a time does not.
+  std::uint32_t stalled_ms = 0;
   bool datagrams = false;  // UDP on the same port too
 };
 

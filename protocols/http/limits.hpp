@@ -19,6 +19,10 @@ constexpr std::uint64_t body_bytes_per_s_min = 2048;
 // link (limits::link_out_bytes_max), so that one answer never does.
 constexpr std::uint32_t answer_piece_bytes = 32 * 1024;
 
+// A client that takes nothing of its answer for so long (or for http.idle_timeout, where that is
+// shorter) is gone: it would keep a query's place and the memory of the answer for ever.
+constexpr std::int64_t stalled_client_ms = 60'000;
+
 // Lines of a response's head besides the handler's own: status, Date, Content-Type,
 // Content-Length, Connection. Together with `fields_bytes_max` in one reply.
 constexpr std::uint32_t head_bytes = 512;

@@ -12,6 +12,7 @@ import urllib.parse
 import api_client
 import harness
 import jt808
+import servers
 
 # Phone numbers on both shards: some of these live on each.
 PHONES = [str(13800138000 + number) for number in range(8)]
@@ -196,6 +197,32 @@ class Api(harness.GatewayTest):
                 self.assertEqual(client.recv(1000), b"")
         self.address = gateway.address("http")
         self.assertEqual(self.get("/livez")[0], 200)
+
+    def test_clients_that_take_nothing_of_their_answers_end(self):
+        """Else they would keep all the places of queries from everybody, for ever."""
+        self.gateway.stop()
+        gateway = self.start({"server.shards": "2", "http.idle_timeout": "1s"})
+        host, port = gateway.address()
+        code, out, err = harness.run(harness.LOAD, "jt808", "--target", f"{host}:{port}",
+                                     "--devices", "20", "--in-flight", "20", "--duration", "1",
+                                     "--quiet")
+        self.assertEqual(code, 0, out + err)
+        self.address = gateway.address("http")
+
+        def status():
+            return self.get("/api/v1/records", limit=1)[0]
+
+        stalled = []
+        while status() == 200:
+            self.assertLess(len(stalled), 100)
+            raw = socket.socket()
+            self.addCleanup(raw.close)
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            raw.connect(self.address)
+            raw.sendall(b"GET /api/v1/records?limit=10000 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            stalled.append(raw)
+        self.assertGreaterEqual(len(stalled), 16)
+        servers.wait_until(lambda: status() == 200, "a place for a query")
 
     def test_a_stop_with_open_connections(self):
         idle = self.connect()

@@ -12,6 +12,7 @@
 #include "protocols/api/keys.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/stream_room.hpp"
+#include "protocols/http/limits.hpp"
 #include "protocols/jsonl/session.hpp"
 #include "protocols/jt808/attachment/server.hpp"
 #include "protocols/jt808/authenticator.hpp"
@@ -56,6 +57,8 @@ struct Plug {
   // Reads the last state of its devices from the log; null: it keeps none.
   std::unique_ptr<event::DeviceFolder> (*make_folder)() = nullptr;
   bool datagrams = false;  // also over UDP; then it has RG_DATAGRAM_KEY
+  // A peer that takes nothing for so long, or for the idle time-out, is gone; 0: as TCP has it.
+  std::int64_t stalled_ms = 0;
 };
 
 inline const jt808::DeviceProtocol jt808_devices;
@@ -108,7 +111,7 @@ inline const Plug plugs[] = {
        session->use_handler(std::move(front));
        return session;
      },
-     nullptr},
+     nullptr, nullptr, nullptr, nullptr, false, http::limits::stalled_client_ms},
 };
 
 // The protocol whose devices the control socket is about.

@@ -269,6 +269,12 @@ Result<void> Server::open_listeners(observe::LogSource& logs) {
   for (const Plug& plug : plugs) {
     const std::string section(plug.section);
     net::SocketOptions options = net::socket_options(*start_settings_, section);
+    if (plug.stalled_ms > 0) {
+      const std::int64_t idle_ms =
+          start_settings_->duration_ns(section + ".idle_timeout") / ns_per_ms;
+      options.stalled_ms =
+          static_cast<std::uint32_t>(std::min(idle_ms, plug.stalled_ms));
+    }
     listeners_.emplace_back();
     if (auto opened = listen_all(plug, ".tls_listen", options, logs); !opened) {
       return opened.error();
