@@ -9,6 +9,7 @@ from collections import namedtuple
 
 import harness
 import jsonschema
+import jt808
 
 Answer = namedtuple("Answer", "status headers body")
 
@@ -186,3 +187,17 @@ class Client:
 
     def delete(self, path, **options):
         return self.request("DELETE", path, **options)
+
+
+class OneShard(harness.GatewayTest):
+    """A gateway of one shard, a client of its API, and terminals that sign in."""
+
+    def begin(self, **settings):
+        self.gateway = self.start({"server.shards": "1"} | settings)
+        self.client = Client(self.gateway.address("http"))
+        self.addCleanup(self.client.close)
+
+    def sign_in(self, phone):
+        terminal = jt808.Terminal(self.gateway.address(), phone)
+        self.addCleanup(terminal.close)
+        return terminal.sign_in()

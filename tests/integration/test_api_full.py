@@ -21,19 +21,7 @@ LOG_FULL = "the log takes nothing now"
 BANS_MAX = 65536
 
 
-class Base(harness.GatewayTest):
-    def begin(self, **settings):
-        self.gateway = self.start({"server.shards": "1"} | settings)
-        self.client = api_client.Client(self.gateway.address("http"))
-        self.addCleanup(self.client.close)
-
-    def sign_in(self, phone):
-        terminal = jt808.Terminal(self.gateway.address(), phone)
-        self.addCleanup(terminal.close)
-        return terminal.sign_in()
-
-
-class FullLog(Base):
+class FullLog(api_client.OneShard):
     def setUp(self):
         super().setUp()
         self.disk = servers.SmallDisk(24)
@@ -124,7 +112,7 @@ class FullLog(Base):
 
 
 @unittest.skipIf(harness.SANITIZED and not harness.LONG, "65,536 changes take long with it")
-class FullTables(Base):
+class FullTables(api_client.OneShard):
     def test_more_bans_than_are_kept(self):
         """65,536 bans, asked for by many connections that do not wait for answers."""
         self.begin()

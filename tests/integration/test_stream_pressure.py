@@ -22,17 +22,7 @@ QUEUE_BYTES, QUEUE_BYTES_SHED = 256 << 10, 16 << 10
 REPORTS_AT_ONCE = 30
 
 
-class Base(harness.GatewayTest):
-    def begin(self, **settings):
-        self.gateway = self.start({"server.shards": "1"} | settings)
-        self.client = api_client.Client(self.gateway.address("http"))
-        self.addCleanup(self.client.close)
-
-    def sign_in(self, phone):
-        terminal = jt808.Terminal(self.gateway.address(), phone)
-        self.addCleanup(terminal.close)
-        return terminal.sign_in()
-
+class Base(api_client.OneShard):
     def socket(self, **options):
         made = Socket(self.gateway.address("http"), **options)
         self.addCleanup(made.close)
