@@ -96,4 +96,22 @@ MonoNs Occasion::stall(Direction direction) {
   return sum;
 }
 
+std::vector<Occasion> adopt(const ArmedRules& rules, std::uint64_t connection, MonoNs opened_ns,
+                            std::vector<Occasion>& occasions) {
+  std::vector<Occasion> kept;
+  kept.reserve(rules.size());
+  for (const auto& rule : rules) {
+    const auto old = std::ranges::find_if(
+        occasions, [&](const Occasion& one) { return &one.armed() == rule.get(); });
+    if (old != occasions.end()) {
+      kept.push_back(std::move(*old));
+      occasions.erase(old);
+    } else {
+      kept.emplace_back(rule, connection, opened_ns);
+    }
+  }
+  std::swap(kept, occasions);
+  return kept;
+}
+
 }  // namespace ringgate::chaos

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/bytes.hpp"
@@ -101,5 +102,19 @@ class Occasion {
   std::array<std::uint64_t, lanes> base_{};
   std::array<std::uint64_t, lanes> gap_{};  // bytes to the next that changes
 };
+
+// The rules of a connection are others: occasions of those that stay go on, those of new ones
+// begin. Returns those of rules that have gone.
+std::vector<Occasion> adopt(const ArmedRules& rules, std::uint64_t connection, MonoNs opened_ns,
+                            std::vector<Occasion>& occasions);
+
+// Those of a kind that act on a direction now.
+template <class Use>
+void each_acting(std::vector<Occasion>& occasions, Direction direction, Kind kind, MonoNs now,
+                 const std::array<std::uint64_t, lanes>& delivered, Use&& use) {
+  for (Occasion& one : occasions) {
+    if (one.kind() == kind && one.covers(direction) && one.acts(now, delivered)) use(one);
+  }
+}
 
 }  // namespace ringgate::chaos

@@ -45,19 +45,7 @@ Conversation::~Conversation() {
 }
 
 void Conversation::adopt(const ArmedRules& rules, MonoNs now) {
-  std::vector<Occasion> kept;
-  kept.reserve(rules.size());
-  for (const auto& rule : rules) {
-    const auto old = std::ranges::find_if(
-        occasions_, [&](const Occasion& one) { return &one.armed() == rule.get(); });
-    if (old != occasions_.end()) {
-      kept.push_back(std::move(*old));
-      occasions_.erase(old);
-    } else {
-      kept.emplace_back(rule, number_, opened_ns_);
-    }
-  }
-  for (const Occasion& gone : occasions_) {
+  for (const Occasion& gone : chaos::adopt(rules, number_, opened_ns_, occasions_)) {
     for (Lane& lane : lane_) {
       if (gone.kind() == Kind::bandwidth) lane.line_free_ns = 0;
       if (gone.kind() == Kind::slice) lane.pause_until_ns = 0;
@@ -67,16 +55,11 @@ void Conversation::adopt(const ArmedRules& rules, MonoNs now) {
       lane.end_due_ns = std::min(lane.end_due_ns, now);
     }
   }
-  occasions_ = std::move(kept);
 }
 
 template <class Use>
 void Conversation::each(Direction direction, Kind kind, MonoNs now, Use&& use) {
-  for (Occasion& occasion : occasions_) {
-    if (occasion.kind() == kind && occasion.covers(direction) && occasion.acts(now, delivered_)) {
-      use(occasion);
-    }
-  }
+  each_acting(occasions_, direction, kind, now, delivered_, std::forward<Use>(use));
 }
 
 void Conversation::passed(Direction direction, std::size_t size_bytes) {

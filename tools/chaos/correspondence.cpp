@@ -22,18 +22,7 @@ Correspondence::~Correspondence() {
 }
 
 void Correspondence::adopt(const ArmedRules& rules, MonoNs now) {
-  std::vector<Occasion> kept;
-  for (const auto& rule : rules) {
-    const auto old = std::ranges::find_if(
-        occasions_, [&](const Occasion& one) { return &one.armed() == rule.get(); });
-    if (old != occasions_.end()) {
-      kept.push_back(std::move(*old));
-      occasions_.erase(old);
-    } else {
-      kept.emplace_back(rule, number_, opened_ns_);
-    }
-  }
-  for (const Occasion& gone : occasions_) {
+  for (const Occasion& gone : chaos::adopt(rules, number_, opened_ns_, occasions_)) {
     for (Lane& lane : lane_) {
       if (gone.kind() == Kind::bandwidth) lane.line_free_ns = 0;
       if (gone.kind() == Kind::reorder) {
@@ -44,16 +33,11 @@ void Correspondence::adopt(const ArmedRules& rules, MonoNs now) {
       std::ranges::make_heap(lane.waiting, &later);
     }
   }
-  occasions_ = std::move(kept);
 }
 
 template <class Use>
 void Correspondence::each(Direction direction, Kind kind, MonoNs now, Use&& use) {
-  for (Occasion& occasion : occasions_) {
-    if (occasion.kind() == kind && occasion.covers(direction) && occasion.acts(now, delivered_)) {
-      use(occasion);
-    }
-  }
+  each_acting(occasions_, direction, kind, now, delivered_, std::forward<Use>(use));
 }
 
 void Correspondence::passed(Direction direction, std::size_t size_bytes) {
