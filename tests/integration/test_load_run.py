@@ -242,6 +242,12 @@ class Workers(LoadRunTest):
         self.assertEqual(run.returncode, 0, table)
         self.assertIn("interrupted", table)
 
+    def test_a_directory_is_no_run_file(self):
+        code, _, said = harness.run(harness.LOAD, "report", self.folder, "-o",
+                                    self.folder / "out.html")
+        self.assertEqual(code, 2, said)
+        self.assertIn("Is a directory", said)
+
     def test_impatience_and_a_closed_terminal_lose_no_worker(self):
         gateway = self.start()
         for first, pause_s in ((signal.SIGINT, 0), (signal.SIGHUP, 0.03), (signal.SIGTERM, 0.06)):

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -77,6 +78,8 @@ std::string html_report(const std::vector<std::string>& run_files) {
 }
 
 Result<std::string> read_run_file(const std::string& file) {
+  std::error_code unknown;
+  if (std::filesystem::is_directory(file, unknown)) return errno_error(EISDIR, file);
   std::ifstream in(file, std::ios::binary);
   if (!in) return errno_error(errno, file);
   std::string text{std::istreambuf_iterator<char>(in), {}};

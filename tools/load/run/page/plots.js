@@ -30,13 +30,17 @@ const marks = {
         free = left + ctx.measureText(label).width + 10;
       }
     });
+    free = area.left;
     for (const { from, until, label } of faults) {
       const left = place(from), right = Math.max(place(until), left + 2);
       ctx.fillStyle = colour("fault");
       ctx.fillRect(left, area.top, right - left, area.bottom - area.top);
       ctx.fillStyle = colour("bad");
-      ctx.fillText(label, Math.min(left + 4, area.right - ctx.measureText(label).width),
-        area.top + 16);
+      const width = ctx.measureText(label).width;
+      const start = Math.max(Math.min(left + 4, area.right - width), area.left);
+      if (start < free) continue;  // one over another is legible to nobody
+      ctx.fillText(label, start, area.top + 16);
+      free = start + width + 6;
     }
     ctx.restore();
   },
