@@ -319,10 +319,12 @@ void get_media(Plane& plane, const CallPtr& call) {
 void get_content(Plane& plane, const CallPtr& call) {
   const std::string& id = call->value(0);
   if (!is_blob_id(id)) return call->problem(404, fmt::format("no upload {} is known", id));
+  // Only GET knows ranges (RFC 9110 14.2).
+  const bool parts = call->data().method == http::Method::get;
   // An id is never used twice, and what it names never changes.
   plane.ask_log(call, std::make_unique<ContentQuery>(
                           id, ContentAsked{.tag = fmt::format("\"{}\"", id),
-                                           .range = std::string(call->field("range")),
+                                           .range = std::string(parts ? call->field("range") : ""),
                                            .if_range = std::string(call->field("if-range")),
                                            .if_none_match =
                                                std::string(call->field("if-none-match"))}));

@@ -303,6 +303,8 @@ class Media(History):
             self.assertEqual((part.status, part.body), (206, data[first:end]))
             self.assertEqual(part.headers["Content-Range"],
                              f"bytes {first}-{end - 1}/{len(data)}")
+        head = client.request("HEAD", path, headers={"Range": "bytes=0-9"})
+        self.assertEqual((head.status, head.headers["Content-Length"]), (200, str(len(data))))
         stale = client.request("GET", path, headers={"Range": "bytes=0-9", "If-Range": '"x"'})
         self.assertEqual((stale.status, stale.body), (200, data))
         beyond = client.request("GET", path, headers={"Range": f"bytes={len(data)}-"})

@@ -51,7 +51,7 @@ std::string policy(const PageOptions& options) {
       "img-src 'self' data: blob:{}{}; media-src 'self' blob:; connect-src 'self'; "
       "base-uri 'none'; form-action 'none'; frame-ancestors 'none'\r\n"
       "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"
-      "X-Frame-Options: DENY\r\nCross-Origin-Opener-Policy: same-origin\r\n",
+      "X-Frame-Options: DENY\r\n",
       tiles.empty() ? "" : " ", tiles);
 }
 
@@ -65,6 +65,9 @@ std::string config_json(const PageOptions& options) {
   json.end_object();
   return text;
 }
+
+// Browsers take it from origins they trust only, and complain of it elsewhere: with TLS.
+constexpr std::string_view opener_policy = "Cross-Origin-Opener-Policy: same-origin\r\n";
 
 }  // namespace
 
@@ -142,16 +145,16 @@ bool Page::answer(http::Session& session, const http::Request& request) const {
   const bool packed =
       file->gzip.body != nullptr && http::takes_gzip(request.head.value("Accept-Encoding"));
   const Form& form = packed ? file->gzip : file->plain;
+  http::Answer answer{.status = 200, .type = file->type, .fields = form.fields, .body = {},
+                      .shared = form.body};
+  std::string fields;
+  if (request.secure) answer.fields = fields = form.fields + std::string(opener_policy);
   if (!form.tag.empty() && http::names_tag(request.head.value("If-None-Match"), form.tag)) {
-    session.answer(request.id,
-                   {.status = 304, .type = {}, .fields = form.fields, .body = {}, .shared = {}});
-    return true;
+    answer.status = 304;
+    answer.type = {};
+    answer.shared = {};
   }
-  session.answer(request.id, {.status = 200,
-                              .type = file->type,
-                              .fields = form.fields,
-                              .body = {},
-                              .shared = form.body});
+  session.answer(request.id, answer);
   return true;
 }
 

@@ -49,9 +49,9 @@ test("languages of browsers", () => {
   assert.equal(languageOf(["fr", "zh-TW", "en"]), "zh");
   assert.equal(languageOf(["de"]), "en");
   setLanguage("zh");
-  assert.equal(t("{n} files", { n: 3 }), "3 个文件");
+  assert.equal(t("files: {n}", { n: 3 }), "3 个文件");
   setLanguage("en");
-  assert.equal(t("{n} files", { n: 3 }), "3 files");
+  assert.equal(t("files: {n}", { n: 3 }), "files: 3");
 });
 
 test("GCJ-02 moves Beijing by some hundreds of metres, and back; Berlin not", () => {

@@ -14,7 +14,7 @@ export function mediaPanel(view) {
       const found = await get("/media", { device: view.id, limit: 100 });
       if (ended) return;
       const list = found.media ?? [];
-      fill(note, list.length ? t("{n} files", { n: list.length }) : [
+      fill(note, list.length ? t("files: {n}", { n: list.length }) : [
         t("No files yet. Ask for a photograph:"), " ",
         h("a", { href: deviceLink(view.id, "command") }, t("Command"))]);
       fill(place, list.map(card));

@@ -93,7 +93,7 @@ class TrackPanel {
     this.play.disabled = this.slider.disabled = !some;
     const length = found.legs.reduce((sum, leg) => sum + (leg.length_km ?? 0), 0);
     say(this.said, fixes.length === 0 ? t("Nothing was heard in this time. Try a longer one.")
-      : t("{n} positions, {km} km, {stops} stops", { n: count(fixes.length),
+      : t("{n} positions, {km} km, stops: {stops}", { n: count(fixes.length),
         km: decimal(length), stops: found.stops.length }));
     fill(this.saves, fixes.length ? [h("span", { class: "muted" }, t("Save as")),
       ...["geojson", "gpx", "csv"].map((format) => h("a", { class: "quiet",

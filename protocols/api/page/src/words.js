@@ -65,9 +65,9 @@ export const chinese = {
   "started {when}": "{when}启动", "until {when}": "有效期至 {when}", "very high": "很高",
   "{n} s": "{n} 秒", "{n} min": "{n} 分钟", "{n} h": "{n} 小时",
   "{n} h {m} min": "{n} 小时 {m} 分钟", "{n} d": "{n} 天",
-  "yes": "是", "{n} files": "{n} 个文件", "{n} left out": "省略 {n} 条",
+  "yes": "是", "files: {n}": "{n} 个文件", "{n} left out": "省略 {n} 条",
   "{n} more fields": "另有 {n} 个字段",
-  "{n} positions, {km} km, {stops} stops": "{n} 个位置，{km} 公里，停车 {stops} 次",
+  "{n} positions, {km} km, stops: {stops}": "{n} 个位置，{km} 公里，停车 {stops} 次",
   "{time} ago": "{time}前", "“{name}” is needed.": "请填写“{name}”。",
   "“{text}” is no number that fits here ({range}).": "“{text}”不是有效的数字（{range}）。",
 };
