@@ -38,6 +38,7 @@ struct Counts {
   std::uint64_t sent_bytes = 0;
   std::uint64_t received_bytes = 0;
   std::uint64_t cut_off = 0;  // reports whose device left by plan before they were answered
+  std::uint64_t not_ready = 0;  // devices that left, or whose run ended, in a handshake that hung
   std::array<std::uint64_t, static_cast<std::size_t>(Failure::count)> failures{};
 
   std::uint64_t failed(Failure failure) const {

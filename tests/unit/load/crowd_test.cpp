@@ -301,3 +301,43 @@ TEST_CASE("what a server owes for as long as a leaver waits is unanswered, what 
   all.append(end);
   CHECK(all.sent == all.acknowledged + all.count_of("unanswered") + all.notes["left_unanswered"]);
 }
+
+TEST_CASE("who was there for long enough and never became ready is an error, once") {
+  bool mute = true;
+  CrowdRig rig(steady(), [&](MonoNs now) { return mute ? now + 1000 * ns_per_s : now; });
+  load::TerminalCrowd crowd(rig.place(devices), leavers(rig, devices));
+  const auto go_on = [&](MonoNs how_long) {
+    rig.run_until(crowd, rig.world.now() + how_long, ns_per_ms);
+    return crowd.take_tally();
+  };
+  SUBCASE("a server that answers nobody") {
+    crowd.set_aim({devices, 1});
+    load::Tally all = go_on(3 * ns_per_s);
+    CHECK(all.ready == 0);
+    CHECK(all.errors.empty());
+    crowd.set_aim({2, 1});
+    all.append(go_on(ns_per_s));
+    CHECK(all.count_of("not_ready") == devices - 2);
+    crowd.stop(false);
+    all.append(go_on(11 * ns_per_s));
+    CHECK(crowd.finished());
+    CHECK(all.error_count() == devices);
+    CHECK(all.count_of("not_ready") == devices);
+    CHECK(all.last_error.starts_with("not_ready: no answer to its registration in "));
+    CHECK(all.due == 0);
+  }
+  SUBCASE("one that leaves the later ones alone") {
+    mute = false;
+    crowd.set_aim({1, 1});
+    REQUIRE(go_on(ns_per_s).ready == 1);
+    mute = true;
+    crowd.set_aim({2, 0});
+    static_cast<void>(go_on(3 * ns_per_s));
+    crowd.set_aim({1, 0});
+    CHECK(go_on(ns_per_s).count_of("not_ready") == 0);  // it has not waited for long
+    crowd.set_aim({3, 0});
+    static_cast<void>(go_on(6 * ns_per_s));
+    crowd.set_aim({1, 0});
+    CHECK(go_on(ns_per_s).count_of("not_ready") == 2);
+  }
+}

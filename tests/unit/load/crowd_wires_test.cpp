@@ -235,6 +235,24 @@ load::Tally told(const std::vector<std::string>& messages, std::string head = {}
 
 }  // namespace
 
+TEST_CASE("a subscriber that nobody answers is an error though its run ends before its patience") {
+  load::UserClass users;
+  users.name = "maps";
+  users.kind = load::UserKind::subscriber;
+  Stage stage(users, 3, at_once, [](std::string& in) {
+    in.clear();
+    return std::string{};
+  });
+  load::SubscriberCrowd crowd(stage.place, stage.rig.target, {});
+  crowd.set_aim({3, 1});
+  load::Tally all = stage.run(crowd, 2 * ns_per_s);
+  CHECK(all.errors.empty());
+  all.append(stage.end(crowd));
+  CHECK(all.count_of("not_ready") == 3);
+  CHECK(all.error_count() == 3);
+  CHECK(all.last_error.starts_with("not_ready: no answer in "));
+}
+
 TEST_CASE("a subscriber holds what it is told against the log's order and the cursor's") {
   const std::string some = R"({"events":[)" + event(8) + "," + event(16) + "," +
                            event(4, "aa/1-1") + R"(],"cursor":"aa-1-10-4"})";

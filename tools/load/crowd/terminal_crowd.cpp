@@ -224,6 +224,9 @@ void TerminalCrowd::count_failures(Tally& tally, const Counts& now) const {
     else if (is_closing && options_.expects_close) tally.notes["closed_by_server"] += count;
     else tally.errors[std::string(name_of(failure))] += count;
   }
+  if (now.not_ready > told_.not_ready) {
+    tally.errors["not_ready"] += now.not_ready - told_.not_ready;
+  }
 }
 
 Tally TerminalCrowd::take_tally() {

@@ -126,6 +126,10 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   // One that leaves waits so long for its answers. A report that is younger when its user leaves
   // nevertheless was cut off by us, and is no failure of the server's: Counts::cut_off.
   static constexpr MonoNs leave_limit_ns = 5 * ns_per_s;
+  // The same of one that leaves before it is ready: from so long after its connect on the server is
+  // to blame, Counts::not_ready. One that loses datagrams on purpose gets as long as a handshake
+  // may take; where nobody has ever become ready, a fourth will do.
+  MonoNs handshake_patience_ns() const;
   // All of them, at once.
   void give_up_all();
   void give_up_handshakes();
@@ -241,6 +245,7 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   void hang_up(std::uint32_t index, MonoNs excused_ns);
   void close_if_idle(std::uint32_t index);
   void settle(Device& device);
+  void judge_handshake(const Device& who);
   void expire_handshakes();
   bool step_leaving(std::uint32_t index);
 

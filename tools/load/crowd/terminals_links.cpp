@@ -1,4 +1,5 @@
 // Terminals: the life of their links.
+#include <fmt/core.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
@@ -247,6 +248,7 @@ void Terminals::leave(std::uint32_t index, Leaving how) {
   if (who.state == State::down || who.state == State::closing || who.leaving) return;
   who.leaving = true;
   who.how = how;
+  judge_handshake(who);
   if (who.state != State::ready) return hang_up(index);
   mark(index);
 }
@@ -281,7 +283,31 @@ void Terminals::give_up(std::uint32_t index) {
 }
 
 void Terminals::give_up_all() {
-  for (std::uint32_t i = 0; i < devices_.size(); ++i) hang_up(i, leave_limit_ns);
+  for (std::uint32_t i = 0; i < devices_.size(); ++i) {
+    judge_handshake(devices_[i]);
+    hang_up(i, leave_limit_ns);
+  }
+}
+
+MonoNs Terminals::handshake_patience_ns() const {
+  const MonoNs whole =
+      options_.loss > 0 ? std::max(options_.handshake_limit_ns, leave_limit_ns) : leave_limit_ns;
+  return counts_.authenticated > 0 ? whole : whole / 4;
+}
+
+// Of one that goes now. Without this a server that never answers would pass for a good one in every
+// run that is over before its handshakes time out.
+void Terminals::judge_handshake(const Device& who) {
+  std::string_view lacks;
+  if (who.state == State::connecting) lacks = "connection";
+  if (who.state == State::registering) lacks = "answer to its registration";
+  if (who.state == State::authenticating) lacks = "answer to its authentication";
+  if (lacks.empty() || closing_) return;
+  const MonoNs waited_ns = shard_.now() - pending(who.first).due_ns;
+  if (waited_ns < handshake_patience_ns()) return;
+  ++counts_.not_ready;
+  last_error_ = fmt::format("not_ready: no {} in {:.1f} s", lacks,
+                            static_cast<double>(waited_ns) / static_cast<double>(ns_per_s));
 }
 
 void Terminals::settle(Device& device) {

@@ -1,5 +1,7 @@
 #include "tools/load/crowd/wire_crowd.hpp"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -11,7 +13,8 @@ WireCrowd::WireCrowd(const CrowdPlace& place, std::vector<in_addr> sources)
     : shard_(*place.shard), place_(place), class_(place.scenario->classes[place.class_index]),
       sources_(std::move(sources)),
       wires_(*place.shard, *place.desk, *place.buffers, place.users_max, *this),
-      comers_(place.users_max), chance_(seed_of(place)), since_ns_(place.users_max) {}
+      comers_(place.users_max), chance_(seed_of(place)), since_ns_(place.users_max),
+      coming_(place.users_max) {}
 
 void WireCrowd::set_aim(const ClassAim& aim) {
   if (stopping_) return;
@@ -20,6 +23,7 @@ void WireCrowd::set_aim(const ClassAim& aim) {
   comers_.want(shard_.sys().mono_now(), aim.users);
   rate_ = aim.rate_factor;
   for (std::uint32_t user = comers_.risen(); user < before; ++user) {
+    judge_coming(user);
     if (!wires_.is_down(user)) go(user);
   }
   aim_changed();
@@ -31,6 +35,7 @@ void WireCrowd::connect_comers() {
     if (!user) return;
     if (!wires_.is_down(*user)) continue;  // it is still leaving: on_end() sees that it is wanted
     since_ns_[*user] = shard_.sys().mono_now();
+    coming_[*user] = true;
     come(*user);
   }
 }
@@ -67,12 +72,26 @@ void WireCrowd::step_stop() {
     if (outstanding() > owed) tally_.notes["left_unanswered"] += outstanding() - owed;
     closing_ = true;
     stop_limit_ns_ = now() + leave_limit_ns;
-    for (std::uint32_t user = 0; user < users_max(); ++user) wires_.close(user, false);
+    for (std::uint32_t user = 0; user < users_max(); ++user) {
+      judge_coming(user);
+      wires_.close(user, false);
+    }
   }
   closed_ = wires_.open() == 0 || now() >= stop_limit_ns_;
 }
 
+void WireCrowd::judge_coming(std::uint32_t user) {
+  if (!coming_[user] || class_.slow) return;  // one that is slow on purpose may well be so here
+  coming_[user] = false;
+  const MonoNs waited_ns = now() - since_ns_[user];
+  if (waited_ns < (was_anybody_ready_ ? leave_limit_ns : leave_limit_ns / 4)) return;
+  fail("not_ready", fmt::format("not_ready: no {} in {:.1f} s",
+                                wires_.is_open(user) ? "answer" : "connection",
+                                static_cast<double>(waited_ns) / static_cast<double>(ns_per_s)));
+}
+
 void WireCrowd::on_end(std::uint32_t user, Wires::End end, int error) {
+  coming_[user] = false;
   const MonoNs delay_ns = gone(user, end, error);
   if (stopping_) return;
   if (!is_wanted(user)) {
@@ -84,6 +103,8 @@ void WireCrowd::on_end(std::uint32_t user, Wires::End end, int error) {
 
 void WireCrowd::ready(std::uint32_t user) {
   ++ready_;
+  coming_[user] = false;
+  was_anybody_ready_ = true;
   ++tally_.authenticated;
   connect_.record(now() - since_ns_[user]);
 }

@@ -96,6 +96,8 @@ class WireCrowd : public Crowd, public Wires::Owner {
   void on_end(std::uint32_t user, Wires::End end, int error) final;
   void connect_comers();
   void step_stop();
+  // Of one that goes now: has it waited in vain to become ready?
+  void judge_coming(std::uint32_t user);
 
   shard::Shard& shard_;
   CrowdPlace place_;
@@ -105,6 +107,8 @@ class WireCrowd : public Crowd, public Wires::Owner {
   Comers comers_;
   Chance chance_;
   std::vector<MonoNs> since_ns_;  // of each user: when its connect began
+  std::vector<bool> coming_;      // of each user: connects, or is connected and not ready yet
+  bool was_anybody_ready_ = false;
   double rate_ = 1;
   bool stopping_ = false;
   bool closing_ = false;
