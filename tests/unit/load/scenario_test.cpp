@@ -302,6 +302,56 @@ TEST_CASE("one error, at its place, whatever it is") {
   }
 }
 
+TEST_CASE("what only holds of the whole is told beside other errors, where its values are known") {
+  const std::string text = R"(sed = 1
+[[class]]
+name = "a"
+kind = "terminal"
+phone_base = 13900000000
+interval = 10
+[[class]]
+name = "b"
+kind = "terminal"
+phone_base = 13900000001
+transport = "tls"
+[[stage]]
+kind = "constant"
+users = 8
+duration = "5s"
+[[fault]]
+at = "1s"
+for = "1s"
+proxy = "p"
+rule = "r"
+)";
+  const std::string all = text_of(must_fail(text));
+  CAPTURE(all);
+  CHECK(all.find("x.toml:1:1: unknown key") != std::string::npos);
+  CHECK(all.find("x.toml:6:12: interval needs a unit") != std::string::npos);
+  CHECK(all.find("x.toml:7:1: \"b\" has transport tls: add jt808_tls") != std::string::npos);
+  CHECK(all.find("x.toml:7:1: phones of \"b\" are those of \"a\"") != std::string::npos);
+  CHECK(all.find("x.toml:16:1: a fault needs ringgate-chaos") != std::string::npos);
+  CHECK(must_fail(text).size() == 5);
+  // Whose phones are whose is not known where the number of users is not.
+  std::string unknown = text;
+  unknown.replace(unknown.find("users = 8"), 9, "users = 8.5");
+  const std::string some = text_of(must_fail(unknown));
+  CAPTURE(some);
+  CHECK(some.find("phones of") == std::string::npos);
+  CHECK(some.find("add jt808_tls") != std::string::npos);
+  CHECK(must_fail(unknown).size() == 5);
+}
+
+TEST_CASE("what keeps the whole file from being read says that it does") {
+  const Problems problems = must_fail(
+      "sed = 1\nseed = 99999999999999999999\n" + std::string(head).append(tail));
+  REQUIRE(problems.size() == 1);
+  CHECK(problems[0].line == 2);
+  CAPTURE(problems[0].message);
+  CHECK(problems[0].message.ends_with(
+      "; mend this first: nothing else of the file could be looked at"));
+}
+
 TEST_CASE("an error in front of others moves none of them") {
   const std::string wrong = "[[class]]\nname = \"a\"\nkind = \"terminl\"\ninterval = 5\n"
                             "[[stage]]\nkind = \"ramp\"\nduration = \"x\"\n[thresholds]\n"

@@ -133,7 +133,8 @@ void check_class(const Fields& fields, const UserClass& made) {
 
 }  // namespace
 
-UserClass read_class(const TomlEntry& table, std::size_t index, Complaints& complaints) {
+UserClass read_class(const TomlEntry& table, std::size_t index, Complaints& complaints,
+                     bool& counted) {
   std::string kind;
   std::string name;
   for (const TomlEntry& child : table.children) {
@@ -173,6 +174,10 @@ UserClass read_class(const TomlEntry& table, std::size_t index, Complaints& comp
   made.leave = static_cast<Leave>(fields["leave"].choice);
   for (const std::size_t attack : fields["attacks"].chosen) {
     made.attacks.push_back(static_cast<Attack>(attack));
+  }
+  counted = true;
+  for (const std::string_view key : {"weight", "users", "phone_base"}) {
+    counted &= !fields.has(key) || fields.sound(key);
   }
   read_sources(fields, made, complaints);
   read_routes(fields, made, complaints);

@@ -41,7 +41,8 @@ void take_syntax_error(const config::ConfigError& error, Complaints& complaints)
         std::strtoul(std::string(where.substr(colon + 1)).c_str(), nullptr, 10));
     where = where.substr(0, colon);
   }
-  complaints.add(numbers[0], numbers[1], error.message);
+  complaints.add(numbers[0], numbers[1],
+                 error.message + "; mend this first: nothing else of the file could be looked at");
 }
 
 // Numbers are JSON's, dates their text.
@@ -77,21 +78,32 @@ class Reader {
     scenario_.seed = static_cast<std::uint64_t>(fields["seed"].number);
     target(fields);
     tables(fields, "class", [&](const TomlEntry& table, std::size_t index) {
-      scenario_.classes.push_back(read_class(table, index, complaints_));
+      bool counted = false;
+      scenario_.classes.push_back(read_class(table, index, complaints_, counted));
+      class_tables_.push_back(&table);
+      users_known_ &= counted;
     });
     tables(fields, "stage", [&](const TomlEntry& table, std::size_t index) {
       const Stage* before = scenario_.stages.empty() ? nullptr : &scenario_.stages.back();
+      const std::size_t told = complaints_.count();
       scenario_.stages.push_back(read_stage(table, index, before, complaints_));
+      stage_tables_.push_back(&table);
+      users_known_ &= told == complaints_.count();
     });
+    users_known_ &= !scenario_.classes.empty() && !scenario_.stages.empty();
     collect_names();
     tables(fields, "fault", [&](const TomlEntry& table, std::size_t) { fault(table); });
     if (fields.has("thresholds")) thresholds(fields);
     if (fields.has("verify")) verify(fields);
     unique_names(fields);
-    if (complaints_.none()) together(fields);
+    together(fields);
   }
 
  private:
+  static bool is_no_table(const Fields& fields, std::string_view key) {
+    return fields.has(key) && fields[key].entry->kind != Kind::table;
+  }
+
   // The sub-table of a key, or null where there is none; what is no table is told.
   const TomlEntry* section(const Fields& fields, std::string_view key) {
     if (!fields.has(key)) return nullptr;
@@ -137,6 +149,12 @@ class Reader {
     static const TomlEntry nothing;
     const Fields fields(entry != nullptr ? *entry : nothing, "target", "", "target", complaints_);
     Target& to = scenario_.target;
+    const auto tries = [&](std::string_view key) {
+      return is_no_table(top, "target") ||
+             (fields.has(key) && !(fields.sound(key) && fields[key].text.empty()));
+    };
+    has_tls_ = tries("jt808_tls");
+    has_chaos_ = tries("chaos");
     to.jt808 = fields["jt808"].text;
     to.jt808_udp = fields.has("jt808_udp") ? fields["jt808_udp"].text : to.jt808;
     to.jt808_tls = fields["jt808_tls"].text;
@@ -306,12 +324,32 @@ class Reader {
     scenario_.verify.api = fields["api"].text;
   }
 
-  const TomlEntry& table_of(const Fields& top, std::string_view list, std::size_t index) {
-    return top[list].entry->children[index];
+  // What only holds of the whole: told wherever the values it is about could be read.
+  void together(const Fields& top) {
+    if (has_faults(top) && !has_chaos_) {
+      complaints_.at_value(top["fault"].entry->children[0],
+                           "a fault needs ringgate-chaos: add chaos = \"HOST:PORT\" to [target]");
+    }
+    for (std::size_t i = 0; i < scenario_.classes.size(); ++i) {
+      if (scenario_.classes[i].transport != Transport::tls || has_tls_) continue;
+      complaints_.at_value(*class_tables_[i],
+                           fmt::format("{} has transport tls: add jt808_tls = \"HOST:PORT\" to "
+                                       "[target]", toml_quoted(scenario_.classes[i].name)));
+    }
+    if (!users_known_) return;
+    users_together();
+    phones_together();
   }
 
-  // What only holds of the whole. Called when everything else is well.
-  void together(const Fields& top) {
+  // Whether there is a [[fault]] at all.
+  static bool has_faults(const Fields& top) {
+    if (!top.has("fault")) return false;
+    const TomlEntry& list = *top["fault"].entry;
+    return list.kind == Kind::list && !list.children.empty() &&
+           list.children[0].kind == Kind::table;
+  }
+
+  void users_together() {
     const bool weighed = std::any_of(scenario_.classes.begin(), scenario_.classes.end(),
                                      [](const UserClass& one) {
                                        return one.users == 0 && one.weight > 0;
@@ -320,15 +358,10 @@ class Reader {
       const Stage& stage = scenario_.stages[i];
       const double most = stage.vary == Vary::users ? std::max(stage.from, stage.to) : stage.users;
       if (!weighed && most > 0) {
-        complaints_.at_value(table_of(top, "stage", i), "no class takes this stage's users: give "
-                                                        "one of them a weight above 0");
+        complaints_.at_value(*stage_tables_[i], "no class takes this stage's users: give one of "
+                                                "them a weight above 0");
       }
     }
-    if (!scenario_.faults.empty() && scenario_.target.chaos.empty()) {
-      complaints_.at_value(table_of(top, "fault", 0),
-                           "a fault needs ringgate-chaos: add chaos = \"HOST:PORT\" to [target]");
-    }
-    classes_together(top);
   }
 
   void unique_names(const Fields& top) {
@@ -337,10 +370,10 @@ class Reader {
       for (std::size_t i = 0; i < names.size(); ++i) {
         // What has no name is told already, and so is a list of anything but tables.
         if (names.size() != top[list].entry->children.size() || names[i].empty()) continue;
+        const TomlEntry& table = top[list].entry->children[i];
         if (!seen.insert(names[i]).second) {
-          complaints_.at_value(table_of(top, list, i),
-                               fmt::format("there is another {} {}: names tell them apart", list,
-                                           toml_quoted(names[i])));
+          complaints_.at_value(table, fmt::format("there is another {} {}: names tell them apart",
+                                                  list, toml_quoted(names[i])));
         }
       }
     };
@@ -348,24 +381,18 @@ class Reader {
     look("stage", stage_names_);
   }
 
-  void classes_together(const Fields& top) {
-    if (!complaints_.none()) return;
+  void phones_together() {
     const std::vector<std::uint32_t> most = scenario_.users_max_by_class();
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < most.size(); ++i) {
       UserClass& one = scenario_.classes[i];
-      const TomlEntry& table = table_of(top, "class", i);
+      const TomlEntry& table = *class_tables_[i];
       sum += most[i];
       if (one.phone_base == 0) one.phone_base = phone_base_first + i * phone_base_step;
       if (one.phone_base + most[i] > phone_end) {
         complaints_.at_value(table, fmt::format("{} has {} users: from phone {} on there are not "
                                                 "so many of twelve digits", toml_quoted(one.name),
                                                 most[i], one.phone_base));
-      }
-      if (one.transport == Transport::tls && scenario_.target.jt808_tls.empty()) {
-        complaints_.at_value(table, fmt::format("{} has transport tls: add jt808_tls = "
-                                                "\"HOST:PORT\" to [target]",
-                                                toml_quoted(one.name)));
       }
       for (std::size_t j = 0; j < i; ++j) {
         const UserClass& other = scenario_.classes[j];
@@ -391,6 +418,12 @@ class Reader {
   Complaints& complaints_;
   std::vector<std::string> class_names_;
   std::vector<std::string> stage_names_;
+  // Where each of the scenario's classes and stages stands.
+  std::vector<const TomlEntry*> class_tables_;
+  std::vector<const TomlEntry*> stage_tables_;
+  bool users_known_ = true;  // how many users of each class there are, and which phones they have
+  bool has_tls_ = false;     // a target, be it well written or not
+  bool has_chaos_ = false;
 };
 
 }  // namespace

@@ -9,7 +9,9 @@
 
 namespace ringgate::load {
 
-UserClass read_class(const config::TomlEntry& table, std::size_t index, Complaints& complaints);
+// `counted`: how many users it has, or what share of them, and their phones are well written.
+UserClass read_class(const config::TomlEntry& table, std::size_t index, Complaints& complaints,
+                     bool& counted);
 // `before`: the stage before, whose last level is where this one begins by itself; null: none.
 Stage read_stage(const config::TomlEntry& table, std::size_t index, const Stage* before,
                  Complaints& complaints);
