@@ -9,6 +9,7 @@ import re
 import resource
 import shutil
 import signal
+import socket
 import subprocess
 import time
 import unittest
@@ -305,6 +306,23 @@ class Remote(LoadRunTest):
         code, table, _ = self.run_load(scenario, "--worker", address, "--secret-file", secret)
         self.assertEqual(code, 0, table)
 
+    def test_silent_strangers_keep_no_coordinator_out(self):
+        gateway = self.start()
+        secret = self.secret("secret", "0123456789abcdef")
+        process, address = self.worker("--secret-file", secret)
+        host, port = address.rsplit(":", 1)
+        strangers = [socket.create_connection((host, int(port)), harness.LIMIT_S)
+                     for _ in range(3)]
+        for stranger in strangers:
+            self.addCleanup(stranger.close)
+            self.assertGreater(len(stranger.recv(1)), 0)  # it is being listened to
+        strangers[1].sendall(b"\xff\xff\xff\xffJ")
+        wait_for("refusal", lambda: "refused" in process.stdout.readline())
+        code, table, err = self.run_load(self.scenario(self.target(gateway)), "--worker", address,
+                                         "--secret-file", secret)
+        self.assertEqual(code, 0, table + err)
+        self.assertIn("20 of 20 users", err)
+
     def test_nobody_listens_to_the_world_without_a_secret(self):
         code, _, err = harness.run(harness.LOAD, "worker", "--listen", "0.0.0.0:0")
         self.assertEqual(code, 2)
@@ -468,6 +486,21 @@ class Page(LoadRunTest):
         self.assertTrue(all(canvases), canvases)  # each has something drawn
         self.assertLessEqual(
             driver.execute_script("return document.documentElement.scrollWidth"), width)
+
+    def test_moments_of_a_long_run_are_said_in_minutes_and_hours(self):
+        functions = (harness.ROOT / "tools/load/run/page/figures.js").read_text()
+        page = self.folder / "empty.html"
+        page.write_text("<title>x</title>")
+        driver = self.open(page, 400, False)
+        for end, labels in ((6, "0 s,1 s,2 s,3 s,4 s,5 s,6 s"),
+                            (140, "0 s,30 s,60 s,90 s,120 s"),
+                            (2750, "0 min,10 min,20 min,30 min,40 min"),
+                            (11_000, "0 h,0.5 h,1 h,1.5 h,2 h,2.5 h,3 h"),
+                            (86_400, "0 h,3 h,6 h,9 h,12 h,15 h,18 h,21 h,24 h")):
+            said = driver.execute_script(
+                functions.replace("export ", "") + f"const m = moments({end});"
+                "return [m.at.map((one) => m.show(one)).join(), moment(3723.4), moment(12.34)]")
+            self.assertEqual(said, [labels, "1:02:03 h", "12.3 s"])
 
     def test_the_report_in_a_browser(self):
         gateway = self.start()
