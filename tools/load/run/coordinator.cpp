@@ -165,15 +165,7 @@ void Coordinator::watch_server() {
   int pid = scenario_.target.server_pid;
   if (pid == Target::server_none) return;
   if (pid == Target::server_auto) {
-    const Target& target = scenario_.target;
-    // Where faults are played, devices reach the gateway through ringgate-chaos.
-    std::string where = target.chaos.empty() ? target.jt808 : target.http;
-    for (const std::string& other :
-         {target.jt808, target.jt808_tls, target.jt808_udp, target.http}) {
-      if (where.empty()) where = other;
-    }
-    if (where.empty()) return;
-    const Result<int> found = listener_pid(where, where == target.jt808_udp);
+    const Result<int> found = server_pid_of(scenario_.target);
     if (!found.ok()) {
       result_.server.problem = found.error().message;
       return;

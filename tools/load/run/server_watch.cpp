@@ -132,7 +132,9 @@ Result<int> listener_pid(const std::string& host_port, bool udp) {
     add_inodes(fmt::format("/proc/net/{}{}", udp ? "udp" : "tcp", version).c_str(), port,
                udp ? "07" : "0A", inodes);
   }
-  if (inodes.empty()) return Error{0, fmt::format("nobody listens on {}", host_port)};
+  if (inodes.empty()) {
+    return Error{0, fmt::format("nobody listens on {} ({})", host_port, udp ? "UDP" : "TCP")};
+  }
   const std::unique_ptr<DIR, int (*)(DIR*)> processes{opendir("/proc"), closedir};
   while (const dirent* entry = processes ? readdir(processes.get()) : nullptr) {
     if (!is_digits(entry->d_name)) continue;
@@ -142,6 +144,24 @@ Result<int> listener_pid(const std::string& host_port, bool udp) {
   }
   return Error{0, fmt::format("who listens on {} is not to be seen by this user: run as the same "
                               "user or as root, or set target.server_pid", host_port)};
+}
+
+Result<int> server_pid_of(const Target& target) {
+  struct Place {
+    std::string address;
+    bool udp;
+  };
+  std::vector<Place> places{{target.jt808, false}, {target.jt808_tls, false},
+                            {target.jt808_udp, true}, {target.http, false}};
+  if (!target.chaos.empty() && !target.http.empty()) places = {{target.http, false}};
+  Error first{0, {}};
+  for (const Place& place : places) {
+    if (place.address.empty()) continue;
+    Result<int> found = listener_pid(place.address, place.udp);
+    if (found.ok()) return found;
+    if (first.message.empty()) first = found.error();
+  }
+  return first;
 }
 
 std::optional<ServerSample> ServerWatch::sample(MonoNs since_start) const {

@@ -7,6 +7,7 @@
 #include "engine/base/clock.hpp"
 #include "engine/base/result.hpp"
 #include "tools/load/run/timeline.hpp"
+#include "tools/load/scenario/scenario.hpp"
 
 namespace ringgate::load {
 
@@ -14,6 +15,10 @@ namespace ringgate::load {
 // descriptors of all processes this one may look at. Error: why there is none, for people: it is on
 // another host, nobody listens, or another user's process does.
 Result<int> listener_pid(const std::string& host_port, bool udp);
+// Of the first of the target's addresses that anybody here listens on; with target.chaos devices
+// reach the server by way of ringgate-chaos, so that target.http tells. Error: why there is none,
+// for people; empty where the target has no address.
+Result<int> server_pid_of(const Target& target);
 
 class ServerWatch {
  public:
