@@ -8,14 +8,18 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 
+#include "tools/load/run/tally.hpp"
+
 namespace ringgate::load {
 namespace {
 
+using nlohmann::json;
+
 // Inside a script element nothing may look like its end; JSON may write any character so.
-std::string without_tags(const std::string& json) {
+std::string without_tags(const std::string& text) {
   std::string out;
-  out.reserve(json.size());
-  for (const char c : json) {
+  out.reserve(text.size());
+  for (const char c : text) {
     if (c == '<') {
       out += "\\u003c";
     } else {
@@ -25,11 +29,50 @@ std::string without_tags(const std::string& json) {
   return out;
 }
 
-// The page draws none of the gateway's metrics, which are most of a file.
-std::string drawn_of(const std::string& file) {
-  nlohmann::json run = nlohmann::json::parse(file, nullptr, false);
-  if (!run.is_object() || run.erase("gateway") == 0) return file;
-  return run.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+// What the page draws of a second: a few counts, and four points of each distribution.
+json drawn_of(const Tally& tally) {
+  json out = json::object();
+  const auto put = [&](const char* name, std::uint64_t value) {
+    if (value != 0) out[name] = value;
+  };
+  put("users_wanted", tally.users_wanted);
+  put("users", tally.users);
+  put("ready", tally.ready);
+  put("sent", tally.sent);
+  put("acknowledged", tally.acknowledged);
+  put("delivered", tally.delivered);
+  if (!tally.errors.empty()) out["errors"] = tally.errors;
+  const auto put_times = [&](const char* name, const Latency& times) {
+    if (times.count() == 0) return;
+    out[name] = {times.percentile(50), times.percentile(90), times.percentile(99),
+                 times.max_ns()};
+  };
+  put_times("response", tally.response.count() > 0 ? tally.response : tally.delivery);
+  put_times("service", tally.service);
+  put_times("lag", tally.lag);
+  return out;
+}
+
+// The histograms of each second and class are most of a run file; the page has `all` instead, the
+// same of all classes together.
+void thin(json& row) {
+  const auto classes = row.find("classes");
+  if (!row.is_object() || classes == row.end() || !classes->is_array()) return;
+  Tally all;
+  for (json& one : *classes) {
+    const Result<Tally> tally = tally_from(one);
+    if (tally.ok()) all.merge(*tally);
+    one = drawn_of(tally.ok() ? *tally : Tally{});
+  }
+  row["all"] = drawn_of(all);
+}
+
+// Nor does it draw any of the gateway's metrics.
+void thin_run(json& run) {
+  run.erase("gateway");
+  const auto timeline = run.find("timeline");
+  if (timeline == run.end() || !timeline->is_array()) return;
+  for (json& row : *timeline) thin(row);
 }
 
 std::string escaped(const std::string& text) {
@@ -46,15 +89,10 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-std::string title_of(const std::vector<std::string>& run_files) {
-  std::string title = "ringgate-load:";
-  for (const std::string& file : run_files) {
-    const nlohmann::json run = nlohmann::json::parse(file, nullptr, false);
-    if (run.is_object() && run.contains("scenario") && run["scenario"].is_object()) {
-      title += fmt::format(" {}", run["scenario"].value("name", std::string{"a run"}));
-    }
-  }
-  return escaped(title);
+std::string name_of(const json& run) {
+  const auto scenario = run.find("scenario");
+  if (scenario == run.end() || !scenario->is_object()) return {};
+  return fmt::format(" {}", scenario->value("name", std::string{"a run"}));
 }
 
 void put(std::string& page, std::string_view place, std::string_view text) {
@@ -66,13 +104,18 @@ void put(std::string& page, std::string_view place, std::string_view text) {
 
 std::string html_report(const std::vector<std::string>& run_files) {
   std::string runs = "[";
+  std::string title = "ringgate-load:";
   for (const std::string& file : run_files) {
+    json run = json::parse(file, nullptr, false);
+    if (!run.is_object()) continue;  // read_run_file() lets none pass
+    thin_run(run);
+    title += name_of(run);
     if (runs.size() > 1) runs += ',';
-    runs += without_tags(drawn_of(file));
+    runs += without_tags(run.dump(-1, ' ', false, json::error_handler_t::replace));
   }
   runs += ']';
   std::string page{report_page()};
-  put(page, "@TITLE@", title_of(run_files));
+  put(page, "@TITLE@", escaped(title));
   put(page, "@RUNS@", runs);
   return page;
 }

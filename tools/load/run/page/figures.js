@@ -40,7 +40,21 @@ export function percentile(histogram, percent) {
   return histogram.max;
 }
 
-// Of a row (or of totals): all classes together, or one. Only what plots and tables want.
+// Of a row: all classes together, or one. Rows have four points of each distribution only.
+export function rowFigures(row, which) {
+  const one = (which < 0 ? row.all : row.classes[which]) || {};
+  const points = (name) => {
+    const [p50 = NaN, p90 = NaN, p99 = NaN, max = NaN] = one[name] || [];
+    return { 50: p50, 90: p90, 99: p99, 100: max };
+  };
+  const errors = one.errors || {};
+  return { users: one.users || 0, wanted: one.users_wanted || 0, ready: one.ready || 0,
+    sent: one.sent || 0, done: (one.acknowledged || 0) + (one.delivered || 0),
+    acknowledged: one.acknowledged || 0, errors, response: points("response"),
+    service: points("service"), lag: points("lag") };
+}
+
+// Of totals: all classes together, or one. Only what tables and distributions want.
 export function figures(classes, which) {
   const of = (which < 0 ? classes : [classes[which]]).filter(Boolean);
   const sum = (name) => of.reduce((total, one) => total + (one[name] || 0), 0);
@@ -66,6 +80,24 @@ export function time(ns) {
   if (ns < 1e6) return `${(ns / 1e3).toPrecision(3)} µs`;
   if (ns < 1e9) return `${(ns / 1e6).toPrecision(3)} ms`;
   return `${(ns / 1e9).toPrecision(3)} s`;
+}
+// Where the axis of a run has its marks, and how they are written: in one unit, at whole steps.
+export function moments(end) {
+  const [unit, seconds] = end < 300 ? ["s", 1] : end < 3 * 3600 ? ["min", 60] : ["h", 3600];
+  const steps = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 2 * 3600,
+    3 * 3600, 6 * 3600, 12 * 3600, 24 * 3600];
+  const step = steps.find((one) => end / one <= 8) || Math.ceil(end / 8 / 86400) * 86400;
+  const at = [];
+  for (let i = 0; i * step <= end + 1e-9; ++i) at.push(i * step);
+  return { at, show: (value) => `${+(value / seconds).toFixed(2)} ${unit}` };
+}
+// A moment of a run as its tooltip says it.
+export function moment(seconds) {
+  if (seconds < 300) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  const two = (value) => String(value).padStart(2, "0");
+  const rest = `${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+  return `${Math.floor(whole / 3600)}:${rest} h`;
 }
 export function count(value) {
   if (!Number.isFinite(value)) return "–";

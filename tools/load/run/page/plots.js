@@ -2,6 +2,8 @@
 import { BarController, BarElement, Chart, Filler, Legend, LineController, LineElement, LinearScale,
   LogarithmicScale, PointElement, Tooltip } from "chart.js/chart.esm.js";
 
+import { moment, moments } from "./figures.js";
+
 Chart.register(BarController, BarElement, Filler, Legend, LineController, LineElement, LinearScale,
   LogarithmicScale, PointElement, Tooltip);
 
@@ -90,15 +92,18 @@ export function overTime(box, title, lines, show, { stages, faults, log = false,
     borderDash: line.dash || [], pointRadius: line.points.length < 3 ? 2 : 0, pointHitRadius: 8,
     fill: line.fill || (stacked ? "stack" : false), stepped: false, parsing: false,
     normalized: true, spanGaps: false });
+  const axis = moments(end);
   make(box, title, { type: "line", data: { datasets: lines.map(set) },
     options: { animation: false, responsive: true, maintainAspectRatio: false,
       interaction: { mode: "nearest", axis: "x", intersect: false },
-      scales: { x: { type: "linear", min: 0, max: end, ticks: { maxTicksLimit: 8, maxRotation: 0,
-        callback: (value) => `${value} s` } },
+      scales: { x: { type: "linear", min: 0, max: end,
+        // Ours alone: the library would add one at the very end, over the last.
+        afterBuildTicks: (scale) => { scale.ticks = axis.at.map((value) => ({ value })); },
+        ticks: { maxRotation: 0, callback: axis.show } },
       y: { type: log ? "logarithmic" : "linear", beginAtZero: !log, stacked, grace: log ? 0 : "8%",
         ticks: { maxTicksLimit: 6, callback: (value) => show(value) } } },
       plugins: { marks: { stages, faults }, legend: legend(lines.length > 1),
-        tooltip: { callbacks: { title: (items) => `${items[0].parsed.x.toFixed(1)} s`,
+        tooltip: { callbacks: { title: (items) => moment(items[0].parsed.x),
           label: (item) => `${item.dataset.label}: ${show(item.parsed.y)}` } } } } });
 }
 

@@ -1,5 +1,6 @@
 // The page of one run, or of several beside each other. Its data stands in #runs: run files.
-import { bytes, count, figures, lowest, percent, percentile, time } from "./figures.js";
+import { bytes, count, figures, lowest, percent, percentile, rowFigures, time }
+  from "./figures.js";
 import { distribution, endPlots, overTime } from "./plots.js";
 
 const runs = JSON.parse(document.getElementById("runs").textContent);
@@ -65,9 +66,9 @@ function head(run, at) {
 function keyFigures(run, which) {
   const all = figures(which < 0 ? [run.totals.all] : run.totals.classes, which);
   const seconds = run.totals.all ? run.totals.all.seconds : NaN;
-  const done = run.timeline.reduce((sum, row) => sum + figures(row.classes, -1).acknowledged, 0);
+  const done = run.timeline.reduce((sum, row) => sum + rowFigures(row, -1).acknowledged, 0);
   const users = run.timeline.reduce((most, row) =>
-    Math.max(most, figures(row.classes, which).users), 0);
+    Math.max(most, rowFigures(row, which).users), 0);
   const of = [["done per second", all.done / seconds, count],
     ["response p50", percentile(all.response, 50), time],
     ["response p99", percentile(all.response, 99), time],
@@ -146,12 +147,12 @@ function plots(box, which, log) {
     label: first.scenario.stages[one.stage].name })),
   faults: runs.flatMap((run) => run.faults.filter((one) => one.from_s !== undefined).map((one) =>
     ({ from: one.from_s, until: one.until_s ?? end, label: one.name }))) };
-  const of = (row) => figures(row.classes, which);
+  const of = (row) => rowFigures(row, which);
   overTime(box, "Operations per second", lines([["sent", (row, s) => of(row).sent / s],
     ["done", (row, s) => of(row).done / s]]), count, marks);
   overTime(box, "Users", lines([["wanted", (row) => of(row).wanted],
     ["ready", (row) => of(row).ready]]), count, marks);
-  const p = (name, share) => (row) => percentile(of(row)[name], share);
+  const p = (name, share) => (row) => of(row)[name][share];
   overTime(box, "Response time (from when it was due)", lines(many
     ? [["p50", p("response", 50)], ["p99", p("response", 99)]]
     : [["p50", p("response", 50)], ["p90", p("response", 90)], ["p99", p("response", 99)],
