@@ -3,17 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "tools/common/http_calls.hpp"
 
 namespace ringgate::analyze {
-
-namespace {
-
-// A gateway answers in milliseconds, a starved one in some seconds.
-constexpr MonoNs patience_ns = 10 * ns_per_s;
-
-}  // namespace
 
 bool Url::loopback() const {
   return host == "localhost" || host == "::1" || host.rfind("127.", 0) == 0;
@@ -44,7 +38,8 @@ Result<Url> parse_url(std::string_view text) {
   return out;
 }
 
-Result<std::string> http_get(const Url& url, std::string_view path, std::string_view token) {
+Result<std::string> http_get(const Url& url, std::string_view path, std::string_view token,
+                             MonoNs patience_ns) {
   const bool six = url.host.find(':') != std::string::npos;
   tool::HttpCalls calls;
   tool::HttpAnswer answer = calls.call({
@@ -53,7 +48,7 @@ Result<std::string> http_get(const Url& url, std::string_view path, std::string_
       .token = std::string(token),
       .patience_ns = patience_ns,
   });
-  if (answer.status == 0) return Error{0, answer.error};
+  if (answer.status == 0) return Error{answer.taken ? EPROTO : 0, answer.error};
   if (answer.status == 401 || answer.status == 403) {
     return Error{0, fmt::format("{} wants a token with the scope for it: --token-file FILE "
                                 "(ringgate-ctl token create)", path)};

@@ -3,6 +3,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -18,6 +19,9 @@ namespace {
 
 using nlohmann::json;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
+
+// Whoever asks first may have the wrong port, and should not wait for long to be told.
+constexpr MonoNs first_patience_ns = 4 * ns_per_s;
 
 double seconds_of(clockid_t clock) {
   timespec at{};
@@ -88,12 +92,17 @@ class Sampler {
   }
 
   Result<void> sample(double at_s) {
-    const auto text = http_get(url_, "/metrics", options_.token);
+    const bool first = history_.size() == 0;
+    const auto text = http_get(url_, "/metrics", options_.token,
+                               first ? first_patience_ns : http_patience_ns);
+    if (!text && first && text.error().code == EPROTO) {
+      return Error{0, fmt::format("{}; is this the gateway's HTTP listener (http.listen)?",
+                                  text.error().message)};
+    }
     if (!text) return text.error();
     const auto samples = parse_exposition(*text);
     if (!samples) return Error{0, "/metrics: " + samples.error().message};
     history_.add(at_s, *samples);
-    const bool first = history_.size() == 1;
     const double queue = longest_queue(url_, options_.token, highest_queue_, queues_.slowest);
     if (!first) queues_.bytes.push_back(queue);
     look_beside(at_s, first);

@@ -69,7 +69,7 @@ void HttpCalls::on_broken(Call& call, int error) {
 }
 
 void HttpCalls::fail(Call& call, const std::string& error) {
-  call.answer = {0, {}, error};
+  call.answer = {0, {}, error, call.begun};
   call.over = true;
 }
 

@@ -35,6 +35,7 @@ struct HttpAnswer {
   int status = 0;       // 0: there was none
   std::string body;
   std::string error;    // why there was none
+  bool taken = false;   // there was none, but somebody took the request, or some of it
   bool well() const { return status >= 200 && status < 300; }
   // For people: "403: no such token" or why there was no answer.
   std::string text() const;
