@@ -9,6 +9,7 @@
 #include "protocols/api/login.hpp"
 #include "protocols/api/plane.hpp"
 #include "protocols/api/routes.hpp"
+#include "protocols/http/codec/target.hpp"
 
 namespace ringgate::api {
 
@@ -46,12 +47,19 @@ std::string as_openmetrics(std::string_view prometheus) {
   return out += "# EOF\n";
 }
 
+// Whether an Accept wants OpenMetrics at least as much as the other form, and names it.
+bool wants_openmetrics(std::string_view accept) {
+  constexpr std::string_view open = "application/openmetrics-text";
+  const int weight = http::accepted_weight(accept, open);
+  const int other = http::accepted_weight(accept, "text/plain");
+  return weight > other || (weight == other && weight > 0 && accept.find(open) != accept.npos);
+}
+
 // OpenMetrics for whoever asks for it, else text format 0.0.4 of Prometheus.
 void get_metrics(Plane& plane, const CallPtr& call) {
   std::string text;
   plane.parts().registry.print(text);
-  constexpr std::string_view open = "application/openmetrics-text";
-  if (call->field("accept").find(open) == std::string_view::npos) {
+  if (!wants_openmetrics(call->field("accept"))) {
     return call->answer(std::move(text), 200, "text/plain; version=0.0.4; charset=utf-8",
                         "Vary: Accept\r\n");
   }

@@ -135,6 +135,10 @@ class Metrics(harness.GatewayTest):
         kind, opened = self.scrape("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
         self.assertEqual(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8")
         self.assertTrue(opened.endswith("\n# EOF\n"))
+        # What is wanted less, or not at all, is not what comes.
+        for accept in ("text/plain, application/openmetrics-text;q=0.5",
+                       "application/openmetrics-text;q=0, */*"):
+            self.assertIn("text/plain", self.scrape(accept)[0], accept)
         wanted = {name.removesuffix("_total") if of == "counter" else name: of
                   for name, of in families(text).items()}
         self.assertEqual(families(opened), wanted)

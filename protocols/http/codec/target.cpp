@@ -22,11 +22,32 @@ std::optional<std::uint64_t> number_of(std::string_view digits) {
   return value;
 }
 
-// Whether the parameters of a member of Accept-Encoding give it a weight of 0.
-bool is_refused(std::string_view parameters) {
-  const std::size_t at = parameters.find("q=");
-  if (at == std::string_view::npos) return false;
-  return parameters.substr(at + 2).find_first_of("123456789") == std::string_view::npos;
+std::string_view trimmed(std::string_view text) {
+  const std::size_t from = text.find_first_not_of(" \t");
+  if (from == std::string_view::npos) return {};
+  return text.substr(from, text.find_last_not_of(" \t") - from + 1);
+}
+
+// The weight that the parameters (";a=b;q=0.5") of a member give it, in thousandths. A member
+// without one, or with one that makes no sense, has 1000.
+int weight_of(std::string_view parameters) {
+  while (!parameters.empty()) {
+    parameters.remove_prefix(1);  // the ';' or what stands before the first
+    const std::size_t end = std::min(parameters.find(';'), parameters.size());
+    const std::string_view one = trimmed(parameters.substr(0, end));
+    parameters.remove_prefix(end);
+    if (one.size() < 3 || (one[0] != 'q' && one[0] != 'Q') || one[1] != '=') continue;
+    int weight = 0;
+    int unit = 1000;
+    for (const char c : one.substr(2)) {
+      if (c == '.') continue;
+      if (c < '0' || c > '9') return 1000;
+      weight += (c - '0') * unit;
+      unit /= 10;
+    }
+    return std::min(weight, 1000);
+  }
+  return 1000;
 }
 
 }  // namespace
@@ -121,13 +142,37 @@ bool names_tag(std::string_view field, std::string_view tag) {
   return false;
 }
 
+int accepted_weight(std::string_view field, std::string_view type) {
+  const std::string_view family = type.substr(0, type.find('/') + 1);
+  std::string_view member;
+  int exactness = 0;  // of what named it so far: 1 by */*, 2 by its family, 3 by its name
+  int weight = 0;
+  while (next_member(field, member)) {
+    const std::size_t end = std::min(member.find_first_of("; \t"), member.size());
+    const std::string_view name = member.substr(0, end);
+    int now = 0;
+    if (same_word(name, type)) {
+      now = 3;
+    } else if (name.ends_with("/*") && same_word(name.substr(0, name.size() - 1), family)) {
+      now = 2;
+    } else if (name == "*/*") {
+      now = 1;
+    }
+    if (now == 0 || now < exactness) continue;
+    const int given = weight_of(member.substr(end));
+    weight = now > exactness ? given : std::max(weight, given);
+    exactness = now;
+  }
+  return weight;
+}
+
 bool takes_gzip(std::string_view field) {
   std::string_view member;
   bool any = false;
   while (next_member(field, member)) {
     const std::size_t end = std::min(member.find_first_of("; \t"), member.size());
     const std::string_view name = member.substr(0, end);
-    const bool wanted = !is_refused(member.substr(end));
+    const bool wanted = weight_of(member.substr(end)) > 0;
     if (same_word(name, "gzip") || same_word(name, "x-gzip")) return wanted;
     if (name == "*") any = wanted;
   }

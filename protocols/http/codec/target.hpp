@@ -33,6 +33,10 @@ RangeKind parse_range(std::string_view field, std::uint64_t size, ByteRange& ran
 // quotes.
 bool names_tag(std::string_view field, std::string_view tag);
 
+// How much Accept wants a media type, in thousandths (RFC 9110 12.5.1): the weight of what names it
+// most exactly; 0: not at all. Parameters of the type itself are not looked at.
+int accepted_weight(std::string_view field, std::string_view type);
+
 // Whether Accept-Encoding takes gzip (RFC 9110 12.5.3).
 bool takes_gzip(std::string_view field);
 

@@ -68,5 +68,19 @@ TEST_CASE("entity tags and codings") {
   CHECK_FALSE(takes_gzip("gzip;q=0, *"));
   CHECK_FALSE(takes_gzip("gzip;q=0.000"));
   CHECK_FALSE(takes_gzip("identity"));
+  CHECK_FALSE(takes_gzip("gzip ; a=b ; Q=0"));
   CHECK_FALSE(takes_gzip(""));
+}
+
+TEST_CASE("weights of media types") {
+  constexpr std::string_view field =
+      "text/*;q=0.3, Text/Plain;charset=utf-8;q=0.75, */*;q=0.1, a/b";
+  CHECK(accepted_weight(field, "text/plain") == 750);
+  CHECK(accepted_weight(field, "text/html") == 300);
+  CHECK(accepted_weight(field, "image/png") == 100);
+  CHECK(accepted_weight(field, "a/b") == 1000);
+  CHECK(accepted_weight("a/b;q=0, */*", "a/b") == 0);
+  CHECK(accepted_weight("a/b;v=1;q=0.5, a/b;v=2;q=0.2", "a/b") == 500);
+  CHECK(accepted_weight("a/b;q=nonsense", "a/b") == 1000);
+  CHECK(accepted_weight("", "a/b") == 0);
 }
