@@ -361,9 +361,47 @@ class Browser(PageTest):
         self.js("document.querySelector('#token').value = 'rg_wrong'")
         self.js("document.querySelector('.login form').requestSubmit()")
         self.until("document.querySelector('.login .problem').hidden === false")
+        self.log_in(token)
+        self.until("document.querySelector('#number-devices')?.textContent === '0'")
+
+    def log_in(self, token):
+        self.until("document.querySelector('#token')")
         self.js("document.querySelector('#token').value = arguments[0]", token)
         self.js("document.querySelector('.login form').requestSubmit()")
-        self.until("document.querySelector('#number-devices')?.textContent === '0'")
+        self.until("document.querySelector('#number-devices')")
+
+    def test_what_a_token_may_not_do_is_not_offered(self):
+        self.begin(**{"http.trust_loopback": "false"})
+        self.require_page()
+        terminal = jt808.Terminal(self.gateway.address(), "13800138000")
+        self.addCleanup(terminal.close)
+        terminal.sign_in()
+        buttons = ("[...document.querySelectorAll('.device-body button')].filter(one => "
+                   "!one.hidden && !one.disabled).map(one => one.textContent).join()")
+        opened = False
+        for scopes, may, may_send in (("read", "", False), ("read,command", "Kick", True),
+                                      ("read,command,admin", "Kick,Ban", True)):
+            code, out, err = harness.run(harness.CTL, "--data", self.data_dir, "token", "create",
+                                         "--name", f"scopes{len(scopes)}", "--scope", scopes)
+            self.assertEqual(code, 0, out + err)
+            if not opened:
+                self.open()
+            else:
+                self.js("document.querySelector('.tools [title=\"Log out\"]').click()")
+            opened = True
+            self.log_in(re.search(r"rg_[\w-]+", out)[0])
+            self.js("location.hash = '#/device/13800138000'")
+            self.until("document.querySelector('.device-facts')?.textContent.length > 10")
+            self.until(f"{buttons} === arguments[0]", may)
+            self.assertEqual("lacks" in self.text(".device-body"), may != "Kick,Ban")
+            self.js("location.hash = '#/device/13800138000/command'")
+            self.until("document.querySelector('.form textarea')")
+            self.assertEqual(self.js("document.querySelector('#command-send').disabled"),
+                             not may_send)
+            self.assertEqual("lacks the scope “command”" in self.text(".device-body"),
+                             not may_send)
+            self.js("location.hash = '#/map'")
+            self.until("document.querySelector('#number-devices')")
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ class CommandPanel {
     this.later = h("input", { type: "checkbox", id: "command-later" });
     this.button = h("button", { type: "submit", class: "button", id: "command-send",
       disabled: true }, t("Send"));
+    this.lacks = view.page.lacks("command");
     this.said = h("p", { class: "problem", role: "alert", hidden: true });
     this.outcomes = h("div", { class: "outcomes", id: "outcomes", "aria-live": "polite" });
     this.source = h("small", { class: "muted" });
@@ -53,7 +54,8 @@ class CommandPanel {
     h("div", { class: "form-field" }, h("label", { for: "command-message", class: "form-label" },
       t("Message")), this.select, this.source), this.place,
     h("label", { class: "flag" }, this.later, t("If it is away: send when it comes (24 h)")),
-    this.said, h("div", { class: "row" }, this.button)), this.outcomes);
+    this.said, h("div", { class: "row" }, this.button, h("span", { class: "note",
+      hidden: this.lacks === "" }, this.lacks))), this.outcomes);
   }
 
   async start() {
@@ -77,7 +79,7 @@ class CommandPanel {
     say(this.source, about.source ?? "");
     const form = formFor(about.forms, this.view.device?.version ?? "2013");
     this.form = showForm(this.place, form?.fields ?? { type: "object", properties: {} });
-    this.button.disabled = false;
+    this.button.disabled = this.lacks !== "";
     this.problem("");
   }
   problem(text) {
@@ -86,6 +88,7 @@ class CommandPanel {
   }
 
   async send() {
+    if (this.lacks !== "") return;
     this.problem("");
     let fields;
     try {

@@ -227,13 +227,14 @@ async function showPending(view, place) {
     return;
   }
   const list = found.pending ?? found.commands ?? [];
+  const lacks = view.page.lacks("command");
   place.hidden = list.length === 0;
   fill(place, h("h3", {}, t("Waiting for the device")), list.map((one) =>
     h("div", { class: "pending" }, h("span", {}, h("b", {}, nameText(one.message ?? "")), " ",
       h("span", { class: "mono" }, one.message_id ?? ""), " ",
       h("span", { class: "muted" }, one.expires ? t("until {when}",
         { when: clock(one.expires) }) : "")),
-    h("button", { type: "button", class: "quiet", onclick: async (event) => {
+    lacks ? null : h("button", { type: "button", class: "quiet", onclick: async (event) => {
       event.currentTarget.disabled = true;
       await del(`/devices/${encodeURIComponent(view.id)}/pending/${encodeURIComponent(one.id)}`)
         .catch((error) => view.page.warn(error));
@@ -241,7 +242,7 @@ async function showPending(view, place) {
     } }, t("Cancel")))));
 }
 
-// Kick and ban: asked once more before anything happens.
+// Kick and ban: asked once more before anything happens. What one may not do is not offered.
 function adminPanel(view) {
   const said = h("p", { role: "status", class: "note" });
   const path = (what) => `/devices/${encodeURIComponent(view.id)}/${what}`;
@@ -266,12 +267,17 @@ function adminPanel(view) {
   t("Banned.")));
   const unban = h("button", { type: "button", class: "button plain", hidden: true,
     onclick: () => act(() => del(path("ban")), t("May come again.")) }, t("Lift the ban"));
+  const noKick = view.page.lacks("command");
+  const noBan = view.page.lacks("admin");
   const row = h("div", { class: "row" }, kick, time, ban, unban);
-  const element = h("div", { class: "panel" }, h("h3", {}, t("Administer")), row, said);
+  const element = h("div", { class: "panel" }, h("h3", {}, t("Administer")), row, said,
+    [[noKick, t("Kick")], [noBan, t("Ban")]].map(([why, what]) =>
+      why && h("p", { class: "note" }, h("b", {}, what), " · ", why)).filter(Boolean));
+  kick.hidden = noKick !== "";
   return { element, update(device) {
     const banned = Boolean(device.banned || device.ban);
-    unban.hidden = !banned;
-    ban.hidden = time.hidden = banned;
+    unban.hidden = !banned || noBan !== "";
+    ban.hidden = time.hidden = banned || noBan !== "";
     kick.disabled = !device.online;
   } };
 }

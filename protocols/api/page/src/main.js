@@ -125,6 +125,13 @@ class Page {
     this.handle.marks[name] ??= performance.now();
   }
 
+  // Why who is logged in may not do what needs this scope, in words; "" where they may. Where the
+  // gateway did not say who it is, it will say what they may not.
+  lacks(scope) {
+    if (this.who?.scopes?.includes(scope) ?? true) return "";
+    return t("Not with this token: it lacks the scope “{scope}”.", { scope });
+  }
+
   // Views --------------------------------------------------------------------------------------
 
   leave() {

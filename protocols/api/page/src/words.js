@@ -28,6 +28,7 @@ export const chinese = {
     "没有配置输出：可将每条消息写入 Redis、NATS 和 PostgreSQL。",
   "Nobody fits.": "没有符合条件的设备。", "Nobody listens.": "没有订阅者。",
   "Nobody sends.": "没有设备在发送。", "None since the start.": "启动以来没有。", "Note": "备注",
+  "Not with this token: it lacks the scope “{scope}”.": "此令牌缺少权限“{scope}”，不能执行。",
   "Nothing is known of this device. It may never have been here.":
     "没有此设备的任何信息，它可能从未接入。", "Nothing since the start.": "启动以来没有。",
   "Nothing was heard in this time. Try a longer one.": "这段时间没有数据，请选择更长的时间。",
