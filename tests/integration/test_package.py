@@ -2,6 +2,7 @@
 of this system (an overlay in a mount namespace of its own, so that nothing here changes), where its
 gateway runs as its own user. That part needs root."""
 
+import gzip
 import os
 import re
 import shutil
@@ -91,6 +92,18 @@ class Package(GatewayTest):
                 code, out, err = run("bash", "-c", script)
                 self.assertEqual((code, err), (0, ""))
                 self.assertIn("--help", out)
+        # Commands of commands, too, in the page and where words are completed.
+        page = tree / "usr" / "share" / "man" / "man1" / "ringgate-ctl.1.gz"
+        self.assertIn(b".SH RINGGATE-CTL TOKEN CREATE\n", gzip.decompress(page.read_bytes()))
+        completion = tree / "usr" / "share" / "bash-completion" / "completions" / "ringgate-ctl"
+        for typed, wanted in (("--data /x token cre", "create"),
+                              ("--data /x token create --sc", "--scope"),
+                              ("device devices --js", "--json")):
+            words = ["ringgate-ctl", *typed.split()]
+            code, out, err = run("bash", "-c", f'source "{completion}"; COMP_WORDS=("$@"); '
+                                 'COMP_CWORD=$(($# - 1)); _ringgate_ctl; echo "${COMPREPLY[@]}"',
+                                 "bash", *words)
+            self.assertEqual((code, out, err), (0, wanted + "\n", ""), typed)
         gateway = tree / "usr" / "bin" / "ringgate"
         self.assertEqual(run(gateway, "--config", tree / CONFIG[1:], "--check-config")[0], 0)
         printed = run(gateway, "--config", tree / CONFIG[1:], "--print-config")[1]

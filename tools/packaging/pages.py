@@ -18,6 +18,13 @@ def subcommands(text):
     return re.findall(r"^  (\S+)", found[1], re.MULTILINE) if found else []
 
 
+def commands(program, text, *before):
+    """All commands below the one whose help is `text`: ("token",), ("token", "create"), ..."""
+    for word in subcommands(text):
+        yield (*before, word)
+        yield from commands(program, help_of(program, *before, word), *before, word)
+
+
 def options(text):
     return sorted(set(re.findall(r"(--[a-z][a-z0-9-]*)", "\n".join(
         line for line in text.splitlines() if re.match(r"\s+(-\w,)?--", line)))))
@@ -42,8 +49,8 @@ def manual(name, program, version, date):
             f".SH NAME\n{name} \\- {roff_word(first.rstrip('.'))}\n"
             f".SH SYNOPSIS\n{roff(usage.removeprefix('Usage: '))}"
             f".SH DESCRIPTION\n{roff(rest)}")
-    for word in subcommands(text):
-        page += f".SH {name.upper()} {word.upper()}\n{roff(help_of(program, word))}"
+    for words in commands(program, text):
+        page += f".SH {name.upper()} {' '.join(words).upper()}\n{roff(help_of(program, *words))}"
     if name == "ringgate":
         page += (".SH FILES\n.I /etc/ringgate/ringgate.toml\n: every setting, with its default\n"
                  ".br\n.I /var/lib/ringgate\n: the log, the state, media\n")
@@ -56,19 +63,26 @@ def roff_word(text):
 
 
 def completion(name, program):
-    """A bash function: the commands, the options of each, then names of files."""
+    """A bash function: the commands, the options and commands of each, then names of files."""
     text = help_of(program)
-    words = subcommands(text)
     function = "_" + name.replace("-", "_")
-    cases = "".join(
-        f"    {word}) words='{' '.join(options(help_of(program, word)))}' ;;\n" for word in words)
+    cases = ""
+    for words in commands(program, text):
+        inside = help_of(program, *words)
+        cases += (f"      ' {' '.join(words)}') words='{' '.join(offered(inside))}'"
+                  f" path+=\" $word\" ;;\n")
     return (f"# bash completion of {name}, made from its --help.\n{function}() {{\n"
-            "  local current=${COMP_WORDS[COMP_CWORD]} words word\n"
-            f"  words='{' '.join(options(text) + words)}'\n"
-            '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n    case $word in\n'
-            + cases.replace("    ", "      ") +
+            "  local current=${COMP_WORDS[COMP_CWORD]} words word path=\n"
+            f"  words='{' '.join(offered(text))}'\n"
+            '  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do\n    case "$path $word" in\n'
+            + cases +
             "    esac\n  done\n"
             '  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")\n}\n'
-            f"complete -o default -F {function} {name}\n") if words else (
+            f"complete -o default -F {function} {name}\n") if cases else (
         f"# bash completion of {name}, made from its --help.\n"
-        f"complete -o default -W '{' '.join(options(text))}' {name}\n")
+        f"complete -o default -W '{' '.join(offered(text))}' {name}\n")
+
+
+def offered(text):
+    """What may come next, by a help."""
+    return options(text) + subcommands(text)
