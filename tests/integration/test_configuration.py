@@ -1,6 +1,7 @@
 """Mistakes in settings are told with the place and the cure; each value knows its source."""
 
 import os
+import re
 import unittest
 
 import harness
@@ -67,10 +68,18 @@ class Configuration(harness.GatewayTest):
                      'listen = ["[::1]:3", "[::1]:4"]'):
             self.assertIn(line, out)
 
-    def test_version(self):
-        code, out, _ = harness.run(harness.GATEWAY, "--version")
-        self.assertEqual(code, 0)
-        self.assertRegex(out, r"ringgate \d+\.\d+\.\d+")
+    def test_programs_tell_their_version_and_help_with_examples(self):
+        programs = [path for path in sorted((harness.BUILD / "tools").glob("*/ringgate*"))
+                    if path.is_file() and re.fullmatch(r"ringgate(-[a-z]+)?", path.name)]
+        self.assertGreaterEqual(len(programs), 8)
+        for program in programs:
+            code, out, err = harness.run(program, "--version")
+            self.assertEqual((code, err), (0, ""), program)
+            self.assertRegex(out, rf"^{program.name} \d+\.\d+\.\d+\n$")
+            code, out, err = harness.run(program, "--help")
+            self.assertEqual((code, err), (0, ""), program)
+            self.assertRegex(out, r"(?m)^Examples:\n(  .*\n)+", program)
+            self.assertRegex(out, r"(?m)^Exit codes?: 0 ", program)
 
     def test_a_port_in_use_is_named(self):
         first = self.start()

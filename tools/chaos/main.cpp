@@ -211,7 +211,7 @@ int main(int argc, char** argv) {
   app.add_flag("--json", arguments.json, "Each second a line of JSON with all counters");
   app.add_option("--cpu", arguments.cpu, "Run on this CPU only")->type_name("N");
   app.add_option("--without", arguments.without)->group("");  // not in --help
-  app.set_version_flag("--version", "ringgate " RINGGATE_VERSION);
+  app.set_version_flag("--version", "ringgate-chaos " RINGGATE_VERSION);
   app.footer(footer);
   try {
     app.parse(argc, argv);

@@ -62,6 +62,7 @@ int main(int argc, char** argv) {
   CLI::App app("Turns frames into JSON and JSON into frames, and explains every byte.",
                "ringgate-codec");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "ringgate-codec " RINGGATE_VERSION);
   app.footer(main_footer);
 
   FrameOptions decoding;

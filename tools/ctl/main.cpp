@@ -297,7 +297,7 @@ int main(int argc, char** argv) {
   std::string data = default_data();
   app.add_option("--data", data, "The gateway's data directory")->type_name("DIR");
   app.add_option("--socket", options.socket, "Its control socket")->type_name("PATH");
-  app.set_version_flag("--version", "ringgate " RINGGATE_VERSION);
+  app.set_version_flag("--version", "ringgate-ctl " RINGGATE_VERSION);
   app.require_subcommand(1);
   app.fallthrough();
   app.footer(main_footer);

@@ -10,9 +10,21 @@
 namespace ringgate::load {
 namespace {
 
+constexpr const char* footer = R"(
+Examples:
+  ringgate-load scenarios                          # those that come with the program
+  ringgate-load run peak --shorten 0.05            # a first look: a twentieth of users and time
+  ringgate-load run peak --report run.html --verify-log /var/lib/ringgate
+  ringgate-load jt808 --devices 100 --demo         # vehicles that drive about, until Ctrl-C
+
+Exit codes: 0 all well, 1 errors in the run, 2 wrong usage or it could not start, 99 a threshold is
+broken.)";
+
 int main(int argc, char** argv) {
-  CLI::App app{"Simulated devices against a gateway", "ringgate-load"};
+  CLI::App app{"Simulated devices and users against a gateway.", "ringgate-load"};
   app.require_subcommand(1);
+  app.set_version_flag("--version", "ringgate-load " RINGGATE_VERSION);
+  app.footer(footer);
   std::vector<std::unique_ptr<Subcommand>> commands;
   commands.push_back(make_run_command());
   commands.push_back(make_report_command());

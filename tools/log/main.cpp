@@ -53,6 +53,7 @@ int when_written(int code) {
 int main(int argc, char** argv) {
   CLI::App app("Shows, checks, measures, copies and repairs ringgate's log.", "ringgate-log");
   app.require_subcommand(1);
+  app.set_version_flag("--version", "ringgate-log " RINGGATE_VERSION);
   app.footer(footer);
   std::vector<Command> commands;
   for (const auto add : additions) commands.push_back(add(app));
