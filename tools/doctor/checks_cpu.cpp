@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 #include <map>
 
 #include "engine/shard/cpus.hpp"
@@ -35,6 +36,8 @@ Finding check_cpu_limit(const Patient& patient) {
   if (!quota) return unreadable(fmt::format("/proc/{}/cgroup", patient.process), quota.error());
   const unsigned shards = patient.fleet.shards;
   if (quota->cpus <= 0) {
+    const auto groups = patient.machine.list("/sys/fs/cgroup");
+    if (!groups) return unreadable("/sys/fs/cgroup", groups.error());
     return good(fmt::format("no quota; {} shard{}", shards, plural(shards)));
   }
   Finding out = good(fmt::format("a quota of {:.2f} CPUs ({}); {} shard{}", quota->cpus,
@@ -65,7 +68,9 @@ Finding check_governor(const Patient& patient) {
   for (const int cpu : shard_cpus(patient.fleet, *usable)) {
     const std::string folder = fmt::format("{}/cpu{}/cpufreq/", cpu_folder, cpu);
     const auto governor = patient.machine.read(folder + "scaling_governor");
-    if (!governor && is_absent(governor.error())) continue;
+    if (!governor && is_absent_in(patient.machine, std::string(cpu_folder), governor.error())) {
+      continue;
+    }
     if (!governor) return unreadable(folder + "scaling_governor", governor.error());
     const std::string name(trimmed(*governor));
     governors[name].push_back(cpu);
@@ -133,7 +138,9 @@ Finding check_smt(const Patient& patient) {
 Finding check_isolation(const Patient& patient) {
   const std::string path = fmt::format("{}/isolated", cpu_folder);
   const auto text = patient.machine.read(path);
-  if (!text && is_absent(text.error())) return good("no CPUs are isolated");
+  if (!text && is_absent_in(patient.machine, std::string(cpu_folder), text.error())) {
+    return good("no CPUs are isolated");
+  }
   if (!text) return unreadable(path, text.error());
   const auto isolated = cpus_of_list(*text);
   if (!isolated) return unknown(fmt::format("{} says \"{}\"", path, trimmed(*text)));
@@ -174,12 +181,38 @@ void add(std::vector<int>& to, const std::vector<int>& cpus) {
   to.erase(std::unique(to.begin(), to.end()), to.end());
 }
 
+// What drivers call their interrupts, by number: "38: 0 22637 PCI-MSIX-0000:00:03.0 1-edge
+// virtio2-input.0". Empty where the file is not to be read.
+std::map<std::string, std::string> interrupt_names(Machine& machine) {
+  std::map<std::string, std::string> out;
+  const auto text = machine.read("/proc/interrupts");
+  if (!text) return out;
+  for (const std::string_view line : lines(*text)) {
+    const auto columns = words(line);
+    if (columns.size() < 2 || !columns[0].ends_with(':')) continue;
+    out[std::string(columns[0].substr(0, columns[0].size() - 1))] = columns.back();
+  }
+  return out;
+}
+
+// Whether packets come by an interrupt of this name: drivers have others for what they send
+// (virtio2-output.0, eth0-tx-1), for configuration and for events.
+bool tells_of_packets(std::string name) {
+  std::transform(name.begin(), name.end(), name.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  if (has("rx") || has("input")) return true;
+  return !has("output") && !has("-tx") && !has("config") && !has("async") && !has("mgm");
+}
+
 std::vector<int> cpus_of_interrupts(Machine& machine, const std::string& device) {
   std::vector<int> out;
   auto numbers = machine.list(device + "/msi_irqs");
   if (!numbers) numbers = machine.list(device + "/../msi_irqs");  // of a virtio device
   if (!numbers) return out;
+  std::map<std::string, std::string> names = interrupt_names(machine);
   for (const std::string& irq : *numbers) {
+    if (!tells_of_packets(names[irq])) continue;
     auto text = machine.read(fmt::format("/proc/irq/{}/effective_affinity_list", irq));
     if (!text) text = machine.read(fmt::format("/proc/irq/{}/smp_affinity_list", irq));
     if (!text) continue;

@@ -316,7 +316,9 @@ Finding check_socket_buffers(const Patient& patient) {
 Finding check_conntrack(const Patient& patient) {
   const std::string path = "/proc/sys/net/netfilter/nf_conntrack_max";
   const auto maximum = read_number(patient.machine, path);
-  if (!maximum && is_absent(maximum.error())) return good("connections are not tracked");
+  if (!maximum && is_absent_in(patient.machine, "/proc/sys/net", maximum.error())) {
+    return good("connections are not tracked");
+  }
   if (!maximum) return unreadable(path, maximum.error());
   const auto room = static_cast<std::uint64_t>(*maximum);
   const auto used = read_number(patient.machine, "/proc/sys/net/netfilter/nf_conntrack_count");

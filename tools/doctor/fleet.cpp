@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/core.h>
 #include <spawn.h>
+#include <sys/auxv.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -129,8 +130,11 @@ namespace {
 std::string gateway_program() {
   char path[4096];
   const ssize_t size = ::readlink("/proc/self/exe", path, sizeof path);
-  if (size <= 0) return "ringgate";
-  std::string own(path, static_cast<std::size_t>(size));
+  std::string own(path, static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
+  // Where there is no /proc: what this program was started by.
+  const auto* started = reinterpret_cast<const char*>(::getauxval(AT_EXECFN));
+  if (own.empty() && started != nullptr) own = started;
+  if (own.find('/') == std::string::npos) return "ringgate";
   const std::string folder = own.substr(0, own.rfind('/'));
   for (const char* beside : {"/ringgate", "/../ringgate/ringgate"}) {
     const std::string candidate = folder + beside;

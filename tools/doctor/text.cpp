@@ -190,6 +190,10 @@ Finding good(std::string found) {
 
 bool is_absent(const Error& error) { return error.code == ENOENT || error.code == ENOTDIR; }
 
+bool is_absent_in(Machine& machine, const std::string& folder, const Error& error) {
+  return is_absent(error) && machine.list(folder).ok();
+}
+
 Cure sysctl_cure(std::string_view key, std::string_view value) {
   constexpr std::string_view place = "/etc/sysctl.d/90-ringgate.conf";
   const bool several = value.find(' ') != std::string_view::npos;

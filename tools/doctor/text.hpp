@@ -39,6 +39,9 @@ Finding unknown(std::string found);
 Finding unreadable(const std::string& path, const Error& error);
 Finding good(std::string found);
 bool is_absent(const Error& error);  // ENOENT, ENOTDIR
+// Whether the system has no such file, which is known only where it has the folder above: in a
+// sandbox without /sys nothing is told by what is missing there.
+bool is_absent_in(Machine& machine, const std::string& folder, const Error& error);
 
 // "sysctl -w KEY=VALUE", kept in /etc/sysctl.d/90-ringgate.conf.
 Cure sysctl_cure(std::string_view key, std::string_view value);

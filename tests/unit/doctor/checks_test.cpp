@@ -81,6 +81,21 @@ TEST_CASE("checks: what is absent or unreadable is said, and is no alarm") {
   }
 }
 
+TEST_CASE("checks: without /sys or /proc/sys nothing that is missing there is called good") {
+  FakeMachine machine = well_machine();
+  std::erase_if(machine.files, [](const auto& file) {
+    return file.first.starts_with("/sys/") || file.first.starts_with("/proc/sys/");
+  });
+  const Fleet fleet = usual_fleet();
+  for (const std::string_view id : {"conntrack", "cpu_limit", "governor", "smt", "isolation",
+                                    "interrupts", "clock_source", "huge_pages"}) {
+    INFO(id);
+    const Check* check = find_check(id);
+    REQUIRE(check != nullptr);
+    CHECK(check->look(Patient{.machine = machine, .fleet = fleet}).state == State::unknown);
+  }
+}
+
 TEST_CASE("nofile: what the fleet needs is what the gateway would leave for its links") {
   FakeMachine machine = well_machine();
   machine.files["/proc/self/limits"] = "Max open files            1024        4096       files\n";
@@ -266,6 +281,18 @@ TEST_CASE("interrupts: one queue for many shards matters where there is traffic"
   CHECK(found.state == State::costs);
   CHECK(says(found.found, "eth0: 1 queue, received on 1"));
   CHECK(says(found.costs, "72 % of each CPU"));  // 100,000 times two segments of 3.6 us
+  // Interrupts of what is sent, and of the configuration, receive nothing.
+  machine.files["/sys/class/net/eth0/device/msi_irqs/29"] = "msix\n";
+  machine.files["/sys/class/net/eth0/device/msi_irqs/31"] = "msix\n";
+  machine.files["/proc/irq/29/effective_affinity_list"] = "0\n";
+  machine.files["/proc/irq/31/effective_affinity_list"] = "2\n";
+  machine.files["/proc/interrupts"] =
+      "           CPU0       CPU1\n"
+      " 29:          0          0 PCI-MSIX-0000:00:03.0   0-edge      virtio2-config\n"
+      " 30:          0      22637 PCI-MSIX-0000:00:03.0   1-edge      virtio2-input.0\n"
+      " 31:      16685          0 PCI-MSIX-0000:00:03.0   2-edge      virtio2-output.0\n"
+      "NMI:          0          0   Non-maskable interrupts\n";
+  CHECK(says(look(machine, check_interrupts, fleet).found, "eth0: 1 queue, received on 1;"));
   REQUIRE(found.cures.size() == 1);
   CHECK(says(found.cures[0].command, "/sys/class/net/eth0/queues/rx-*/rps_cpus; do echo f "));
   machine.files["/sys/class/net/eth0/queues/rx-0/rps_cpus"] = "f\n";

@@ -136,6 +136,7 @@ inline FakeMachine well_machine() {
       {"/sys/devices/system/clocksource/clocksource0/current_clocksource", "tsc\n"},
       {"/sys/devices/system/clocksource/clocksource0/available_clocksource", "tsc hpet\n"},
       {"/sys/kernel/mm/transparent_hugepage/enabled", "always [madvise] never\n"},
+      {"/sys/kernel/mm/ksm/run", "0\n"},
       {"/sys/fs/cgroup/a/b/cpu.max", "max 100000\n"},
       {"/sys/fs/cgroup/a/b/memory.max", "max\n"},
       {"/sys/devices/system/cpu/isolated", "\n"},
