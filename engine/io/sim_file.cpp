@@ -302,6 +302,8 @@ class SimSys final : public Sys {
     const std::uint32_t index = socket_of(fd);
     if (index == sim_none) return -ENOTSOCK;
     if (size_bytes < sizeof(int)) return -EINVAL;
+    // No control messages are simulated.
+    if (level == SOL_SOCKET && name == SO_TIMESTAMPNS) return -ENOPROTOOPT;
     int number = 0;
     std::memcpy(&number, value, sizeof number);
     if (level == SOL_SOCKET && name == SO_REUSEPORT) core_.socket(index).reuse_port = number != 0;

@@ -259,7 +259,7 @@ void Fleet::on_answered(const Terminals::Answered& report) {
       (window_end_ns_ != 0 && report.due_ns >= window_end_ns_)) {
     return;
   }
-  const MonoNs response_ns = shard_.now() - report.due_ns;
+  const MonoNs response_ns = report.answered_ns - report.due_ns;
   response_.record(response_ns);
   if (options_.rate > 0) {
     service_.record(response_ns - report.lag_ns);

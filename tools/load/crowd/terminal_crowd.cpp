@@ -136,7 +136,7 @@ void TerminalCrowd::take_thoughts() {
 }
 
 void TerminalCrowd::on_answered(const Terminals::Answered& report) {
-  const MonoNs response_ns = shard_.now() - report.due_ns;
+  const MonoNs response_ns = report.answered_ns - report.due_ns;
   if (!report.refused) {
     ++tally_.acknowledged;
     response_.record(response_ns);

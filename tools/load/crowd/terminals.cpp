@@ -374,7 +374,8 @@ void Terminals::on_acknowledged(std::uint32_t index, const Reply& reply) {
   --who.outstanding;
   --outstanding_;
   if (reply.result != 0) fail(Failure::report_refused);
-  owner_.on_answered({index, number_of(index), one.due_ns, one.lag_ns, reply.serial,
+  owner_.on_answered({index, number_of(index), one.due_ns, one.lag_ns,
+                      std::max(received_ns_, one.due_ns + MonoNs{one.lag_ns}), reply.serial,
                       reply.result != 0});
   if (who.buffer == no_buffer && (who.has_side || who.leaving || may_report(who))) mark(index);
 }

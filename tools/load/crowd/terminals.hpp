@@ -10,6 +10,7 @@
 #pragma once
 
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <cstdint>
 #include <deque>
@@ -67,6 +68,9 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
     std::uint64_t phone = 0;
     MonoNs due_ns = 0;
     MonoNs lag_ns = 0;  // from due to sent; saturates at 4.3 s
+    // When the kernel received it, so that the time in which this process was not awake yet is no
+    // time of the server's; where the kernel does not tell, the shard's now().
+    MonoNs answered_ns = 0;
     std::uint16_t serial = 0;
     bool refused = false;  // with a result other than 0
   };
@@ -74,7 +78,7 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   class Owner {
    public:
     virtual ~Owner() = default;
-    // A report was answered. Now is the shard's now().
+    // A report was answered.
     virtual void on_answered(const Answered& report) = 0;
     // A device has authenticated, `since_ns` after its connect began.
     virtual void on_ready(std::uint32_t index, MonoNs since_ns) = 0;
@@ -237,8 +241,11 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   // Life of a link (terminals_links.cpp).
   void on_connect(std::uint32_t index, std::int32_t result);
   void register_device(std::uint32_t index);
+  void ask_for_stamps(int fd);
   void arm_recv(std::uint32_t index);
+  Bytes unwrap(Bytes received);
   void on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags);
+  void on_received(std::uint32_t index, Bytes bytes);
   void feed(std::uint32_t index, Bytes bytes);
   void drop_rest(std::uint32_t index);
   void lose(std::uint32_t index, Failure failure, int error);
@@ -332,6 +339,10 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   Chance chance_;
   std::string event_lines_;
 
+  // Receives bring the kernel's time of receipt with them (SO_TIMESTAMPNS).
+  bool stamps_ = false;
+  msghdr stamped_message_{};  // of all receives
+  MonoNs received_ns_ = 0;    // of what is being fed
   MonoNs send_time_ns_ = 0;   // clock of the sends of this turn
   bool reporting_ = false;    // closed model
   bool closing_ = false;      // nothing is an error any more

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "engine/io/abi.hpp"
 #include "tools/load/crowd/terminals.hpp"
@@ -17,6 +18,11 @@ namespace {
 constexpr std::uint32_t handshakes_max = 512;
 // Longer than any frame (JT/T 808: 2,092 bytes escaped): what does not end by then is no frame.
 constexpr std::size_t rest_bytes_max = 4096;
+// A stamped receive: io_uring_recvmsg_out, no name, one control message with a timespec, payload.
+constexpr std::size_t stamp_bytes = CMSG_SPACE(sizeof(timespec));
+constexpr std::size_t before_payload = sizeof(io_uring_recvmsg_out) + stamp_bytes;
+// A stamp that is older says that the wall clock was set: nothing lies in a socket so long.
+constexpr MonoNs stamp_age_max_ns = 10 * ns_per_s;
 
 }  // namespace
 
@@ -42,6 +48,7 @@ void Terminals::connect(std::uint32_t index) {
     who.fd = -1;
     return lose(index, Failure::connect_failed, error);
   }
+  ask_for_stamps(who.fd);
   const int on = 1;
   if (!options_.udp) sys.set_option(who.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   if (!options_.sources.empty()) {
@@ -83,11 +90,24 @@ void Terminals::register_device(std::uint32_t index) {
   mark(index);
 }
 
+// All links have stamps or none: a receive is read as it was armed.
+void Terminals::ask_for_stamps(int fd) {
+  const int on = 1;
+  const bool first = stamped_message_.msg_controllen == 0;
+  stamped_message_.msg_controllen = stamp_bytes;
+  if (!first && !stamps_) return;
+  if (!shard_.ring().has(io::Feature::multishot_recvmsg)) return;
+  const int error = shard_.sys().set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
+  if (first) stamps_ = error == 0;
+}
+
 void Terminals::arm_recv(std::uint32_t index) {
   Device& who = device(index);
   const io::Ring& ring = shard_.ring();
   io_uring_sqe* sqe = shard_.ring().next_sqe();
-  if (ring.has(io::Feature::multishot_recv)) {
+  if (stamps_) {
+    io_uring_prep_recvmsg_multishot(sqe, who.fd, &stamped_message_, 0);
+  } else if (ring.has(io::Feature::multishot_recv)) {
     io_uring_prep_recv_multishot(sqe, who.fd, nullptr, 0, 0);
     // A bundle would run datagrams together.
     if (ring.has(io::Feature::recv_bundle) && !options_.udp) {
@@ -102,27 +122,50 @@ void Terminals::arm_recv(std::uint32_t index) {
   ++who.operations;
 }
 
+// What lies behind the head and the stamp of a stamped receive; sets received_ns_.
+Bytes Terminals::unwrap(Bytes received) {
+  received_ns_ = shard_.now();
+  if (!stamps_) return received;
+  RG_CHECK(received.size() >= before_payload);
+  const auto head = load_native<io_uring_recvmsg_out>(received.data());
+  const Bytes payload = received.subspan(before_payload);
+  if (head.controllen < CMSG_LEN(sizeof(timespec))) return payload;
+  const auto control = load_native<cmsghdr>(received.data() + sizeof head);
+  if (control.cmsg_level != SOL_SOCKET || control.cmsg_type != SCM_TIMESTAMPNS) return payload;
+  const auto stamp = load_native<timespec>(received.data() + sizeof head + CMSG_LEN(0));
+  const MonoNs ago_ns = shard_.wall_now() * ns_per_us -
+                        (MonoNs{stamp.tv_sec} * ns_per_s + stamp.tv_nsec);
+  // Otherwise the wall clock was set meanwhile.
+  if (ago_ns > 0 && ago_ns < stamp_age_max_ns) received_ns_ -= ago_ns;
+  return payload;
+}
+
+void Terminals::on_received(std::uint32_t index, Bytes bytes) {
+  counts_.received_bytes += bytes.size();
+  if (options_.tls) {
+    feed_tls(index, bytes);
+  } else {
+    feed(index, bytes);
+  }
+  if (options_.udp) drop_rest(index);  // a datagram ends what is in it
+}
+
 void Terminals::on_recv(std::uint32_t index, std::int32_t result, std::uint32_t flags) {
   Device& who = device(index);
   const bool ended = (flags & IORING_CQE_F_MORE) == 0;
   if (ended) --who.operations;
-  if (result > 0) {
-    counts_.received_bytes += static_cast<std::uint64_t>(result);
+  if ((flags & IORING_CQE_F_BUFFER) != 0) {
     const auto bid = static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT);
-    buffers_.consume(bid, static_cast<std::uint32_t>(result),
-                      [this, index](std::uint16_t used, Bytes bytes) {
-                        if (options_.tls) {
-                          feed_tls(index, bytes);
-                        } else {
-                          feed(index, bytes);
-                        }
-                        if (options_.udp) drop_rest(index);  // a datagram ends what is in it
-                        buffers_.give_back(used);
-                      });
-  } else if ((flags & IORING_CQE_F_BUFFER) != 0) {
-    buffers_.consume(static_cast<std::uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT), 0,
-                      [this](std::uint16_t used, Bytes) { buffers_.give_back(used); });
+    const auto size = static_cast<std::uint32_t>(std::max(result, 0));
+    buffers_.consume(bid, size, [&](std::uint16_t used, Bytes bytes) {
+      if (!bytes.empty()) bytes = unwrap(bytes);
+      // A stamped receive of nothing but its head is the end of the stream.
+      if (bytes.empty()) result = std::min(result, 0);
+      else on_received(index, bytes);
+      buffers_.give_back(used);
+    });
   }
+  received_ns_ = shard_.now();
   if (!ended) return;
   if (who.state == State::closing) return close_if_idle(index);
   if (result > 0 || result == -ENOBUFS) {
