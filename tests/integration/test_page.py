@@ -215,6 +215,11 @@ class Browser(PageTest):
         self.gateway.kill()
         self.until("document.querySelector('#state').classList.contains('away')")
         self.until("document.querySelector('.notice').hidden === false")
+        # A device that nothing can be learnt of now: there is a way back, and nobody to kick.
+        self.js("location.hash = '#/device/13800138000'")
+        self.until("document.querySelector('.device-view .back')")
+        self.until("document.querySelector('.button.danger').disabled")
+        self.js("location.hash = '#/map'")
         self.begin(**{"http.listen": f"{host}:{port}"})
         self.until("document.querySelector('#state').classList.contains('live')")
         self.until("document.querySelector('.notice').hidden")

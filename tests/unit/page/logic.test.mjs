@@ -13,6 +13,7 @@ const { placeAt } = await load("replay.js");
 const { formFor, inputOf, readNumber } = await load("schema.js");
 const { Quantiles, Rate, Series, parseMetrics, sumOf } = await load("series.js");
 const { byteTicks, needsSeconds, timeTicks } = await load("ticks.js");
+const { Telemetry } = await load("telemetry.js");
 const { decodeWorld, project, unproject } = await load("world.js");
 
 test("every text of the page has its Chinese", () => {
@@ -43,6 +44,23 @@ test("grids of charts are round, and no two of their times look alike", () => {
     assert.ok(ticks.every((one) => Number.isInteger(one / unit)), `${most}: ${ticks}`);
   }
   assert.deepEqual(byteTicks(0, 3 * 2 ** 20, 5), [0, 1, 2, 3].map((n) => n * 2 ** 20));
+});
+
+test("a reading that did not come is a gap in every line, and no value of now", () => {
+  const one = new Telemetry();
+  const take = (frames, at) => one.take(`ringgate_links 7\nringgate_jt808_frames_total ${frames}\n`,
+    at);
+  take(10, 1000);
+  take(20, 3000);
+  assert.deepEqual([one.get("frames").last, one.get("links").last], [5, 7]);
+  one.miss(5000);
+  assert.ok(Number.isNaN(one.get("frames").last) && Number.isNaN(one.get("links").last));
+  // It was killed and has counted further than before: that is no rate of these seconds.
+  take(500, 7000);
+  take(510, 9000);
+  assert.deepEqual(one.get("frames").points().map(({ x, y }) => [x, y]),
+    [[3000, 5], [5000, null], [7000, null], [9000, 5]]);
+  assert.deepEqual(one.get("links").points().map(({ y }) => y), [7, 7, null, 7, 7]);
 });
 
 test("languages of browsers", () => {

@@ -76,6 +76,9 @@ class AlarmList {
         limit: 5000 });
       if (this.ended) return;
       for (const one of found.alarms ?? []) this.take(eventOf(one), false);
+      // Those that were folded into one may have moved on from their place.
+      this.rows.sort((one, other) => other.at - one.at);
+      this.list.append(...this.rows.map((row) => this.elements.get(row).element));
     } catch (error) {
       if (!this.ended) this.page.warn(error);
     }

@@ -1,6 +1,8 @@
 // Requests to the gateway that the page came from. Errors are `Problem`s with the status and the
 // detail that the gateway gave (RFC 9457).
 
+import { t } from "./i18n.js";
+
 export class Problem extends Error {
   constructor(status, detail, body = {}) {
     super(detail);
@@ -50,7 +52,7 @@ async function send(method, path, { query, body, signal, raw = false, quiet = fa
       body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(0, "the gateway can't be reached");
+    throw new Problem(0, t("The gateway can't be reached."));
   }
   if (!answer.ok) {
     const problem = await problemOf(answer);

@@ -34,7 +34,7 @@ class DeviceView {
     this.title = id;
     this.device = null;
     this.listeners = new Set();
-    this.head = h("div", { class: "device-head" }, h("h1", {}, id));
+    this.head = h("div", { class: "device-head" }, backLink(), h("h1", {}, id));
     this.tabs = h("nav", { class: "subtabs", "aria-label": t("About this device") });
     this.body = h("div", { class: "device-body" });
     this.mapElement = h("div", { class: "map", role: "application" });
@@ -274,6 +274,7 @@ function adminPanel(view) {
     [[noKick, t("Kick")], [noBan, t("Ban")]].map(([why, what]) =>
       why && h("p", { class: "note" }, h("b", {}, what), " · ", why)).filter(Boolean));
   kick.hidden = noKick !== "";
+  kick.disabled = true;  // until it is known to be here
   return { element, update(device) {
     const banned = Boolean(device.banned || device.ban);
     unban.hidden = !banned || noBan !== "";

@@ -68,7 +68,7 @@ class GatewayView {
     if (this.shardNames.length) {
       charts.splice(2, 0, lineChart(t("Load of each shard"), this.shardNames.slice(0, 6).map(
         (shard) => line(t("Shard {n}", { n: shard }), `busy ${shard}`)),
-      (value) => `${decimal(value, value < 10 ? 1 : 0)} %`, { filled: false }));
+      (value) => `${decimal(value, value < 1 ? 2 : value < 10 ? 1 : 0)} %`, { filled: false }));
     }
     return charts;
   }

@@ -18,7 +18,10 @@ export class Telemetry {
       const answer = await fetch("/metrics", { signal, cache: "no-store" });
       if (!answer.ok) throw new Error(`/metrics: ${answer.status}`);
       this.take(await answer.text(), Date.now());
-    }, failed);
+    }, (error) => {
+      this.miss(Date.now());
+      failed(error);
+    });
   }
   stop() {
     this.loop?.();
@@ -32,7 +35,15 @@ export class Telemetry {
   rate(name, value, at) {
     if (!this.rates.has(name)) this.rates.set(name, new Rate());
     const rate = this.rates.get(name).of(at, value);
-    if (Number.isFinite(rate)) this.get(name).put(at, rate);
+    const series = this.get(name);
+    if (Number.isFinite(rate) || series.times.length > 0) series.put(at, rate);
+  }
+  // A reading that did not come: lines have a gap there, and no value is the present one.
+  miss(at) {
+    for (const series of this.series.values()) series.put(at, NaN);
+    this.rates.clear();
+    this.commit = new Quantiles();
+    for (const listener of this.listeners) listener();
   }
 
   take(text, at) {

@@ -14,7 +14,7 @@ export const chinese = {
     "收发的报文会实时显示在这里。", "Frames/s": "报文/秒", "From": "从", "Gateway": "网关",
   "Go on": "继续", "Heading": "方向", "How long": "多久",
   "If it is away: send when it comes (24 h)": "若不在线：上线后发送（24 小时内）",
-  "It can't be reached": "无法连接", "Kick": "踢下线", "Last errors": "最近的错误",
+  "Kick": "踢下线", "Last errors": "最近的错误",
   "Last heard": "最近通信", "Last message": "最新消息", "Last state": "最新状态", "Lift the ban": "解除封禁",
   "Light": "浅色", "Links": "连接", "Live": "实时", "Live, and what the last 24 hours brought.":
     "实时报警与最近 24 小时的报警。", "Load": "载重", "Load of each shard": "各分片负载",
@@ -48,6 +48,7 @@ export const chinese = {
   "State": "状态", "Status": "状态位", "Suggested order": "默认排序",
   "Subscribers and slow consumers": "订阅者与慢消费者",
   "Terminal": "终端", "The gateway can't be reached; trying again.": "无法连接网关，正在重试。",
+  "The gateway can't be reached.": "无法连接网关。",
   "The gateway says: {what}": "网关提示：{what}", "The link is closed.": "连接已关闭。",
   "They show up here by themselves. To see some, let simulated drivers tire:":
     "报警会自动显示在这里。可让模拟司机疲劳驾驶试试：",
