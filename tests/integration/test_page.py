@@ -215,13 +215,17 @@ class Browser(PageTest):
         self.gateway.kill()
         self.until("document.querySelector('#state').classList.contains('away')")
         self.until("document.querySelector('.notice').hidden === false")
-        # A device that nothing can be learnt of now: there is a way back, and nobody to kick.
+        # A view that was not open before can't be loaded now: the one that is open stays.
         self.js("location.hash = '#/device/13800138000'")
-        self.until("document.querySelector('.device-view .back')")
-        self.until("document.querySelector('.button.danger').disabled")
-        self.js("location.hash = '#/map'")
+        self.until("ringgatePage.waits === true")
+        self.assertTrue(self.js("document.querySelector('#number-devices') !== null"))
         self.begin(**{"http.listen": f"{host}:{port}"})
         self.until("document.querySelector('#state').classList.contains('live')")
+        # A device that nobody knows: there is a way back, and nobody to kick.
+        self.until("document.querySelector('.device-view .back')")
+        self.assertTrue(self.js("document.querySelector('.button.danger').disabled"))
+        self.js("location.hash = '#/map'")
+        self.until("document.querySelector('#number-devices')?.textContent === '0'")
         self.until("document.querySelector('.notice').hidden")
 
     def test_searching(self):

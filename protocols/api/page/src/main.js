@@ -1,6 +1,6 @@
 // The page's start: who we are, what is configured, which view the address names.
 import "./app.css";
-import { login, logout, pageConfig, whenUnauthorized, whoami } from "./api.js";
+import { login, logout, pageConfig, repeat, whenUnauthorized, whoami } from "./api.js";
 import { fill, h, icon, say } from "./dom.js";
 import { fleetView } from "./fleet.js";
 import { languageNow, t } from "./i18n.js";
@@ -14,6 +14,7 @@ const VIEWS = {
   gateway: async (page) => (await import("./gateway.js")).gatewayView(page),
   alarms: async (page) => (await import("./alarms.js")).alarmsView(page),
 };
+const RELOAD_EVERY_MS = 1000;
 const TABS = [["map", "Map", "map"], ["alarms", "Alarms", "bell"], ["gateway", "Gateway", "gauge"]];
 
 // What views share.
@@ -144,13 +145,13 @@ class Page {
     const known = Object.hasOwn(VIEWS, name) ? name : "map";
     if (this.view !== null && this.view.name === known && this.view.go?.(rest)) return;
     const turn = ++this.turn;
+    this.stopWaiting?.();
     let made;
     try {
       made = await VIEWS[known](this, rest);
     } catch (error) {
-      // Parts of the page whose names the gateway no longer has: it was upgraded.
       if (error instanceof TypeError && /import|module/i.test(error.message)) {
-        return location.reload();
+        return turn === this.turn ? this.reloadWhenReached() : undefined;
       }
       throw error;
     }
@@ -167,8 +168,22 @@ class Page {
     made.start?.();  // what measures itself is in the page now
   }
 
+  // A part of the page did not come: the gateway was upgraded and has it under another name, or
+  // can't be reached. Loading the page anew helps once there is one to load; until then the view
+  // that is open stays.
+  reloadWhenReached() {
+    this.stopWaiting = repeat(RELOAD_EVERY_MS, async () => {
+      await whoami();
+      location.reload();
+    }, (error) => {
+      this.handle.waits = true;
+      this.warn(error);
+    });
+  }
+
   showLogin() {
     this.leave();
+    this.stopWaiting?.();
     this.stream.stop();
     this.telemetry.stop();
     this.place = undefined;
