@@ -147,6 +147,20 @@ TEST_CASE("what the server used in a row lies between its samples") {
   CHECK_FALSE(blind.take_complete()[0].server);
 }
 
+TEST_CASE("after a server has ended no row says that it takes nothing") {
+  Timeline timeline({false}, 1, 1);
+  timeline.sample({0, 1'000'000'000, 100, 50});
+  timeline.sample({500'000'000, 1'100'000'000, 200, 60});
+  timeline.server_ended();
+  for (int second = 0; second < 3; ++second) timeline.add(interval(0, second, second + 1, 0, 1));
+  const std::vector<Row> rows = timeline.take_complete();
+  REQUIRE(rows.size() == 3);
+  REQUIRE(rows[0].server);
+  CHECK(rows[0].server->rss_bytes == 200);
+  CHECK_FALSE(rows[1].server);
+  CHECK_FALSE(rows[2].server);
+}
+
 TEST_CASE("what has another number of classes or no length is left out") {
   Timeline timeline({false}, 2, 1);
   timeline.add(interval(0, 0, 1, 0, 1));

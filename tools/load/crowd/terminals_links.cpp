@@ -342,7 +342,7 @@ MonoNs Terminals::handshake_patience_ns() const {
 // run that is over before its handshakes time out.
 void Terminals::judge_handshake(const Device& who) {
   std::string_view lacks;
-  if (who.state == State::connecting) lacks = "connection";
+  if (who.state == State::connecting) lacks = options_.tls ? "connection with TLS" : "connection";
   if (who.state == State::registering) lacks = "answer to its registration";
   if (who.state == State::authenticating) lacks = "answer to its authentication";
   if (lacks.empty() || closing_) return;

@@ -279,7 +279,8 @@ void Coordinator::sample_server() {
   const std::optional<ServerSample> sample = server_->sample(since_start());
   if (!sample) {
     view_.on_notice(fmt::format("the server (pid {}) has ended", server_->pid()));
-    result_.server.problem = "it ended during the run";
+    result_.server.problem = "it ended during the run: nothing is known of it from then on";
+    timeline_->server_ended();
     server_.reset();
     return;
   }

@@ -174,6 +174,7 @@ std::optional<ServerSample> ServerWatch::sample(MonoNs since_start) const {
   std::uint64_t size_pages = 0;
   std::uint64_t resident_pages = 0;
   statm >> size_pages >> resident_pages;
+  if (resident_pages == 0) return std::nullopt;  // it has ended, and its parent does not know yet
   out.rss_bytes = resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   out.context_switches = context_switches(pid_);
   out.shards = shard_waits(pid_);

@@ -208,6 +208,7 @@ ServerSample Timeline::server_at(MonoNs when) const {
 
 std::optional<ServerPart> Timeline::server_between(MonoNs from, MonoNs to) const {
   if (samples_.size() < 2) return std::nullopt;
+  if (has_server_ended_ && from >= samples_.back().at_ns) return std::nullopt;
   const ServerSample begin = server_at(from);
   const ServerSample end = server_at(to);
   ServerPart out;

@@ -71,6 +71,8 @@ class Timeline {
   void add(const Interval& interval);
   void lose(std::uint32_t worker);  // nobody waits for it any more
   void sample(const ServerSample& sample);
+  // It has ended: what comes after its last sample has no server.
+  void server_ended() { has_server_ended_ = true; }
   // Rows that became complete since the last call; `flush`: those that never will, too.
   std::vector<Row> take_complete(bool flush = false);
 
@@ -106,6 +108,7 @@ class Timeline {
   std::size_t in_last_ = 0;      // complete rows in rows_.back()
   std::map<std::pair<std::int32_t, std::int32_t>, Measured> totals_;  // class, stage
   std::deque<ServerSample> samples_;  // of the last minute
+  bool has_server_ended_ = false;
   MonoNs row_end_ns_ = 0;
 };
 
