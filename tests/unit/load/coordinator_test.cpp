@@ -207,6 +207,29 @@ TEST_CASE("Ctrl-C ends the run in order, and the result says so") {
   CHECK(coordinator.result().interrupted);
 }
 
+TEST_CASE("on a low screen classes give way to errors and notices") {
+  Scenario scenario = scenario_of(five_users);
+  while (scenario.classes.size() < 30) scenario.classes.push_back(scenario.classes.front());
+  load::ScreenState state;
+  load::Row row;
+  row.to_ns = ns_per_s;
+  row.classes.resize(30);
+  state.recent.assign(3, row);
+  state.errors["link_closed"] = 7;
+  state.notices = {"worker 1 is lost"};
+  for (const std::size_t lines : {16U, 24U, 40U, 60U}) {
+    CAPTURE(lines);
+    const auto drawn = load::draw_screen(scenario, state, 80, lines, false);
+    CHECK(drawn.size() == std::min<std::size_t>(lines, 44));
+    CHECK(drawn.back() == "worker 1 is lost");
+    CHECK(drawn[drawn.size() - 2].find("link_closed 7") != std::string::npos);
+    const auto low = std::count_if(drawn.begin(), drawn.end(), [](const std::string& line) {
+      return line.find("classes: the screen is low") != std::string::npos;
+    });
+    CHECK(low == (lines < 44 ? 1 : 0));
+  }
+}
+
 TEST_CASE("the screen fits what it is given") {
   const Scenario scenario = scenario_of(five_users);
   load::ScreenState state;

@@ -197,6 +197,7 @@ class Screen {
     }
     errors();
     notices();
+    leave_room();
     if (out_.size() > lines_) out_.resize(lines_);
     for (std::string& line : out_) line = cut(line, columns_);
     return std::move(out_);
@@ -269,6 +270,8 @@ class Screen {
                                           "class", "users", "sent/s", "done/s", "p50", "p99",
                                           "svc p99", "errors")));
     const Row& last = state_.recent.back();
+    classes_at_ = out_.size();
+    classes_shown_ = last.classes.size();
     for (std::size_t i = 0; i < last.classes.size(); ++i) {
       const Tally& tally = last.classes[i];
       const Latency& seen = tally.response.count() > 0 ? tally.response : tally.delivery;
@@ -281,6 +284,17 @@ class Screen {
           tally.error_count() > 0 ? paint("31", errors_now) : errors_now));
     }
     out_.emplace_back();
+  }
+
+  // On a low screen classes give way to what is below them: errors, and what has happened.
+  void leave_room() {
+    if (out_.size() <= lines_ || classes_shown_ < 2) return;
+    const std::size_t gone = std::min(out_.size() - lines_ + 1, classes_shown_);
+    const std::size_t kept = classes_shown_ - gone;
+    const auto from = out_.begin() + static_cast<std::ptrdiff_t>(classes_at_ + kept);
+    *from = paint("2", fmt::format("{}{} classes: the screen is low", gone,
+                                   kept > 0 ? " more" : ""));
+    out_.erase(from + 1, from + static_cast<std::ptrdiff_t>(gone));
   }
 
   void generator() {
@@ -313,6 +327,8 @@ class Screen {
   std::size_t lines_;
   bool colours_;
   std::vector<std::string> out_;
+  std::size_t classes_at_ = 0;     // in out_
+  std::size_t classes_shown_ = 0;
 };
 
 }  // namespace
