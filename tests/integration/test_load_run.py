@@ -378,7 +378,11 @@ class Verify(LoadRunTest):
         code, table, _ = self.run_load(scenario, "--quiet", "--verify-api",
                                        self.target(other, "http"))
         self.assertEqual(code, 99, table)
-        code, table, _ = self.run_load(scenario, "--quiet", "--verify-log", self.folder / "none")
+        code, table, err = self.run_load(scenario, "--quiet", "--verify-log",
+                                         self.folder / "none")
+        self.assertEqual((code, table), (2, ""))  # before the run, not after it
+        self.assertIn("nothing could be verified: ", err)
+        code, table, _ = self.run_load(scenario, "--quiet", "--verify-api", "127.0.0.1:1")
         self.assertEqual(code, 99, table)
         self.assertIn("not verified", table)
 

@@ -14,6 +14,7 @@
 #include "tools/load/crowd/worker.hpp"
 #include "tools/load/run/coordinator.hpp"
 #include "tools/load/run/html.hpp"
+#include "tools/load/run/verify.hpp"
 #include "tools/load/run/view.hpp"
 #include "tools/load/scenario/scenario.hpp"
 
@@ -147,6 +148,10 @@ class RunCommand final : public Subcommand {
     for (const Result<void>& tried : {try_file("--json", json_), try_file("--csv", csv_),
                                       try_file("--report", report_)}) {
       if (!tried.ok()) return fail(tried.error().message);
+    }
+    if (!scenario.verify.log_dir.empty()) {  // not a day later
+      const Result<void> there = can_verify_by_log(scenario.verify.log_dir);
+      if (!there.ok()) return fail(there.error().message);
     }
     catch_signals();
     return play(scenario);

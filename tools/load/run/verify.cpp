@@ -188,6 +188,13 @@ void Truth::fill(Verification& out) {
   while (stored != stored_.end()) take_key(stored->key);
 }
 
+Result<void> can_verify_by_log(const std::string& log_dir) {
+  const auto reader = log::Reader::open(io::real_sys(), log_dir, {});
+  if (reader.ok()) return {};
+  return Error{reader.error().code, fmt::format("nothing could be verified: {}",
+                                                reader.error().message)};
+}
+
 Result<Verification> verify_by_log(const std::vector<std::string>& acked_files,
                                    const std::string& log_dir, WallUs from_us,
                                    const std::function<void(double)>& said) {

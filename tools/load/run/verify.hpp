@@ -61,6 +61,9 @@ class Truth {
 // by the second and the clock of who made it (JT/T 808-2019 8.12: the time is in the body).
 bool made_since(Bytes frame, WallUs from_us);
 
+// Before a run: is that a data directory which can be read? Error: why not.
+Result<void> can_verify_by_log(const std::string& log_dir);
+
 // `acked_files`: of all workers (crowd/acked.hpp). `from_us`: what was made before it, by the
 // workers' clocks, is not the run's. `said`: how far it is, 0 to 1.
 // A log that is being written shows its last records a moment late: for those it waits, for 5 s at
