@@ -204,11 +204,13 @@ json server_json(const ServerResult& server) {
 json gateway_json(const GatewayMetrics& gateway) {
   json steady = json::object();
   json series = json::object();
-  for (const auto& [key, values] : gateway.series) {
-    const bool moved = std::any_of(values.begin(), values.end(), [&](double value) {
+  const auto moves = [](const std::vector<double>& values) {
+    return std::any_of(values.begin(), values.end(), [&values](double value) {
       return !(value == values.front());
     });
-    if (moved) series[key] = values;  // NaN is null in JSON
+  };
+  for (const auto& [key, values] : gateway.series) {
+    if (moves(values)) series[key] = values;  // NaN is null in JSON
     else steady[key] = values.front();
   }
   json config = json::object();
