@@ -10,6 +10,7 @@
 #include "protocols/api/body.hpp"
 #include "protocols/api/commands.hpp"
 #include "protocols/jt808/catalog.hpp"
+#include "protocols/jt808/codec/framing.hpp"
 #include "protocols/jt808/prepared.hpp"
 #include "storage/state/registry_errand.hpp"
 #include "tests/fuzz/machine.hpp"
@@ -85,7 +86,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto frame = catalog.from_wire(bytes)) {
     as_frame(*frame);
     const auto wire = catalog.to_wire(*frame);
-    require(wire.ok() && *catalog.from_wire(*wire) == *frame);
+    // What is longer than a frame can be is explained all the same, and written by nobody.
+    require(wire ? *catalog.from_wire(*wire) == *frame
+                 : frame->size() > jt808::frame_size_max);
   }
   as_frame(catalog.rescue(bytes, true));
   as_frame(catalog.rescue(bytes, false));
