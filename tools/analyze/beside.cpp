@@ -12,6 +12,8 @@
 #include <sstream>
 #include <vector>
 
+#include "tools/common/gateway.hpp"
+
 namespace ringgate::analyze {
 
 namespace {
@@ -104,17 +106,9 @@ double net_value(std::string_view text, std::string_view group, std::string_view
 
 std::optional<BesideSample> sample_beside(int pid) {
   BesideSample out;
-  const std::string folder = fmt::format("/proc/{}/task", pid);
-  for (const std::string& thread : names_in(folder)) {
-    std::string name = read(fmt::format("{}/{}/comm", folder, thread));
-    if (name.rfind("shard-", 0) != 0) continue;
-    name.erase(name.find_last_not_of('\n') + 1);
-    // Nanoseconds on a CPU, nanoseconds waited for one, number of times.
-    std::istringstream text(read(fmt::format("{}/{}/schedstat", folder, thread)));
-    double ran = 0;
-    double waited = 0;
-    double slices = 0;
-    if (text >> ran >> waited >> slices) out.shards[name] = {waited / 1e9, slices};
+  for (const auto& [number, wait] : tool::shard_waits(pid)) {
+    out.shards[number] = {static_cast<double>(wait.wait_ns) / 1e9,
+                          static_cast<double>(wait.slices)};
   }
   if (out.shards.empty()) return {};
   const std::string snmp = read("/proc/net/snmp");
@@ -127,8 +121,8 @@ std::optional<BesideSample> sample_beside(int pid) {
 BesideStep between(const BesideSample& before, const BesideSample& after, double seconds) {
   BesideStep out;
   if (seconds <= 0) return out;
-  for (const auto& [name, thread] : after.shards) {
-    const auto earlier = before.shards.find(name);
+  for (const auto& [number, thread] : after.shards) {
+    const auto earlier = before.shards.find(number);
     if (earlier == before.shards.end()) continue;
     const double waited = std::max(0.0, thread.wait_s - earlier->second.wait_s);
     const double slices = std::max(0.0, thread.slices - earlier->second.slices);

@@ -21,7 +21,7 @@ struct BesideSample {
     double wait_s = 0;  // ready to run, without a CPU
     double slices = 0;  // times it got one
   };
-  std::map<std::string, Thread> shards;  // "shard-0" -> since its start
+  std::map<int, Thread> shards;  // by number, since its start
   double segments_out = 0;
   double segments_again = 0;
   double listen_drops = 0;

@@ -12,6 +12,7 @@
 #include "tools/analyze/beside.hpp"
 #include "tools/analyze/http.hpp"
 #include "tools/analyze/sources.hpp"
+#include "tools/common/gateway.hpp"
 
 namespace ringgate::analyze {
 
@@ -44,13 +45,7 @@ void ask_config(const Url& url, const std::string& token, Case& out) {
                                     "present values", body.error().message));
     return;
   }
-  const json all = json::parse(*body, nullptr, false);
-  if (!all.is_object() || !all.contains("keys") || !all["keys"].is_array()) return;
-  for (const json& row : all["keys"]) {
-    if (!row.is_object() || !row.contains("key") || !row.contains("value")) continue;
-    if (!row["key"].is_string() || !row["value"].is_string()) continue;
-    out.config.emplace_back(row["key"].get<std::string>(), row["value"].get<std::string>());
-  }
+  out.config = tool::settings_of(*body);
 }
 
 // Bytes that wait for the subscriber that has most of them; NaN where nobody could be asked.

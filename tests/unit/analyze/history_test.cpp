@@ -88,11 +88,11 @@ TEST_CASE("beside: rows of /proc/net, and what lies between two samples") {
   CHECK(net_value(text, "Tcp:", "Nothing") == 0);
   CHECK(net_value("", "Tcp:", "OutSegs") == 0);
   BesideSample before;
-  before.shards = {{"shard-0", {1.0, 100}}, {"shard-1", {1.0, 100}}};
+  before.shards = {{0, {1.0, 100}}, {1, {1.0, 100}}};
   before.segments_out = 1000;
   before.segments_again = 10;
   BesideSample after = before;
-  after.shards["shard-1"] = {1.5, 150};
+  after.shards[1] = {1.5, 150};
   after.segments_out = 1100;
   after.segments_again = 15;
   after.listen_drops = 4;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <unordered_map>
@@ -339,8 +340,9 @@ class Terminals final : public shard::CompletionHandler, public Uploads::Owner {
   Chance chance_;
   std::string event_lines_;
 
-  // Receives bring the kernel's time of receipt with them (SO_TIMESTAMPNS).
-  bool stamps_ = false;
+  // Whether receives bring the kernel's time of receipt with them (SO_TIMESTAMPNS); not known
+  // before the first link.
+  std::optional<bool> stamps_;
   msghdr stamped_message_{};  // of all receives
   MonoNs received_ns_ = 0;    // of what is being fed
   MonoNs send_time_ns_ = 0;   // clock of the sends of this turn

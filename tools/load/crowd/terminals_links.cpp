@@ -92,20 +92,18 @@ void Terminals::register_device(std::uint32_t index) {
 
 // All links have stamps or none: a receive is read as it was armed.
 void Terminals::ask_for_stamps(int fd) {
+  if (!stamps_.value_or(shard_.ring().has(io::Feature::multishot_recvmsg))) return;
   const int on = 1;
-  const bool first = stamped_message_.msg_controllen == 0;
-  stamped_message_.msg_controllen = stamp_bytes;
-  if (!first && !stamps_) return;
-  if (!shard_.ring().has(io::Feature::multishot_recvmsg)) return;
   const int error = shard_.sys().set_option(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on);
-  if (first) stamps_ = error == 0;
+  if (!stamps_) stamps_ = error == 0;
+  stamped_message_.msg_controllen = stamp_bytes;
 }
 
 void Terminals::arm_recv(std::uint32_t index) {
   Device& who = device(index);
   const io::Ring& ring = shard_.ring();
   io_uring_sqe* sqe = shard_.ring().next_sqe();
-  if (stamps_) {
+  if (stamps_.value_or(false)) {
     io_uring_prep_recvmsg_multishot(sqe, who.fd, &stamped_message_, 0);
   } else if (ring.has(io::Feature::multishot_recv)) {
     io_uring_prep_recv_multishot(sqe, who.fd, nullptr, 0, 0);
@@ -125,7 +123,7 @@ void Terminals::arm_recv(std::uint32_t index) {
 // What lies behind the head and the stamp of a stamped receive; sets received_ns_.
 Bytes Terminals::unwrap(Bytes received) {
   received_ns_ = shard_.now();
-  if (!stamps_) return received;
+  if (!stamps_.value_or(false)) return received;
   RG_CHECK(received.size() >= before_payload);
   const auto head = load_native<io_uring_recvmsg_out>(received.data());
   const Bytes payload = received.subspan(before_payload);

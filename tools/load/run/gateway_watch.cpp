@@ -4,7 +4,8 @@
 
 #include <charconv>
 #include <limits>
-#include <nlohmann/json.hpp>
+
+#include "tools/common/gateway.hpp"
 
 namespace ringgate::load {
 namespace {
@@ -21,18 +22,6 @@ bool split(std::string_view line, std::string_view& key, double& value) {
   const std::string_view number = line.substr(blank + 1);
   const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value);
   return error == std::errc{} && end == number.data() + number.size();
-}
-
-std::vector<std::pair<std::string, std::string>> config_of(const std::string& body) {
-  std::vector<std::pair<std::string, std::string>> out;
-  const nlohmann::json all = nlohmann::json::parse(body, nullptr, false);
-  if (!all.is_object() || !all.contains("keys") || !all["keys"].is_array()) return out;
-  for (const nlohmann::json& row : all["keys"]) {
-    if (!row.is_object() || !row.contains("key") || !row.contains("value")) continue;
-    if (!row["key"].is_string() || !row["value"].is_string()) continue;
-    out.emplace_back(row["key"].get<std::string>(), row["value"].get<std::string>());
-  }
-  return out;
 }
 
 }  // namespace
@@ -78,7 +67,7 @@ tool::HttpRequest GatewayWatch::request(std::string path) const {
 // Only for the values that advice starts from; who may not read it has none.
 void GatewayWatch::ask_config() {
   calls_.begin(request("/api/v1/config"), [this](const tool::HttpAnswer& answer) {
-    if (answer.well()) metrics_.config = config_of(answer.body);
+    if (answer.well()) metrics_.config = tool::settings_of(answer.body);
   });
 }
 

@@ -10,11 +10,11 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
-#include <map>
 #include <memory>
 #include <set>
 #include <sstream>
 
+#include "tools/common/gateway.hpp"
 #include "tools/common/sockets.hpp"
 #include "tools/load/server_probe.hpp"
 
@@ -95,28 +95,6 @@ std::uint64_t context_switches(int pid) {
   return sum;
 }
 
-// Of the threads "shard-0", "shard-1" ...; another server has none.
-std::vector<ServerSample::Wait> shard_waits(int pid) {
-  const std::string tasks = fmt::format("/proc/{}/task", pid);
-  const std::unique_ptr<DIR, int (*)(DIR*)> directory{opendir(tasks.c_str()), closedir};
-  std::map<int, ServerSample::Wait> shards;
-  while (const dirent* entry = directory ? readdir(directory.get()) : nullptr) {
-    if (!is_digits(entry->d_name)) continue;
-    std::ifstream comm(fmt::format("{}/{}/comm", tasks, entry->d_name));
-    std::string name;
-    if (!std::getline(comm, name) || !name.starts_with("shard-")) continue;
-    // Nanoseconds on a CPU, nanoseconds waited for one, number of times.
-    std::ifstream schedstat(fmt::format("{}/{}/schedstat", tasks, entry->d_name));
-    std::int64_t ran_ns = 0;
-    ServerSample::Wait wait;
-    if (!(schedstat >> ran_ns >> wait.wait_ns >> wait.slices)) continue;
-    shards[std::atoi(name.c_str() + 6)] = wait;
-  }
-  std::vector<ServerSample::Wait> out;
-  for (const auto& [number, wait] : shards) out.push_back(wait);
-  return out;
-}
-
 }  // namespace
 
 Result<int> listener_pid(const std::string& host_port, bool udp) {
@@ -177,7 +155,7 @@ std::optional<ServerSample> ServerWatch::sample(MonoNs since_start) const {
   if (resident_pages == 0) return std::nullopt;  // it has ended, and its parent does not know yet
   out.rss_bytes = resident_pages * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   out.context_switches = context_switches(pid_);
-  out.shards = shard_waits(pid_);
+  for (const auto& [number, wait] : tool::shard_waits(pid_)) out.shards.push_back(wait);
   return out;
 }
 

@@ -218,8 +218,8 @@ std::optional<ServerPart> Timeline::server_between(MonoNs from, MonoNs to) const
       end.context_switches - std::min(begin.context_switches, end.context_switches);
   if (begin.shards.size() != end.shards.size()) return out;
   for (std::size_t i = 0; i < end.shards.size(); ++i) {
-    const ServerSample::Wait& a = begin.shards[i];
-    const ServerSample::Wait& b = end.shards[i];
+    const tool::ShardWait& a = begin.shards[i];
+    const tool::ShardWait& b = end.shards[i];
     const double waited = std::max(0.0, static_cast<double>(b.wait_ns - a.wait_ns) / 1e9);
     if (waited <= out.shard_wait_s) continue;
     out.shard_wait_s = waited;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/base/clock.hpp"
+#include "tools/common/gateway.hpp"
 #include "tools/load/run/tally.hpp"
 #include "tools/load/scenario/measured.hpp"
 #include "tools/load/scenario/scenario.hpp"
@@ -28,12 +29,7 @@ struct ServerSample {
   std::int64_t cpu_ns = 0;  // since the process began
   std::uint64_t rss_bytes = 0;
   std::uint64_t context_switches = 0;  // voluntary and not, of all threads
-  // Of each thread that is a shard: how long it was ready to run and had no CPU, and how often.
-  struct Wait {
-    std::int64_t wait_ns = 0;
-    std::uint64_t slices = 0;
-  };
-  std::vector<Wait> shards;  // by number; empty: not known
+  std::vector<tool::ShardWait> shards;  // by number; empty: not known
 };
 
 // What the server used in a piece of the run.
